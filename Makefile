@@ -1,0 +1,58 @@
+# Commands for people who work on this. `make` alone lists them.
+
+VENV ?= .venv
+PORT ?=
+DATA_DIR ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+STAMP := $(VENV)/.made
+TEST_STAMP := $(VENV)/.made-test
+BENCH_STAMP := $(VENV)/.made-bench
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types bench where clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(STAMP) ## Start everything for development (PORT=7000, DATA_DIR=/somewhere)
+	@exec $(BIN)/marketplace-admin --ini development.ini up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+
+test: $(TEST_STAMP) lint types ## Lint, types and all tests with coverage
+	$(BIN)/python -m pytest -n 2 -q --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(TEST_STAMP) ## Check style
+	$(BIN)/ruff check .
+
+types: $(TEST_STAMP) ## Check types
+	$(BIN)/mypy
+
+bench: $(BENCH_STAMP) ## Measure speed against other frameworks
+	$(BIN)/python -m bench
+
+where: ## Where a domain's code lives (D=listings)
+	@test -n "$(D)" || { echo "Say which: make where D=listings"; exit 2; }
+	@for room in models domain resources schemas views hal jobs gateways cli; do \
+		for place in marketplace_api/$$room/$(D).py marketplace_api/$$room/$(D)/*.py; do \
+			if [ -f "$$place" ]; then printf '  %-10s %s\n' "$$room" "$$place"; fi; \
+		done; \
+	done
+	@find tests -path '*$(D)*' -name '*.py' 2>/dev/null | sort | sed 's/^/  tests      /'
+
+clean: ## Remove what was generated, except .venv and var
+	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -path ./var -prune -o -name __pycache__ -type d -print | xargs rm -rf
+
+# One environment, made once, and refreshed when the list of dependencies changes.
+$(STAMP): setup.cfg pyproject.toml
+	@sh .ci/make-venv "$(VENV)" "."
+	@touch $@
+
+$(TEST_STAMP): $(STAMP)
+	@sh .ci/make-venv "$(VENV)" ".[test]"
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@sh .ci/make-venv "$(VENV)" ".[test,bench]"
+	@touch $@

@@ -1,0 +1,31 @@
+"""Alembic's entry: runs the revisions against the URL of the ini or of ``marketplace_api.migrations``."""
+
+import sqlalchemy as sa
+from alembic import context
+
+import marketplace_api.models  # noqa: F401  every table must be known before a comparison
+from marketplace_api.db import Base, driver_url
+
+# Tables that belong to others: the job queue brings its own.
+FOREIGN = ("procrastinate_",)
+
+
+def include_name(name: str | None, kind: str, _parents: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith(FOREIGN))
+
+
+def run() -> None:
+    url = context.config.get_main_option("sqlalchemy.url") or ""
+    if url in ("", "embedded"):
+        raise SystemExit("Use `marketplace-admin db upgrade`, or set DATABASE_URL: the embedded server has no fixed address.")
+    engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection, target_metadata=Base.metadata, include_name=include_name,
+            transaction_per_migration=True, compare_type=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()

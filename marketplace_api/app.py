@@ -1,0 +1,83 @@
+"""The application put together: one include after the other, in boot order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.config import Configurator
+
+from marketplace_api import boot, logs
+from marketplace_api.db import Databases
+from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.domain.tokens import SigningKeys
+from marketplace_api.gateways.cipher import Cipher
+from marketplace_api.gateways.limiter import Limiter
+from marketplace_api.jobs import queue
+from marketplace_api.resources.root import root_factory
+from marketplace_api.security.policy import TokenSecurityPolicy
+from marketplace_api.settings import Settings
+from marketplace_api.version import VERSION
+from marketplace_api.views import auth, entry, health, listings, users
+from marketplace_api.views.service import SERVICES
+
+# Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
+FIXED = {
+    "handle_exceptions": "false",
+    "retry.attempts": "3",
+    "tm.annotate_user": "false",
+    "tm.manager_hook": "pyramid_tm.explicit_manager",
+    "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
+}
+VIEWS = (listings, auth, users, entry, health)
+HOT = ("/api/listings/{listing_id}", "/api/listings", "/api/search/suggestions", "/api/users/me", "/api/auth/me")
+CLOSED = "nobody"  # the permission of a view that declares none: no ACL ever grants it
+
+
+def make_app(ini: Mapping[str, str]) -> Any:
+    """The WSGI application from ini keys and environment; starts the embedded database when they ask for it."""
+    settings = Settings.load(ini)
+    logs.configure_logging(settings.log_level)
+    logs.configure_sentry(settings, VERSION)
+    databases, server = boot.open_databases(settings, queue.dispatch)
+    app = configure(settings, databases).make_wsgi_app()
+    app.embedded_server = server  # lives as long as the application
+    return app
+
+
+def configure(settings: Settings, databases: Databases) -> Configurator:
+    """The configuration of an application on these databases; tests bring their own."""
+    config = Configurator(settings=FIXED, root_factory=root_factory)
+    registry = config.registry
+    registry.app_settings = settings
+    registry.databases = databases
+    registry.account_rules = AccountRules.from_settings(settings)
+    registry.signing_keys = _signing_keys(settings)
+    registry.answer_cipher = Cipher(settings.secret, "stored answers")
+    registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
+
+    config.include("pyramid_tm")
+    config.include("pyramid_retry")
+    config.include("cornice")
+    config.set_security_policy(TokenSecurityPolicy())
+    config.set_default_permission(CLOSED)
+    config.include("marketplace_api.views.session")
+    config.include("marketplace_api.views.edge")
+    config.include("marketplace_api.views.errors")
+    _register_services(config)
+    config.include("marketplace_api.views.reference")
+    return config
+
+
+def _signing_keys(settings: Settings) -> SigningKeys:
+    if settings.jwt_keys:
+        return SigningKeys.from_setting(settings.jwt_keys)
+    return SigningKeys.load_or_create(settings.data_dir / "keys")
+
+
+def _register_services(config: Configurator) -> None:
+    """Add the services of every module in :data:`VIEWS`, the most asked-for first: routes are tried in order."""
+    rank = {pattern: position for position, pattern in enumerate(HOT)}
+    for service in sorted(SERVICES, key=lambda service: rank.get(service.pattern, len(rank))):
+        config.add_cornice_service(service)
+    config.registry.limit_groups = {service.name: service.limits for service in SERVICES}

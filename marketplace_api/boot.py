@@ -1,0 +1,246 @@
+"""From settings to a database that answers: shared by the servers, the worker and the command line.
+
+Whatever stands in the way becomes a :class:`BootError`: one sentence that says what to do, without a traceback and
+without a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Any
+
+import psycopg
+import structlog
+
+from marketplace_api import migrations
+from marketplace_api.db import Databases, driver_url, make_databases
+from marketplace_api.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from marketplace_api.settings import Settings
+
+OLDEST_VERSION = 15
+EXTENSIONS = ("pg_trgm", "unaccent", "cube", "btree_gin", "btree_gist")
+# Any number, the same in every process: who holds it is migrating or loading the demo data.
+PREPARATION_LOCK = 7_405_001
+
+log = structlog.get_logger(__name__)
+
+# What PostgreSQL or its client library says while connecting, and what to do about it. Connecting gives no SQLSTATE.
+_REMEDIES = (
+    ("password authentication failed", "refused the password: check user and password in DATABASE_URL"),
+    (
+        "no password supplied",
+        "asks for a password: add it to DATABASE_URL (postgresql://user:password@host/name)",
+    ),
+    ("role ", "does not know the user of DATABASE_URL: create the role, or use another one"),
+    ("permission denied for database", "does not let this user in: GRANT CONNECT on the database"),
+    ("database ", "has no database of that name: create it, or mend the name in DATABASE_URL"),
+    ("no pg_hba.conf entry", "does not accept this user from this machine: add a line to its pg_hba.conf"),
+    ("connection refused", "is not running there: start it, or mend host and port in DATABASE_URL"),
+    ("unreachable", "cannot be reached: check host and network of DATABASE_URL"),
+    ("timeout", "does not answer: check host, port and firewall of DATABASE_URL"),
+    ("resolve", "cannot be found: mend the host name in DATABASE_URL"),
+    ("translate host name", "cannot be found: mend the host name in DATABASE_URL"),
+    ("starting up", "is still starting: try again in a moment"),
+    ("too many", "has no connection left: raise max_connections or lower sqlalchemy.pool_size"),
+    ("support ssl", "and this client do not agree on encryption: check sslmode in DATABASE_URL"),
+)
+
+
+class BootError(RuntimeError):
+    """The service cannot start; the message is one sentence that says what to do."""
+
+
+def open_databases(
+    settings: Settings, on_event: Callable[[Any, Any], None] | None = None
+) -> tuple[Databases, EmbeddedPostgres | None]:
+    """Engines for the settings, tried out, and the embedded server if the settings ask for it.
+
+    The caller stops that server (after disposing of the engines); one that another process runs is only used.
+    Raises :class:`BootError`.
+    """
+    server, url = (
+        _embedded(settings) if settings.database_url == "embedded" else (None, settings.database_url)
+    )
+    try:
+        _try_out(url, "DATABASE_URL")
+        if settings.database_read_url:
+            _try_out(settings.database_read_url, "DATABASE_READ_URL")
+    except BaseException:
+        if server is not None:
+            server.stop()
+        raise
+    databases = make_databases(
+        url,
+        settings.database_read_url,
+        pool_size=settings.database_pool_size,
+        timeout=settings.database_timeout,
+        on_event=on_event,
+    )
+    return databases, server
+
+
+@contextmanager
+def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = None) -> Iterator[Databases]:
+    """:func:`open_databases` for the time of a ``with`` block."""
+    databases, server = open_databases(settings, on_event)
+    try:
+        yield databases
+    finally:
+        databases.dispose()
+        if server is not None:
+            server.stop()
+
+
+def development_ready(databases: Databases, settings: Settings) -> None:
+    """Bring the database to this code's schema and load the demo data, each once; several processes may call it."""
+    url = connection_url(databases)
+    with preparation_lock(url):
+        if not schema_is_current(url):
+            upgrade(url)
+        load_demo(databases, settings)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate the database at ``url``; raises :class:`BootError` where its user may not."""
+    check_extensions(url)
+    try:
+        migrations.upgrade(url, revision)
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise BootError(
+                f"The migrations need more rights ({_last_line(cause)}): make the user of DATABASE_URL the owner of "
+                "the database, or run `marketplace-admin db upgrade` as its owner."
+            ) from None
+        raise
+
+
+def load_demo(databases: Databases, settings: Settings) -> None:
+    """Load the demo data unless the database already holds any."""
+    demo = import_module("marketplace_api.domain.demo")
+    demo.load_once(databases, settings)
+
+
+def demo_logins() -> list[tuple[str, str, str]]:
+    """Role, e-mail address and password of each demo account."""
+    return list(import_module("marketplace_api.domain.demo").LOGINS)
+
+
+def schema_is_current(url: str) -> bool:
+    """Whether the database at ``url`` was migrated to the newest revision."""
+    return current_revision(url) == migrations.head()
+
+
+def current_revision(url: str) -> str | None:
+    """The revision of the database at ``url``; ``None`` when it was never migrated."""
+    with _connect(url) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a look at a database tells; the two counts of the job queue are ``None`` before the migrations."""
+
+    version: str
+    now: datetime
+    workers: int | None
+    failed_jobs: int | None
+
+
+def server_facts(url: str) -> ServerFacts:
+    """A look at the database at ``url``."""
+    with _connect(url) as connection:
+        version, now, has_queue = connection.execute(
+            "SELECT current_setting('server_version'), clock_timestamp(), to_regclass('procrastinate_workers') IS NOT NULL"
+        ).fetchone() or ("", datetime.min, False)
+        workers = failed = None
+        if has_queue:
+            workers, failed = connection.execute(
+                "SELECT (SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'), "
+                "(SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed')"
+            ).fetchone() or (None, None)
+    return ServerFacts(version, now, workers, failed)
+
+
+def check_extensions(url: str) -> None:
+    """Raise :class:`BootError` where the server lacks an extension that the schema needs."""
+    with _connect(url) as connection:
+        rows = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
+    missing = sorted(set(EXTENSIONS) - {name for (name,) in rows})
+    if missing:
+        raise BootError(
+            f"PostgreSQL lacks the extension{'s' * (len(missing) > 1)} {', '.join(missing)}: install the package with its "
+            "contributed modules (postgresql-contrib) on the database server."
+        )
+
+
+@contextmanager
+def preparation_lock(url: str) -> Iterator[None]:
+    """Held by whoever changes the schema or loads data; the others wait."""
+    with _connect(url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [PREPARATION_LOCK])
+        yield
+
+
+def connection_url(databases: Databases) -> str:
+    """The primary's URL, password included: for programs that connect by themselves."""
+    return databases.write.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str]:
+    server = EmbeddedPostgres(settings.data_dir / "postgres")
+    try:
+        server.start()
+        return server, server.ensure_database("marketplace")
+    except EmbeddedPostgresError as error:
+        raise BootError(str(error)) from None
+    except psycopg.Error as error:
+        server.stop()
+        raise BootError(
+            f"The embedded PostgreSQL under {settings.data_dir} does not work ({_last_line(error)}): look into its log there."
+        ) from None
+
+
+def _try_out(url: str, name: str) -> None:
+    try:
+        address = driver_url(url).set(drivername="postgresql")
+    except Exception:
+        # SQLAlchemy's message would repeat the URL with its password.
+        raise BootError(
+            f"{name} is not a PostgreSQL URL: it must look like postgresql://user:password@host:5432/database."
+        ) from None
+    place = f"{address.host or 'this machine'}:{address.port or 5432}/{address.database or ''}"
+    try:
+        with _connect(address.render_as_string(hide_password=False)) as connection:
+            version = connection.info.server_version // 10_000
+    except psycopg.Error as error:
+        raise BootError(f"PostgreSQL at {place} {_remedy(error, name)}.") from None
+    if version < OLDEST_VERSION:
+        raise BootError(
+            f"PostgreSQL at {place} is version {version}, and {OLDEST_VERSION} or newer is needed: upgrade it."
+        )
+
+
+def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    plain = driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True, connect_timeout=5, application_name="marketplace boot")
+
+
+def _remedy(error: psycopg.Error, name: str) -> str:
+    told = str(error).lower()
+    for sign, remedy in _REMEDIES:
+        if sign in told:
+            return remedy.replace("DATABASE_URL", name)
+    return f"cannot be used ({_last_line(error)}): check {name}"
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,128 @@
+"""`marketplace-admin`: the operator's commands, one file per noun. They call the same domain functions as the API.
+
+This file holds the top group, the table of its commands and the mapping of errors to exit codes; a command's module
+is loaded when it is called for, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, PARTLY_DONE = range(6)
+
+# Name -> (module below this package, one line of help). Each module holds its click command under its own name.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "Run everything for development: database, demo data, API and worker."),
+    "doctor": (
+        "doctor",
+        "Check settings, database, folders, mail and clock, with a remedy for each finding.",
+    ),
+    "db": ("db", "The database: migrations, demo data, a prompt."),
+    "users": ("users", "Accounts: list, show, create, set roles."),
+    "listings": ("listings", "Listings: import from a file."),
+    "jobs": ("jobs", "The job queue: run a worker, list, retry."),
+    "keys": ("keys", "Keys that sign access tokens: generate."),
+    "version": ("version", "Print the version."),
+}
+
+
+class LazyGroup(click.RichGroup):
+    """A group whose commands are known by name and help, and imported when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, summary = COMMANDS[cmd_name]
+        if getattr(ctx, "listing_commands", False):
+            return click.RichCommand(name=cmd_name, short_help=summary, help=summary)
+        command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  a slip in the table above
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        # Help needs the one-liners of the table only.
+        ctx.listing_commands = True
+        super().format_help(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code of an error that its sentence explains; ``None`` for a mistake of ours, which needs a traceback."""
+    from marketplace_api.boot import BootError
+    from marketplace_api.embedded_postgres import EmbeddedPostgresError
+    from marketplace_api.errors import Conflict, DomainError, Gone, NotFound
+    from marketplace_api.settings import SettingsError
+
+    if isinstance(error, NotFound | Gone):
+        return NOT_FOUND
+    if isinstance(error, Conflict):
+        return CONFLICT
+    if isinstance(error, DomainError | SettingsError | BootError | EmbeddedPostgresError):
+        return FAILED
+    return None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--ini", metavar="FILE", help="The settings; else MARKETPLACE_INI, else development.ini here.")
+@click.option(
+    "--set",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Fill in a %(name)s of the ini; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+@click.option("--yes", is_flag=True, help="Answer every confirmation with yes.")
+@click.option("--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("--verbose", is_flag=True, help="Log what happens underneath, on standard error.")
+@click.option(
+    "--as",
+    "actor",
+    metavar="USER",
+    help="Act under this account (id, user name or e-mail) in the audit trail.",
+)
+@click.pass_context
+def main(
+    ctx: click.Context,
+    ini: str | None,
+    pairs: tuple[str, ...],
+    as_json: bool,
+    yes: bool,
+    quiet: bool,
+    verbose: bool,
+    actor: str | None,
+) -> None:
+    """Runs and looks after a marketplace.
+
+    Example: `marketplace-admin users create ada@example.org --username ada --role admin`
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.
+    """
+    from marketplace_api.cli.context import Context
+
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other.")
+    if not all("=" in pair for pair in pairs):
+        raise click.UsageError("--set takes NAME=VALUE.")
+    ctx.obj = Context(
+        ini=ini, as_json=as_json, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
+        overrides=dict(pair.split("=", 1) for pair in pairs),
+    )  # fmt: skip

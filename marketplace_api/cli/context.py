@@ -1,0 +1,120 @@
+"""What every command starts from: the ini, the settings, the database, and who acts."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from marketplace_api.cli.output import Output
+from marketplace_api.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from marketplace_api.db import Databases
+    from marketplace_api.domain.actors import Actor
+
+DEFAULT_INI = "development.ini"
+# The environment's names for what an ini keeps in [DEFAULT].
+PLACEHOLDERS = {"PORT": "http_port", "DATA_DIR": "data_dir"}
+
+
+@dataclass
+class Context:
+    """The options of the top group and what follows from them; made once per run."""
+
+    ini: str | None = None
+    as_json: bool = False
+    yes: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    actor_reference: str | None = None
+    overrides: dict[str, str] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: f"cli-{uuid.uuid4().hex}")
+
+    def __post_init__(self) -> None:
+        from marketplace_api.logs import configure_logging
+
+        configure_logging("INFO" if self.verbose else "WARNING")
+
+    @cached_property
+    def output(self) -> Output:
+        return Output(as_json=self.as_json, yes=self.yes, quiet=self.quiet)
+
+    @cached_property
+    def ini_path(self) -> Path:
+        """The ini in force; raises :class:`SettingsError` where there is none."""
+        path = Path(self.ini or os.environ.get("MARKETPLACE_INI") or DEFAULT_INI)
+        if not path.is_file():
+            raise SettingsError(
+                f"There is no {path}: name the settings with --ini FILE or MARKETPLACE_INI, "
+                "or go to the folder that holds development.ini."
+            )
+        return path.absolute()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The ``name=value`` pairs for the ini, as pserve takes them: from the environment and from ``--set``."""
+        environment = {name: os.environ[key] for key, name in PLACEHOLDERS.items() if os.environ.get(key)}
+        return {**environment, **self.overrides}
+
+    def section(self, name: str) -> dict[str, str]:
+        """One section of the ini with everything filled in; raises :class:`SettingsError` if it cannot be read."""
+        import plaster
+
+        try:
+            return dict(plaster.get_settings(str(self.ini_path), name, defaults=self.variables))
+        except Exception as error:
+            raise SettingsError(f"{self.ini_path} cannot be read: {error}") from error
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The service's settings, as the servers would see them."""
+        environ = dict(os.environ)
+        if "data_dir" in self.overrides:
+            environ["DATA_DIR"] = self.overrides["data_dir"]
+        return Settings.load(self.section("app:main"), environ)
+
+    @contextmanager
+    def databases(self) -> Iterator[Databases]:
+        """The database for the time of a command; what it changes has the same consequences as through the API."""
+        from marketplace_api.boot import opened
+        from marketplace_api.jobs.queue import dispatch
+
+        with opened(self.settings, dispatch) as databases:
+            yield databases
+
+    @contextmanager
+    def acting(self, reason: str | None = None) -> Iterator[tuple[Any, Actor]]:
+        """A transaction and who acts in it; commits at the end of the block."""
+        with self.databases() as databases, databases.session() as session, session.begin():
+            yield session, self.actor(session, reason)
+
+    def actor(self, session: Any, reason: str | None = None) -> Actor:
+        """The account of ``--as``, else the operator; either may do everything, and the audit trail names them."""
+        from marketplace_api.domain.accounts import lifecycle
+        from marketplace_api.domain.actors import Actor, operator
+
+        if self.actor_reference is None:
+            return operator(f"operator {_login()}".strip()[:100], reason, self.request_id)
+        user = lifecycle.find(session, self.actor_reference)
+        return Actor(
+            user_id=user.user_id, username=user.username, roles=frozenset(user.roles), state=user.state,
+            request_id=self.request_id, reason=reason,
+        )  # fmt: skip
+
+
+def _login() -> str:
+    with suppress(Exception):  # a container's user need not have a name
+        return getpass.getuser()
+    return ""
+
+
+pass_context = click.make_pass_decorator(Context)

@@ -1,0 +1,164 @@
+"""`marketplace-admin doctor`: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+
+if TYPE_CHECKING:
+    from marketplace_api.settings import Settings
+
+MOST_SECONDS_OFF = 5
+LEAST_FREE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``state`` is ``ok``, ``warning`` (works, but mind it) or ``problem``; a problem makes the exit code 1."""
+
+    check: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+@click.command()
+@pass_context
+def doctor(context: Context) -> None:
+    """Check settings, secrets, folders, database, migrations, jobs, clock and mail. Changes nothing.
+
+    Example: `marketplace-admin --ini production.ini doctor`
+    """
+    findings = list(_findings(context))
+    context.output.rows(
+        ("check", "state", "detail", "remedy"),
+        [{"check": f.check, "state": f.state, "detail": f.detail, "remedy": f.remedy} for f in findings],
+    )
+    problems = sum(finding.state == "problem" for finding in findings)
+    context.output.remark(f"{problems} problem{'s' * (problems != 1)} found.")
+    if problems:
+        raise SystemExit(1)
+
+
+def _findings(context: Context) -> Iterator[Finding]:
+    from marketplace_api.settings import SettingsError
+
+    try:
+        settings = context.settings
+    except SettingsError as error:
+        yield Finding("settings", "problem", str(error), "Mend the setting that the sentence names.")
+        return
+    yield Finding("settings", "ok", f"{settings.environment}, from {context.ini_path}")
+    yield _secrets(settings)
+    yield _folder(settings)
+    yield from _database(settings)
+    yield _mail(settings)
+
+
+def _secrets(settings: Settings) -> Finding:
+    from marketplace_api.settings import DEVELOPMENT_SECRET
+
+    # Production would not have come this far with a missing or short one.
+    if settings.secret == DEVELOPMENT_SECRET:
+        return Finding("secrets", "ok", "the public development secret; never use it on the internet")
+    return Finding("secrets", "ok", "set")
+
+
+def _folder(settings: Settings) -> Finding:
+    folder = settings.data_dir
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding(
+            "data folder", "problem", f"{folder} cannot be written", "Mend its rights, or set DATA_DIR."
+        )
+    facts = os.statvfs(there)
+    free = facts.f_bavail * facts.f_frsize
+    if free < LEAST_FREE_BYTES:
+        return Finding(
+            "data folder", "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space."
+        )
+    return Finding("data folder", "ok", f"{folder}, {free // 1_000_000_000} GB free")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    from marketplace_api import boot
+
+    try:
+        with boot.opened(settings) as databases:
+            url = boot.connection_url(databases)
+            facts = boot.server_facts(url)
+            yield Finding("database", "ok", f"PostgreSQL {facts.version} at {url.rpartition('@')[2]}")
+            yield _attempt("extensions", lambda: boot.check_extensions(url), "all there or installable")
+            yield _migrations(boot.current_revision(url))
+            yield _clock(facts.now)
+            if facts.workers is not None and facts.failed_jobs is not None:
+                yield _jobs(facts.workers, facts.failed_jobs)
+    except boot.BootError as error:
+        yield Finding("database", "problem", str(error), "Do what the sentence says.")
+
+
+def _migrations(revision: str | None) -> Finding:
+    from marketplace_api import migrations
+
+    newest = migrations.head()
+    if revision == newest:
+        return Finding("migrations", "ok", f"at {revision}, the newest")
+    return Finding(
+        "migrations",
+        "problem",
+        f"at {revision or 'nothing'}, but {newest} is expected",
+        "marketplace-admin db upgrade",
+    )
+
+
+def _clock(database_now: datetime) -> Finding:
+    seconds = abs((datetime.now(UTC) - database_now).total_seconds())
+    if seconds > MOST_SECONDS_OFF:
+        return Finding(
+            "clock",
+            "problem",
+            f"differs from the database's by {seconds:.0f} s",
+            "Turn time synchronisation (NTP) on.",
+        )
+    return Finding("clock", "ok", "agrees with the database's")
+
+
+def _jobs(workers: int, failed: int) -> Finding:
+    if workers == 0:
+        return Finding(
+            "jobs", "warning", "no worker is running, so no mail is sent", "marketplace-admin jobs run"
+        )
+    if failed:
+        return Finding("jobs", "warning", f"{failed} failed", "marketplace-admin jobs list --status failed")
+    return Finding("jobs", "ok", f"{workers} worker{'s' * (workers != 1)}, none failed")
+
+
+def _mail(settings: Settings) -> Finding:
+    from marketplace_api.gateways.email import SmtpMailer
+
+    if settings.email_backend == "smtp":
+        mailer = SmtpMailer.from_url(settings.smtp_url)
+        return _attempt("mail", mailer.check, f"{mailer.host}:{mailer.port} lets us in")
+    if settings.production:
+        return Finding(
+            "mail", "warning", "written to files, sent to nobody", "Set EMAIL_BACKEND=smtp and SMTP_URL."
+        )
+    return Finding("mail", "ok", f"written to {settings.data_dir / 'mail'}")
+
+
+def _attempt(check: str, action: Callable[[], None], success: str) -> Finding:
+    from marketplace_api.boot import BootError
+    from marketplace_api.errors import Unavailable
+
+    try:
+        action()
+    except (BootError, Unavailable) as error:
+        return Finding(check, "problem", str(error), "Do what the sentence says.")
+    return Finding(check, "ok", success)

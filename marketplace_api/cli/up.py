@@ -1,0 +1,178 @@
+"""`marketplace-admin up`: the whole service on one machine for development, in one terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.supervisor import Child, ChildError
+
+READY_SECONDS = 90
+DATABASE_CHECK_SECONDS = 5
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The API's port; else PORT, else that of the ini."
+)
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Database, mails and keys; else DATA_DIR, else the ini's."
+)  # fmt: skip
+@pass_context
+def up(context: Context, port: int | None, data_dir: Path | None) -> None:
+    """Run everything for development until Ctrl-C.
+
+    Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API and worker.
+
+    Example: `marketplace-admin up --port 7000 --data-dir /tmp/marketplace`
+    """
+    if port is not None:
+        context.overrides["http_port"] = str(port)
+    if data_dir is not None:
+        context.overrides["data_dir"] = str(data_dir.expanduser().absolute())
+    if context.settings.production:
+        raise click.ClickException(
+            "`up` is for development; start production with `pserve production.ini` and `jobs run`."
+        )
+    host, number = address(context.section("server:main"))
+    _check_port(host, number)
+    _check_folder(context.settings.data_dir)
+    # SIGTERM and a closed terminal stop us the way Ctrl-C does, also where a shell started us with SIGINT ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _run(context, host, number)
+    context.output.remark("Everything is stopped.")
+
+
+def _run(context: Context, host: str, port: int) -> None:
+    from marketplace_api import boot
+
+    settings = context.settings
+    databases, server = boot.open_databases(settings)
+    children = _children(context)
+    try:
+        with context.output.working("Preparing the database …"):
+            boot.development_ready(databases, settings)
+        databases.dispose()
+        for child in children:
+            child.start()
+        _wait_until_ready(f"http://{host}:{port}", children)
+        _welcome(context, f"http://{host}:{port}")
+        _watch(children, server.start if server is not None else None)
+    except ChildError as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        for child in children:
+            child.stop()
+        databases.dispose()
+        if server is not None:
+            server.stop()
+
+
+def _children(context: Context) -> list[Child]:
+    """API and worker, in the order in which they are stopped."""
+    variables = context.variables
+    environment = {**os.environ, "DATA_DIR": str(context.settings.data_dir)}
+    pairs = [f"{name}={value}" for name, value in variables.items()]
+    sets = [word for pair in pairs for word in ("--set", pair)]
+    ini = str(context.ini_path)
+    python = [sys.executable, "-m"]
+    return [
+        Child("api", [*python, "marketplace_api.serve", ini, *pairs], environment, "cyan"),
+        Child("worker", [*python, "marketplace_api.cli", "--ini", ini, *sets, "--verbose", "jobs", "run"], environment, "magenta"),
+    ]  # fmt: skip
+
+
+def _wait_until_ready(url: str, children: list[Child]) -> None:
+    # A proxy of the environment has no business with our own machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        for child in children:
+            child.revive()
+        with suppress(OSError, urllib.error.URLError), opener.open(f"{url}/healthz", timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    raise ChildError(
+        f"The API did not answer {url}/healthz within {READY_SECONDS} seconds: its lines above say why."
+    )
+
+
+def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> None:
+    """Until an exception (Ctrl-C) ends it; what dies is started again."""
+    checked = time.monotonic()
+    while True:
+        time.sleep(0.5)
+        for child in children:
+            child.revive()
+        if start_database is not None and time.monotonic() - checked > DATABASE_CHECK_SECONDS:
+            checked = time.monotonic()
+            start_database()
+
+
+def _welcome(context: Context, url: str) -> None:
+    from marketplace_api.boot import demo_logins
+
+    lines = [
+        f"The marketplace is ready: {url}/api",
+        f"Mails are files in {context.settings.data_dir / 'mail'}",
+    ]
+    logins = demo_logins()
+    if logins:
+        lines += ["", "Demo log-ins (POST /api/auth/login):"]
+        lines += [f"  {role:<10} {email}  {password}" for role, email, password in logins]
+    click.echo("\n" + "\n".join(lines) + "\n\nCtrl-C stops everything.\n")
+
+
+def address(server: dict[str, str]) -> tuple[str, int]:
+    """Where the ini's server listens, as this machine reaches it."""
+    listen = server.get("listen", "").split()
+    host, _, port = (
+        listen[0].rpartition(":") if listen else (server.get("host", "127.0.0.1"), "", server.get("port", ""))
+    )
+    if not port.isdigit():
+        raise click.ClickException("The ini's [server:main] says no port: set listen or port.")
+    return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "[::]") else host), int(port)  # noqa: S104  compared only
+
+
+def _check_port(host: str, port: int) -> None:
+    remedy = "choose another with --port N (make run PORT=N)"
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except PermissionError:
+            raise click.ClickException(f"Port {port} needs more rights: {remedy}.") from None
+        except OSError:
+            raise click.ClickException(
+                f"Port {port} of {host} is in use: stop the program that listens there, or {remedy}."
+            ) from None
+
+
+def _check_folder(folder: Path) -> None:
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise click.ClickException(
+            f"The data folder {folder} cannot be written ({error.strerror}): mend its rights, or choose another with "
+            "--data-dir D (make run DATA_DIR=D)."
+        ) from None

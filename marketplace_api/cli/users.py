@@ -1,0 +1,157 @@
+"""`marketplace-admin users`: accounts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+
+ROLES = ("customer", "driver", "moderator", "staff", "admin")
+STATES = ("active", "suspended", "banned", "deactivated", "erased")
+COLUMNS = ("user_id", "username", "email", "roles", "state", "date_joined", "last_login")
+
+
+@click.group()
+def users() -> None:
+    """Accounts. USER is an id, a user name or an e-mail address, everywhere."""
+
+
+@users.command("list")
+@click.option("--search", default="", metavar="TEXT", help="A part of the user name or the e-mail address.")
+@click.option("--role", type=click.Choice(ROLES))
+@click.option("--state", type=click.Choice(STATES))
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
+@pass_context
+def list_users(
+    context: Context, search: str, role: str | None, state: str | None, limit: int, after: int
+) -> None:
+    """Show accounts by id.
+
+    Example: `marketplace-admin --json users list --role admin`
+    """
+    from marketplace_api.domain.accounts import directory
+
+    with context.databases() as databases, databases.session() as session:
+        found = directory.list_accounts(
+            session, search=search, role=role, state=state, limit=limit, after=after
+        )
+    context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
+
+
+@users.command()
+@click.argument("user")
+@pass_context
+def show(context: Context, user: str) -> None:
+    """Show one account.
+
+    Example: `marketplace-admin users show ada@example.org`
+    """
+    from marketplace_api.domain.accounts import lifecycle
+
+    with context.databases() as databases, databases.session() as session:
+        context.output.record(_account(lifecycle.find(session, user)))
+
+
+@users.command()
+@click.argument("email")
+@click.option("--username", required=True, help="3 to 50 characters.")
+@click.option(
+    "--role", "roles", type=click.Choice(ROLES), multiple=True, help="May be repeated; `customer` always is."
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--no-password", is_flag=True, help="Nobody can log in until they have reset the password by mail."
+)
+@click.option("--unconfirmed", is_flag=True, help="Have the address confirmed by mail first.")
+@click.option("--dry-run", is_flag=True, help="Check everything and change nothing.")
+@pass_context
+def create(
+    context: Context, email: str, username: str, roles: tuple[str, ...],
+    password_stdin: bool, no_password: bool, unconfirmed: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """Make an account.
+
+    Example: `marketplace-admin users create ada@example.org --username ada --role admin`
+    """
+    from marketplace_api.domain.accounts import registration
+    from marketplace_api.domain.accounts.rules import AccountRules
+
+    password = None if no_password else _password(password_stdin)
+    fields = _checked(username, email)
+    with context.acting() as (session, actor):
+        account = registration.create_account(
+            session, AccountRules.from_settings(context.settings),
+            **fields, password=password, roles=roles, actor=actor, confirmed=not unconfirmed,
+        )  # fmt: skip
+        session.flush()
+        done = {**_account(account), "dry_run": dry_run}
+        if dry_run:
+            session.rollback()
+    verb = "would be made" if dry_run else "is made"
+    context.output.record(done, f"The account {username} ({email}, {', '.join(done['roles'])}) {verb}.")
+
+
+@users.command("set-role")
+@click.argument("user")
+@click.argument("roles", metavar="ROLE...", type=click.Choice(ROLES), nargs=-1, required=True)
+@click.option("--reason", help="Why; goes into the audit trail.")
+@click.option("--dry-run", is_flag=True, help="Say what would change and change nothing.")
+@pass_context
+def set_role(context: Context, user: str, roles: tuple[str, ...], reason: str | None, dry_run: bool) -> None:
+    """Give an account these roles and no others; its sessions end, so that it acts at once.
+
+    Example: `marketplace-admin users set-role ada moderator`
+    """
+    from marketplace_api.domain.accounts import lifecycle
+
+    with context.acting(reason) as (session, actor):
+        account = lifecycle.find(session, user)
+        before = list(account.roles)
+        account = lifecycle.set_roles(session, actor, account.user_id, roles)
+        done = {**_account(account), "previous_roles": before, "dry_run": dry_run}
+        if dry_run:
+            session.rollback()
+    verb = "would have" if dry_run else "has"
+    context.output.record(
+        done, f"{done['username']} {verb} the roles {', '.join(done['roles'])} (was {', '.join(before)})."
+    )
+
+
+def _account(user: Any) -> dict[str, Any]:
+    return {
+        name: getattr(user, name)
+        for name in (
+            "user_id", "username", "email", "pending_email", "email_confirmed_at", "roles", "state", "state_reason",
+            "suspended_until", "is_verified", "date_joined", "last_login", "deactivated_at",
+        )
+    }  # fmt: skip
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("Say --password-stdin to pipe the password in, or --no-password.")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return password
+
+
+def _checked(username: str, email: str) -> dict[str, str]:
+    """User name and address as the API takes them, or an error that says why not."""
+    import colander
+
+    from marketplace_api.schemas.accounts import Register
+    from marketplace_api.schemas.base import field_errors
+
+    try:
+        found = Register().deserialize(
+            {"username": username, "email": email, "password": "checked by the domain"}
+        )
+    except colander.Invalid as problem:
+        told = "; ".join(f"{error.name}: {error.message}" for error in field_errors(problem, "body"))
+        raise click.UsageError(told) from None
+    return {"username": found["username"], "email": found["email"]}

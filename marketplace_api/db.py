@@ -1,0 +1,141 @@
+"""The database seen from Python: the declarative base, column types, engines and sessions.
+
+Which connection serves a request is decided here too: safe requests read through AUTOCOMMIT connections that
+never open a transaction; all others get a session of the unit of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+BIGINT_MAX = 2**63 - 1
+
+BigId = Annotated[int, mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)]
+BigInt = Annotated[int, mapped_column(sa.BigInteger)]
+Timestamp = Annotated[datetime, mapped_column(sa.DateTime(timezone=True))]
+Created = Annotated[datetime, mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())]
+Money = Annotated[Decimal, mapped_column(sa.Numeric(12, 2))]
+Version = Annotated[int, mapped_column(sa.Integer, server_default=sa.text("1"))]
+Json = Annotated[dict[str, Any], mapped_column(postgresql.JSONB)]
+TextArray = Annotated[list[str], mapped_column(postgresql.ARRAY(sa.Text), server_default=sa.text("'{}'"))]
+
+
+class Base(DeclarativeBase):
+    """Base of all mapped classes."""
+
+    metadata = sa.MetaData(naming_convention=NAMING)
+
+
+def table_of(model: type[DeclarativeBase]) -> sa.Table:
+    """The table of a mapped class, for Core statements."""
+    table = model.__table__
+    assert isinstance(table, sa.Table)
+    return table
+
+
+class Reader(Protocol):
+    """What a query needs: a session or a bare connection."""
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any: ...
+
+
+class Databases:
+    """The engines of one process and the ways to talk through them.
+
+    ``on_event`` is called with the session and each event recorded in it, inside the same transaction; the jobs
+    room hangs itself in there.
+    """
+
+    def __init__(self, write: sa.Engine, read: sa.Engine, on_event: Callable[[Session, Any], None] | None = None) -> None:
+        self.write = write
+        self.read = read
+        self.on_event = on_event
+
+    @property
+    def has_replica(self) -> bool:
+        return self.read.url != self.write.url
+
+    def session(self) -> Session:
+        """A new unit of work on the primary; the caller commits or rolls back."""
+        return Session(self.write, expire_on_commit=False, info={"on_event": self.on_event})
+
+    def reader(self) -> sa.Connection:
+        """An AUTOCOMMIT connection for reading; the caller closes it."""
+        return self.read.connect()
+
+    def primary_reader(self) -> sa.Connection:
+        """An AUTOCOMMIT connection to the primary, for what must not lag (sessions, bans)."""
+        return self.write.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+    @contextmanager
+    def separately(self) -> Iterator[Session]:
+        """A short transaction of its own, for what must survive the refusal of the request (failed log-ins, theft)."""
+        with self.session() as session, session.begin():
+            yield session
+
+    def dispose(self) -> None:
+        self.write.dispose()
+        self.read.dispose()
+
+
+def make_databases(
+    url: str, read_url: str = "", *, pool_size: int = 10, timeout: int = 15,
+    on_event: Callable[[Session, Any], None] | None = None,
+) -> Databases:
+    """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds."""
+    options: dict[str, Any] = {
+        "pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 5, "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": "marketplace",
+            "options": f"-c statement_timeout={timeout * 1000} -c timezone=UTC",
+        },
+    }
+    write = sa.create_engine(driver_url(url), **options)
+    # Nothing is pending on an AUTOCOMMIT connection, so returning it to the pool needs no ROLLBACK.
+    read = sa.create_engine(driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
+    return Databases(write, read, on_event)
+
+
+def driver_url(url: str) -> sa.URL:
+    """``postgres://`` and ``postgresql://`` as hosting providers write them, for psycopg 3."""
+    parsed = sa.make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername != "postgresql+psycopg":
+        raise ValueError("the database URL must start with postgresql://")
+    return parsed
+
+
+def driver_connection(session: Session) -> Any:
+    """The psycopg connection that this session's transaction runs on."""
+    return session.connection().connection.driver_connection
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database was away, too slow or too busy: a later try may succeed, and nothing was saved."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if isinstance(error, sa.exc.DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        # Classes 08 connection, 53 resources, 57 operator intervention (shutdown, timeout), 40 serialization, deadlock.
+        return error.connection_invalidated or state[:2] in ("08", "53", "57", "40") or (
+            isinstance(error, sa.exc.OperationalError) and not state
+        )
+    return False

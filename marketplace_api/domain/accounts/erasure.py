@@ -1,0 +1,62 @@
+"""What is deleted, and what is kept without a person behind it, when an account is erased (GDPR, article 17).
+
+The row of the account stays, nameless, for those who dealt with it. So does the event log, which nobody can change:
+that is why events name ids and fields, and never a person's values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.accounts import backoff, rows, sessions
+from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
+from marketplace_api.models.listings import Listing
+
+_EMPTY: dict[str, Any] = {
+    "email": None, "pending_email": None, "email_confirmed_at": None, "password_hash": None, "bio": None,
+    "profile_picture_url": None, "contact_information": {}, "state_reason": None, "suspended_until": None,
+    "is_verified": False, "last_login": None, "roles": ["customer"], "state": "erased",
+}  # fmt: skip
+
+
+def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> None:
+    """Erase the personal data of a locked account; files of its own are deleted by the job that the event starts.
+
+    Listings are deleted and lose place, description and photos; title, category and price stay for those who have
+    them in a conversation or a review.
+    """
+    if user.email is not None:
+        backoff.clear(session, backoff.Subjects(rules, user.email))
+    sessions.end_all(session, user.user_id, "erased", actor=actor)
+    for name, value in _EMPTY.items():
+        setattr(user, name, value)
+    user.version += 1
+    with rows.keeping_unique(session, username=None, email=None, user_id=user.user_id):
+        user.username = f"deleted-{user.user_id}"
+    session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
+    session.execute(
+        _quietly(sa.update(AccountSession).where(AccountSession.user_id == user.user_id).values(device="", address=""))
+    )
+    listings = session.execute(
+        _quietly(
+            sa.update(Listing)
+            .where(Listing.user_id == user.user_id)
+            .values(
+                description="", address=None, zip=None, city=None, state=None, latitude=None, longitude=None,
+                photos_urls=[], import_key=None, owner_hidden=True,
+                deleted_at=sa.func.coalesce(Listing.deleted_at, sa.func.now()), version=Listing.version + 1,
+            )
+            .returning(Listing.listing_id)
+        )
+    )  # fmt: skip
+    record(session, actor, EventType.USER_ERASED, user.user_id, new={"listings": len(listings.all())})
+
+
+def _quietly(statement: Any) -> Any:
+    return statement.execution_options(synchronize_session=False)

@@ -1,0 +1,79 @@
+"""All that is held about an account, as JSON-ready values (GDPR, articles 15 and 20)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from marketplace_api.db import Reader
+from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
+from marketplace_api.models.events import Event
+from marketplace_api.models.listings import Listing
+
+BATCH = 1000
+MOST = 100_000
+"""More rows than this of one kind are left out, and ``complete`` says so."""
+
+_u, _s, _t = User.__table__.c, AccountSession.__table__.c, OneTimeToken.__table__.c
+_l, _e = Listing.__table__.c, Event.__table__.c
+
+# Secrets are not data about a person; counters and generated columns are not either.
+_PROFILE = [column for column in _u if column.name != "password_hash"]
+_SESSIONS = [column for column in _s if column.name not in ("refresh_hash", "refresh_nonce", "refresh_generation")]
+_TOKENS = [column for column in _t if column.name != "token_hash"]
+_LISTINGS = [column for column in _l if column.computed is None and column.name != "import_key"]
+_EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
+
+
+def collect(db: Reader, user_id: int) -> dict[str, Any]:
+    """``profile``, ``sessions``, ``one_time_tokens``, ``listings`` and ``events`` of an account; ``complete``.
+
+    Events are those that the account caused and those about it. Who else had a part in them is not told, but the
+    reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
+    """
+    profile = db.execute(sa.select(*_PROFILE).where(_u.user_id == user_id)).mappings().one()
+    parts = {
+        "sessions": _all(db, _s.session_id, sa.select(*_SESSIONS).where(_s.user_id == user_id)),
+        "one_time_tokens": _all(db, _t.date_created, sa.select(*_TOKENS).where(_t.user_id == user_id), paged=False),
+        "listings": _all(db, _l.listing_id, sa.select(*_LISTINGS).where(_l.user_id == user_id)),
+        "events": _all(db, _e.event_id, _events(user_id)),
+    }
+    complete = all(len(rows) < MOST for rows in parts.values())
+    return {"profile": _ready(profile), **parts, "complete": complete}
+
+
+def _events(user_id: int) -> sa.Select[Any]:
+    mine = _e.actor_id == user_id
+    about_me = sa.and_(_e.subject_type == "user", _e.subject_id == user_id)
+    return sa.select(*_EVENTS, sa.case((about_me, _e.reason)).label("reason"), mine.label("by_you")).where(
+        sa.or_(mine, about_me)
+    )
+
+
+def _all(db: Reader, key: sa.ColumnElement[Any], statement: sa.Select[Any], *, paged: bool = True) -> list[Any]:
+    batches = _batches(db, key, statement) if paged else iter([db.execute(statement.limit(BATCH)).mappings().all()])
+    return [_ready(row) for batch in batches for row in batch]
+
+
+def _batches(db: Reader, key: sa.ColumnElement[Any], statement: sa.Select[Any]) -> Iterator[Any]:
+    last, found = 0, 0
+    while found < MOST:
+        batch = db.execute(statement.where(key > last).order_by(key).limit(BATCH)).mappings().all()
+        yield batch
+        if len(batch) < BATCH:
+            return
+        last, found = batch[-1][key.key or ""], found + len(batch)
+
+
+def _ready(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in row.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value

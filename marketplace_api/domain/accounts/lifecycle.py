@@ -1,0 +1,176 @@
+"""The states of an account: deactivation and erasure by its owner, suspension and ban by moderators, roles by admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import Databases
+from marketplace_api.domain.accounts import erasure, profiles, refusals, registration, rows, sessions
+from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.errors import FieldError, Forbidden, Invalid, NotFound
+from marketplace_api.models.accounts import User
+
+_RANKS = {"moderator": 1, "staff": 2, "admin": 3}
+
+
+def find(session: Session, reference: str) -> User:
+    """The account that a person means by an id, a user name or an e-mail address; raises :class:`NotFound`."""
+    wanted = reference.strip()
+    if wanted.isascii() and wanted.isdigit() and (user := session.get(User, int(wanted[:18]))) is not None:
+        return user
+    column = User.email if "@" in wanted else User.username
+    user = session.execute(sa.select(User).where(sa.func.lower(column) == sa.func.lower(wanted))).scalar_one_or_none()
+    if user is None:
+        raise NotFound(f"There is no account {reference!r}.")
+    return user
+
+
+def deactivate(
+    session: Session, databases: Databases, actor: Actor, rules: AccountRules, *, password: str
+) -> datetime:
+    """Take the caller's account out of sight: sessions end, listings are hidden. Logging in again undoes it.
+
+    Returns when the personal data will be erased (UTC). Raises :class:`Invalid` ``wrong_password``,
+    :class:`RateLimited` after too many, :class:`Forbidden` ``account_suspended``: a suspension is not left this way.
+    """
+    proved = profiles.prove_password(databases, actor, rules, password, field="password")
+    user, now = rows.lock_user(session, proved.user_id)
+    if user.state == "suspended" and (user.suspended_until is None or user.suspended_until > now):
+        raise refusals.suspended()
+    if user.state not in rows.LIVING or user.password_hash != proved.password_hash:
+        raise refusals.session_ended()
+    user.deactivated_at = now
+    _enter(session, user, "deactivated", now)
+    sessions.end_all(session, user.user_id, "deactivated", actor=actor)
+    rows.hide_listings(session, user.user_id, hidden=True)
+    erased_at = now + rules.erase_after
+    record(session, actor, EventType.USER_DEACTIVATED, user.user_id, new={"erased_at": erased_at.isoformat()})
+    return erased_at
+
+
+def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int = 100) -> int:
+    """Erase up to ``limit`` accounts that were deactivated long enough before ``now`` (aware); returns how many.
+
+    For a periodic job; several may run at once, each takes what no other has.
+    """
+    due = (
+        sa.select(User)
+        .where(User.state == "deactivated", User.deactivated_at <= now - rules.erase_after)
+        .order_by(User.deactivated_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    users = session.execute(due).scalars().all()
+    for user in users:
+        erasure.erase(session, rules, user, Actor(username="erasure"))
+    return len(users)
+
+
+def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int) -> User:
+    """Erase an account's personal data at once, whatever its state; raises :class:`Gone` when that was done before."""
+    user, _ = rows.lock_user(session, user_id)
+    if user.state == "erased":
+        raise refusals.gone()
+    _require_power(actor, user)
+    erasure.erase(session, rules, user, actor)
+    return user
+
+
+def set_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[str]) -> User:
+    """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at once.
+
+    Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same rank, and
+    :class:`Gone`.
+    """
+    granted = registration.complete_roles(roles)
+    user, now = rows.lock_user(session, user_id)
+    if user.state == "erased":
+        raise refusals.gone()
+    _require_power(actor, user)
+    previous = list(user.roles)
+    if set(previous) == set(granted):
+        return user
+    user.roles = granted
+    _enter(session, user, user.state, now)
+    sessions.end_all(session, user_id, "roles_changed", actor=actor)
+    old, new = {"roles": previous}, {"roles": granted}
+    record(session, actor, EventType.USER_ROLES_CHANGED, user_id, previous=old, new=new)
+    return user
+
+
+def suspend(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+    """Let an account only read and appeal, ``until`` a time (aware) or until further notice; sessions stay.
+
+    Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account is
+    active or suspended, :class:`Forbidden` for one's own account or one of the same rank.
+    """
+    user, now = _moderated(session, actor, user_id, rows.LIVING)
+    if until is not None and until <= now:
+        message = "This must lie in the future."
+        raise Invalid(message, errors=[FieldError("body", "until", "in_the_past", message)])
+    return _judge(session, actor, user, EventType.USER_SUSPENDED, state="suspended", reason=reason, now=now, until=until)
+
+
+def reinstate(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+    """Lift a suspension or ban at once (``until`` means nothing here); raises as :func:`suspend` does."""
+    del until
+    user, now = _moderated(session, actor, user_id, ("suspended", "banned"))
+    rows.hide_listings(session, user_id, hidden=False)
+    return _judge(session, actor, user, EventType.USER_REINSTATED, state="active", reason=reason, now=now)
+
+
+def ban(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+    """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden."""
+    del until
+    user, now = _moderated(session, actor, user_id, (*rows.LIVING, "deactivated"))
+    sessions.end_all(session, user_id, "banned", actor=actor)
+    rows.hide_listings(session, user_id, hidden=True)
+    return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
+
+
+def _moderated(session: Session, actor: Actor, user_id: int, states: tuple[str, ...]) -> tuple[User, datetime]:
+    user, now = rows.lock_user(session, user_id)
+    if user.state == "erased":
+        raise refusals.gone()
+    _require_power(actor, user)
+    if user.state not in states:
+        raise refusals.wrong_state(user.state, " or ".join(states))
+    return user, now
+
+
+def _judge(
+    session: Session, actor: Actor, user: User, type: EventType,
+    *, state: str, reason: str, now: datetime, until: datetime | None = None,
+) -> User:  # fmt: skip
+    previous = {"state": user.state}
+    user.state_reason = reason if state != "active" else None
+    user.suspended_until, user.deactivated_at = until, None
+    _enter(session, user, state, now)
+    new = {"state": state, **({"until": until.isoformat()} if until else {})}
+    record(session, replace(actor, reason=reason), type, user.user_id, previous=previous, new=new)
+    return user
+
+
+def _enter(session: Session, user: User, state: str, now: datetime) -> None:
+    user.state, user.date_updated = state, now
+    user.version += 1
+    session.flush()
+
+
+def _require_power(actor: Actor, user: User) -> None:
+    """Nobody judges themselves, nor anyone of their own rank or above; admins judge all others."""
+    if actor.owns(user.user_id):
+        raise Forbidden("You cannot do this to your own account.")
+    if actor.administers:
+        return
+    rank = max((_RANKS.get(role, 0) for role in actor.roles), default=0)
+    if rank <= max(_RANKS.get(role, 0) for role in user.roles):
+        raise Forbidden("This account has as much power as yours.")

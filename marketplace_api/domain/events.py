@@ -1,0 +1,101 @@
+"""The one way to record that something happened: a row in the same transaction as the change itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.actors import Actor
+from marketplace_api.models.events import Event
+
+
+class EventType(StrEnum):
+    """Every kind of event; the part before the dot is the subject's type."""
+
+    USER_REGISTERED = "user.registered"
+    USER_EDITED = "user.edited"
+    USER_EMAIL_CHANGE_REQUESTED = "user.email_change_requested"
+    USER_EMAIL_CONFIRMATION_REQUESTED = "user.email_confirmation_requested"
+    USER_EMAIL_CONFIRMED = "user.email_confirmed"
+    USER_PASSWORD_RESET_REQUESTED = "user.password_reset_requested"
+    USER_PASSWORD_CHANGED = "user.password_changed"
+    USER_LOGGED_IN = "user.logged_in"
+    USER_ROLES_CHANGED = "user.roles_changed"
+    USER_DEACTIVATED = "user.deactivated"
+    USER_REACTIVATED = "user.reactivated"
+    USER_ERASED = "user.erased"
+    USER_SUSPENDED = "user.suspended"
+    USER_REINSTATED = "user.reinstated"
+    USER_BANNED = "user.banned"
+    SESSION_ENDED = "session.ended"
+    SESSION_REUSE_DETECTED = "session.reuse_detected"
+    LISTING_CREATED = "listing.created"
+    LISTING_EDITED = "listing.edited"
+    LISTING_STATUS_CHANGED = "listing.status_changed"
+    LISTING_DELETED = "listing.deleted"
+    LISTING_RESTORED = "listing.restored"
+    LISTING_IMPORTED = "listing.imported"
+
+
+DESCRIPTIONS: Mapping[EventType, str] = {
+    EventType.USER_REGISTERED: "An account was made.",
+    EventType.USER_EDITED: "A profile changed.",
+    EventType.USER_EMAIL_CHANGE_REQUESTED: "A new e-mail address waits for its confirmation; the old one is told.",
+    EventType.USER_EMAIL_CONFIRMATION_REQUESTED: "The confirmation mail was asked for again.",
+    EventType.USER_EMAIL_CONFIRMED: "An e-mail address was confirmed by its token.",
+    EventType.USER_PASSWORD_RESET_REQUESTED: "A reset mail was asked for.",
+    EventType.USER_PASSWORD_CHANGED: "A password changed; other sessions ended.",
+    EventType.USER_LOGGED_IN: "A session began.",
+    EventType.USER_ROLES_CHANGED: "Roles changed; sessions ended.",
+    EventType.USER_DEACTIVATED: "The owner deactivated the account; erasure follows.",
+    EventType.USER_REACTIVATED: "The owner came back before the erasure.",
+    EventType.USER_ERASED: "Personal data was erased.",
+    EventType.USER_SUSPENDED: "A moderator suspended an account, until a time or until further notice.",
+    EventType.USER_REINSTATED: "A suspension or ban was lifted.",
+    EventType.USER_BANNED: "A moderator banned an account; its sessions ended and its listings are hidden.",
+    EventType.SESSION_ENDED: "A session was ended before its time.",
+    EventType.SESSION_REUSE_DETECTED: "An old refresh token came back; the session was ended.",
+    EventType.LISTING_CREATED: "A listing was made.",
+    EventType.LISTING_EDITED: "A listing's content changed.",
+    EventType.LISTING_STATUS_CHANGED: "A workflow step moved a listing to another status.",
+    EventType.LISTING_DELETED: "A listing was deleted (it can be restored for 30 days).",
+    EventType.LISTING_RESTORED: "A deleted listing came back.",
+    EventType.LISTING_IMPORTED: "A file of listings was imported; `new` counts them.",
+}
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    type: EventType,
+    subject_id: int | None,
+    *,
+    previous: Mapping[str, Any] | None = None,
+    new: Mapping[str, Any] | None = None,
+    on_behalf_of: int | None = None,
+) -> Event:
+    """Append an event to the log inside the session's transaction and pass it to the jobs that follow from it.
+
+    ``previous`` and ``new`` hold JSON-ready values of what changed; never a password, token or document.
+    """
+    event = Event(
+        type=type.value,
+        actor_id=actor.user_id,
+        actor_name=actor.username or None,
+        on_behalf_of_id=on_behalf_of,
+        subject_type=type.value.partition(".")[0],
+        subject_id=subject_id,
+        previous=dict(previous) if previous is not None else None,
+        new=dict(new or {}),
+        reason=actor.reason,
+        request_id=actor.request_id,
+    )
+    session.add(event)
+    session.flush()
+    on_event = session.info.get("on_event")
+    if on_event is not None:
+        on_event(session, event)
+    return event

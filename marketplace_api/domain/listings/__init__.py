@@ -1,0 +1,1 @@
+"""Listings: reading, writing and the workflow of their status."""

@@ -1,0 +1,78 @@
+"""Counting matches by category, amenity, city, price and badge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from marketplace_api.db import Reader
+from marketplace_api.domain.search import matching, statements
+from marketplace_api.domain.search.plan import Plan
+from marketplace_api.domain.search.query import SearchQuery
+
+_PRICES = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
+_MOST_VALUES = 50
+
+_COUNTS = {
+    "category": "SELECT category AS value, count(*) AS count FROM hits GROUP BY 1",
+    "amenities": "SELECT value, count(*) FROM ("
+    "SELECT DISTINCT listing_id, lower(btrim(amenity)) AS value FROM hits, unnest(amenities) AS amenity"
+    ") AS had WHERE value <> '' GROUP BY 1",
+    "city": "SELECT city, count(*) FROM hits WHERE city <> '' GROUP BY 1",
+    "price": f"SELECT width_bucket(price, ARRAY[{', '.join(map(str, _PRICES))}]::numeric[])::text, count(*) FROM hits GROUP BY 1",  # noqa: S608
+    "verified": "SELECT is_verified_listing::text, count(*) FROM hits GROUP BY 1",
+    "total": "SELECT NULL, count(*) FROM hits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The wanted facets, and the number of matches (up to ``matching.CAP``)."""
+
+    values: Mapping[str, Any]
+    total: int
+
+
+def count(db: Reader, query: SearchQuery, plan: Plan) -> Counted:
+    """The facets of ``query``: each value with its count, the most frequent first (prices: the lowest first).
+
+    At most the first 10,001 matches are counted; ``capped`` tells whether there are more.
+    """
+    statement = _statement(matching.collected(query, plan), query.facets)
+    found: dict[str, list[dict[str, Any]]] = {facet: [] for facet in query.facets}
+    total = 0
+    for facet, value, number in db.execute(statement, {**matching.values(query, plan), "blocks": plan.blocks()}):
+        if facet == "total":
+            total = number
+        else:
+            found[facet].append({"value": _value(facet, value), "count": number})
+    if "price" in found:
+        found["price"].sort(key=lambda entry: float(entry["value"]["from"]))
+    return Counted({**found, "capped": total >= matching.CAP}, total)
+
+
+def nothing(query: SearchQuery) -> dict[str, Any]:
+    """The facets of a search without any match."""
+    return {**{facet: [] for facet in query.facets}, "capped": False} if query.facets else {}
+
+
+@lru_cache(maxsize=256)
+def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> sa.TextClause:
+    columns = "listing_id, category, amenities, city, price, is_verified_listing"
+    counts = " UNION ALL ".join(
+        f"(SELECT '{facet}', counted.* FROM ({_COUNTS[facet]}) AS counted ORDER BY 3 DESC, 2 LIMIT {_MOST_VALUES})"  # noqa: S608
+        for facet in (*dict.fromkeys(facets), "total")
+    )
+    return sa.text(f"WITH hits AS MATERIALIZED ({statements.hits(names, columns)}) {counts}".replace("::", r"\:\:"))
+
+
+def _value(facet: str, value: str) -> Any:
+    if facet == "price":
+        bucket = int(value)
+        above = _PRICES[bucket] if bucket < len(_PRICES) else None
+        return {"from": _PRICES[bucket - 1] if bucket else 0, "to": above}
+    return value == "true" if facet == "verified" else value

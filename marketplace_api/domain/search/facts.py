@@ -1,0 +1,174 @@
+"""What the counters know about a search before any listing is read: its lexemes, its category's subtree, how many
+searchable listings hold each of its terms. One statement, whatever the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from marketplace_api.db import Reader
+from marketplace_api.domain.search import geo, text
+from marketplace_api.domain.search.query import SearchQuery
+
+MOST_COMPLETIONS = 250
+"""A prefix with more completions than this is searched as a prefix, not as a list of lexemes."""
+
+ALL = "#all"
+VERIFIED = "#verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """The lexemes that begin with a prefix: their number, the sum of their counts, and the most frequent ones."""
+
+    number: int = 0
+    total: int = 0
+    lexemes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about one search. ``counts`` holds only terms that some searchable listing has."""
+
+    head: str
+    last: str
+    prefix: str
+    slugs: Sequence[str]
+    places: Sequence[str]
+    last_place: str
+    bands: Sequence[str]
+    cells: Sequence[str]
+    top: int
+    counts: dict[str, int]
+    completions: dict[str, Completions]
+
+    @property
+    def everything(self) -> int:
+        return self.counts.get(ALL, 0)
+
+    def sum(self, terms: Sequence[str]) -> int:
+        return sum(self.counts.get(term, 0) for term in terms)
+
+
+_COUNTED = """
+counted AS (
+    SELECT wanted.term, sum(found.count) AS count FROM wanted CROSS JOIN LATERAL (
+        SELECT base.count FROM search_terms AS base WHERE base.kind = 0 AND base.term = wanted.term
+        UNION ALL
+        SELECT pending.delta FROM search_term_deltas AS pending WHERE pending.kind = 0 AND pending.term = wanted.term
+    ) AS found GROUP BY wanted.term HAVING sum(found.count) > 0
+)
+"""
+
+_SUBTREE = """
+WITH RECURSIVE subtree AS (
+    SELECT slug FROM categories WHERE slug = CAST(:category AS text)
+    UNION SELECT child.slug FROM categories AS child JOIN subtree ON child.parent_slug = subtree.slug
+)
+"""
+
+_WANTED = """
+    SELECT CAST(term AS text) COLLATE "C" AS term FROM unnest(CAST(:marks AS text[])) AS term
+    UNION ALL SELECT '#c=' || slug FROM subtree
+    UNION ALL SELECT '#p=' || band FROM generate_series(
+        marketplace_price_band(coalesce(CAST(:low AS numeric), 0)),
+        marketplace_price_band(coalesce(CAST(:high AS numeric), 10000000000))
+    ) AS band WHERE CAST(:low AS numeric) IS NOT NULL OR CAST(:high AS numeric) IS NOT NULL
+"""
+
+_PLAIN_FACTS = sa.text(
+    f"""
+    {_SUBTREE}, wanted AS ({_WANTED}), {_COUNTED}
+    SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
+        ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts
+    """  # noqa: S608  every part is a constant of this file
+)
+
+_TEXT_FACTS = sa.text(
+    f"""
+    {_SUBTREE}, parsed AS MATERIALIZED (
+        SELECT websearch_to_tsquery('marketplace', CAST(:head AS text)) AS head,
+            websearch_to_tsquery('marketplace', CAST(:last AS text)) AS last,
+            tsvector_to_array(to_tsvector('marketplace_plain', CAST(:last AS text))) AS prefix,
+            tsvector_to_array(to_tsvector('marketplace_plain', CAST(:place AS text))) AS places,
+            tsvector_to_array(to_tsvector('marketplace_plain', CAST(:last_place AS text))) AS last_place
+    ), wanted AS (
+        {_WANTED}
+        UNION ALL SELECT unnest(tsvector_to_array(to_tsvector('marketplace', CAST(:words AS text))))
+        UNION ALL SELECT '#l=' || place FROM parsed, unnest(parsed.places || parsed.last_place) AS place
+    ), {_COUNTED}, prefixes AS (
+        SELECT prefix[1] COLLATE "C" AS prefix FROM parsed WHERE cardinality(prefix) = 1 AND numnode(last) > 0
+        UNION ALL SELECT '#l=' || last_place[1] FROM parsed WHERE cardinality(last_place) = 1
+    ), completed AS (
+        SELECT prefixes.prefix, found.term, sum(found.count) AS count FROM prefixes CROSS JOIN LATERAL (
+            SELECT base.term, base.count FROM search_terms AS base
+            WHERE base.kind = 0 AND base.term >= prefixes.prefix AND base.term < prefixes.prefix || chr(1114111)
+            UNION ALL
+            SELECT pending.term, pending.delta FROM search_term_deltas AS pending
+            WHERE pending.kind = 0 AND pending.term >= prefixes.prefix AND pending.term < prefixes.prefix || chr(1114111)
+        ) AS found GROUP BY prefixes.prefix, found.term HAVING sum(found.count) > 0
+    ), summed AS (
+        SELECT prefix, count(*) AS number, sum(count) AS total,
+            (array_agg(term ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS lexemes
+        FROM completed GROUP BY prefix
+    )
+    SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
+        ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
+        head::text AS head, last::text AS last, prefix, places, last_place,
+        (SELECT jsonb_object_agg(prefix, jsonb_build_array(number, total, lexemes)) FROM summed) AS completions
+    FROM parsed
+    """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
+)
+
+
+def read(db: Reader, query: SearchQuery) -> Facts:
+    """The facts about ``query``; ``slugs`` is empty for a category that does not exist."""
+    cells = _cells(query)
+    marks = [ALL, VERIFIED, *cells, *(f"#a={name}" for name in query.wanted_amenities)]
+    parameters: dict[str, Any] = {
+        "category": query.category, "marks": marks, "low": _within(query.min_price), "high": _within(query.max_price),
+    }
+    if not (query.words or query.place):
+        row = db.execute(_PLAIN_FACTS, parameters).one()
+        return _facts(row, cells)
+    head, last = text.split_last_word(query.words or "")
+    place, last_place = text.split_last_word(query.place or "")
+    row = db.execute(
+        _TEXT_FACTS,
+        {**parameters, "words": query.words or "", "head": head, "last": last, "place": place, "last_place": last_place},
+    ).one()
+    return _facts(row, cells, head=row.head, last=row.last, prefix=_only(row.prefix), places=row.places, last_place=row.last_place, completions=row.completions or {})
+
+
+def _facts(
+    row: Any, cells: Sequence[str], head: str = "", last: str = "", prefix: str = "", places: Sequence[str] = (),
+    last_place: Sequence[str] = (), completions: dict[str, Any] | None = None,
+) -> Facts:
+    counts = dict(zip(row.terms, map(int, row.counts), strict=True))
+    several = len(last_place) > 1
+    return Facts(
+        head=head, last=last, prefix=prefix if last else "", slugs=row.slugs,
+        places=[*places, *(last_place if several else ())], last_place="" if several else _only(last_place),
+        bands=[term for term in counts if term.startswith("#p=")], cells=cells, top=row.top or 0, counts=counts,
+        completions={name: Completions(*found) for name, found in (completions or {}).items()},
+    )
+
+
+def _only(lexemes: Sequence[str]) -> str:
+    return lexemes[0] if len(lexemes) == 1 else ""
+
+
+def _within(price: Any) -> Any:
+    """``price`` within what the column can hold: beyond that the bands would be endless."""
+    return None if price is None else min(max(price, 0), 10**10)
+
+
+def _cells(query: SearchQuery) -> list[str]:
+    if query.bbox is not None:
+        return geo.cells(geo.boxes_of(query.bbox))
+    if query.near is not None and query.radius_km is not None:
+        return geo.cells(geo.boxes_around(*query.near, query.radius_km))
+    return []

@@ -1,0 +1,161 @@
+"""The search itself: which way leads to the rows soonest, and the page that comes of it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from marketplace_api.db import Reader
+from marketplace_api.domain.paging import TOTAL_CAP, Page, PageRequest, Position, assemble, decode_cursor, offset_of
+from marketplace_api.domain.search import facets, facts, geo, matching, plan, statements
+from marketplace_api.domain.search.matching import CAP
+from marketplace_api.domain.search.query import SearchQuery, check, key_kinds
+from marketplace_api.errors import FieldError, Invalid
+
+_FEW = 500
+"""So few rows are sorted faster than any index is walked."""
+
+
+def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
+    """The part of the searchable listings that match ``query``, as rows of ``listings.rows.COLUMNS``.
+
+    With ``near`` each row also has ``distance_km`` (``None`` where a listing has no place). Sorting by distance
+    leaves out those. ``facets`` of the page maps each wanted facet to ``[{"value", "count"}, …]`` and ``capped`` to
+    whether only the first 10,000 matches were counted; price values are ``{"from", "to"}``.
+    Raises ``Invalid``: contradictions, ``unknown_category``, ``invalid_cursor``, ``page_too_deep``.
+    """
+    check(query)
+    list_hash = query.list_hash
+    position = decode_cursor(page.cursor, list_hash, key_kinds(query)) if page.cursor else None
+    offset = 0 if position else offset_of(page)
+    known = facts.read(db, query)
+    if query.category and not known.slugs:
+        raise _unknown_category(db, query.category)
+    run = Run(db, query, page, position, offset, plan.make(query, known))
+    if run.plan.most == 0:
+        return assemble([], page, position, list_hash, run.keys_of, 0, facets.nothing(query))
+    counted = facets.count(db, query, run.plan) if query.facets else None
+    rows, total = run.ranked() if query.order == "relevance" else run.ordered(counted.total if counted else None)
+    return assemble(rows, page, position, list_hash, run.keys_of, total, counted.values if counted else None)
+
+
+def _unknown_category(db: Reader, slug: str) -> Invalid:
+    """The error for a category that is not there, with the nearest one that is."""
+    slugs = db.execute(sa.text("SELECT slug FROM categories")).scalars().all()
+    near = difflib.get_close_matches(slug.lower(), slugs, n=1)
+    message = f"There is no category {slug[:100]!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+    problem = FieldError("querystring", "category", "unknown_category", message)
+    return Invalid(message, errors=[problem], extra={"did_you_mean": near[0]} if near else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution: the query, where in its list to read, and the plan. Answers with rows and the total."""
+
+    db: Reader
+    query: SearchQuery
+    page: PageRequest
+    position: Position | None
+    offset: int
+    plan: plan.Plan
+
+    @property
+    def backward(self) -> bool:
+        return self.position is not None and self.position.backward
+
+    @property
+    def is_near(self) -> bool:
+        return self.query.near is not None
+
+    def keys_of(self, row: Any) -> tuple[Any, ...]:
+        """The cursor keys of a row of this list."""
+        if self.query.order != "relevance":
+            return row.sort_key, row.listing_id
+        if hasattr(row, "floor"):
+            return row.sort_key, row.listing_id, row.floor, row.top
+        # Walked beyond the ranked part: the cursor's own bounds go on.
+        return -1.0, row.listing_id, *(self.position.keys[2:] if self.position else ())
+
+    def values(self) -> dict[str, Any]:
+        found = matching.values(self.query, self.plan)
+        found |= {"count": self.page.limit + 1, "offset": self.offset, "blocks": self.plan.blocks()}
+        if self.position is not None:
+            found |= {"key": self.position.keys[0], "id": self.position.keys[1]}
+        return found
+
+    # Sorted by a column.
+
+    def ordered(self, counted: int | None = None) -> tuple[list[Any], int]:
+        """The rows in the query's order; ``counted`` is their number where it is known already."""
+        values = self.values()
+        total = self.plan.exact if self.plan.exact is not None else counted
+        if total is None and matching.is_price_range(self.query):
+            total = self.db.execute(statements.count(matching.price_range(self.query)), values).scalar_one()
+        if total is None or not self.walking_is_shorter(total):
+            rows, found = self.collect(values)
+            if found < CAP:
+                return rows, found
+            total = found
+        return self.walk(values, self.query.order), total
+
+    def walking_is_shorter(self, total: int) -> bool:
+        """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""
+        if total >= CAP:
+            return True
+        met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
+        return total > _FEW and met < total
+
+    def collect(self, values: dict[str, Any]) -> tuple[list[Any], int]:
+        query = self.query
+        names = matching.price_range(query) if matching.is_price_range(query) else matching.collected(query, self.plan)
+        statement = statements.collect(names, query.order, self.sql_descending(), self.position is not None, self.is_near)
+        return _split(self.db.execute(statement, values).all())
+
+    def walk(self, values: dict[str, Any], order: str) -> list[Any]:
+        names = matching.walked(self.query, self.plan, order)
+        if order == "distance" and self.backward and self.position and self.query.near:
+            # No index reads from far to near; but what is nearer than the cursor lies in a cube.
+            centre = matching.order_centre(self.query, self.query.near)
+            values["region"] = geo.cube_around(centre, self.position.keys[0])
+            names = (*names, "region")
+        statement = statements.walk(names, order, self.sql_descending(), self.position is not None, self.is_near)
+        return list(self.db.execute(statement, values).all())
+
+    def sql_descending(self) -> bool:
+        """The direction in SQL: distances are always measured from where the first rows lie."""
+        descending = self.query.is_descending and self.query.order != "distance"
+        return descending != self.backward
+
+    # Sorted by relevance.
+
+    def ranked(self) -> tuple[list[Any], int]:
+        values, total = self.values(), self.plan.exact
+        position = self.position
+        is_older = position is not None and position.keys[0] < 0
+        names = matching.collected(self.query, self.plan)
+        if is_older and total is None:
+            total = self.db.execute(statements.count_hits(names), values).scalar_one()
+        if position and is_older and total and total >= CAP and self.is_beyond_hits(position):
+            values |= {"key": position.keys[1], "floor": position.keys[2]}
+            return self.walk(values, "listing_id"), total
+        if position is not None:
+            values |= {"floor": position.keys[2], "top": position.keys[3]}
+            values["blocks"] = self.plan.blocks(position.keys[3])
+            names = (*names, "not_above")
+        if total is not None and not is_older and self.offset + self.page.limit < statements.RANKED:
+            values["cap"] = statements.RANKED + self.page.limit + 1
+        rows, found = _split(
+            self.db.execute(statements.rank(names, position is not None, self.backward, self.is_near), values).all()
+        )
+        return rows, found if total is None else total
+
+    def is_beyond_hits(self, position: Position) -> bool:
+        return not position.backward or position.page * self.page.limit > TOTAL_CAP
+
+
+def _split(rows: Any) -> tuple[list[Any], int]:
+    """The rows that are listings, and the total that each row carries."""
+    return [row for row in rows if row.listing_id is not None], rows[0].total

@@ -1,0 +1,167 @@
+"""The SQL of search. Statements are few and each is built once: what varies between two searches of the same shape
+travels in parameters, so both SQLAlchemy's and PostgreSQL's statement caches hit.
+
+Two ways to find listings: ``walk`` follows an index in the wanted order and drops what does not match; ``collect``
+gathers up to a bounded number of matches, counts them and sorts them. Which is right is decided in ``finding``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import sqlalchemy as sa
+
+from marketplace_api.domain.listings import rows
+from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
+from marketplace_api.domain.search.query import ORDERS
+
+RANKED = 1_000
+"""Relevance is computed for so many of the newest matches; older ones follow by age."""
+
+_DIAMETER = 2 * EARTH_RADIUS_KM
+_COLUMNS = ", ".join(f"listing.{column.name}" for column in rows.COLUMNS)
+_DISTANCE = (
+    f", {_DIAMETER} * asin(least(1, (listing.position <-> CAST(:point AS cube)) / {_DIAMETER})) AS distance_km"
+)
+
+# Conditions on columns. Most are written so that no index fits them ("+ 0"): the way to the rows is chosen here, from
+# exact counts; the planner, guessing at parameters it cannot see, must not choose another.
+CONDITIONS = {
+    "words": "ts_match_vq(document, CAST(:words AS tsquery))",
+    "category": "category = :category",
+    "categories": "category || '' = ANY(CAST(:categories AS text[]))",
+    "indexed_categories": "category = ANY(CAST(:categories AS text[]))",
+    "min_price": "price + 0 >= CAST(:min_price AS numeric)",
+    "max_price": "price + 0 <= CAST(:max_price AS numeric)",
+    "indexed_min_price": "price >= CAST(:min_price AS numeric)",
+    "indexed_max_price": "price <= CAST(:max_price AS numeric)",
+    "owner": "user_id + 0 = :owner",
+    "indexed_owner": "user_id = :owner",
+    "radius": "position <-> CAST(:point AS cube) <= CAST(:chord AS float8)",
+    "bbox": "round(latitude, 2) BETWEEN CAST(:south AS float8) AND CAST(:north AS float8) "
+    "AND round(longitude, 2) BETWEEN CAST(:west AS float8) AND CAST(:east AS float8)",
+    "bbox_across": "round(latitude, 2) BETWEEN CAST(:south AS float8) AND CAST(:north AS float8) "
+    "AND (round(longitude, 2) >= CAST(:west AS float8) OR round(longitude, 2) <= CAST(:east AS float8))",
+    "located": "position IS NOT NULL",
+    "region": "position <@ CAST(:region AS cube)",
+    "document": "document @@ CAST(:indexed AS tsquery)",
+    "block": "document @@ (CAST(:indexed AS tsquery) && CAST(block.mark AS tsquery))",
+    "not_above": "listing_id + 0 <= :top",
+}
+
+
+def conditions(names: tuple[str, ...]) -> str:
+    return " AND ".join(["is_searchable", *(CONDITIONS[name] for name in names)])
+
+
+def after(order: str, descending: bool) -> str:
+    """The condition for rows beyond the cursor."""
+    return f"(sort_key, listing_id) {'<' if descending else '>'} (CAST(:key AS {ORDERS[order].cast}), :id)"
+
+
+def sorted_by(descending: bool) -> str:
+    direction = "DESC" if descending else "ASC"
+    return f"ORDER BY sort_key {direction}, listing_id {direction}"
+
+
+@lru_cache(maxsize=1024)
+def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> sa.TextClause:
+    """``:count`` listings after ``:offset`` or the cursor's keys, read in the order of an index.
+
+    The inner select names only ids and keys, so that an index alone can answer it where it holds all that is asked.
+    """
+    key = ORDERS[order].key
+    beyond = after(order, descending).replace("sort_key", key, 1) if keyed else "true"
+    direction = "DESC" if descending else "ASC"
+    return sa.text(
+        f"""
+        WITH page AS MATERIALIZED (
+            SELECT listing_id, {key} AS sort_key FROM listings WHERE {conditions(names)} AND {beyond}
+            ORDER BY {key} {direction}, listing_id {direction} LIMIT :count OFFSET :offset
+        )
+        SELECT {_COLUMNS}, page.sort_key{_DISTANCE if near else ''}
+        FROM page JOIN listings AS listing USING (listing_id)
+        ORDER BY page.sort_key {direction}, page.listing_id {direction}
+        """  # noqa: S608  made of constants only
+    )
+
+
+def hits(names: tuple[str, ...], columns: str) -> str:
+    """At most ``:cap`` matches with ``columns``; by blocks of ids, newest first, where ``names`` has ``block``."""
+    if "block" not in names:
+        return f"SELECT {columns}, 0 AS ordinal FROM listings WHERE {conditions(names)} LIMIT :cap"  # noqa: S608
+    return f"""
+        SELECT found.*, block.ordinal
+        FROM unnest(CAST(:blocks AS text[])) WITH ORDINALITY AS block (mark, ordinal)
+        CROSS JOIN LATERAL (SELECT {columns} FROM listings WHERE {conditions(names)} OFFSET 0) AS found
+        LIMIT :cap
+    """  # noqa: S608
+
+
+@lru_cache(maxsize=1024)
+def collect(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> sa.TextClause:
+    """As ``walk``, from collected matches. Every row has ``total``; without any there is one, of nulls but for it."""
+    beyond = after(order, descending) if keyed else "true"
+    return sa.text(
+        f"""
+        WITH hits AS MATERIALIZED ({hits(names, f"listing_id, {ORDERS[order].key} AS sort_key")}),
+        page AS (
+            SELECT listing_id, sort_key FROM hits WHERE {beyond} {sorted_by(descending)} LIMIT :count OFFSET :offset
+        )
+        {_with_total(near)} {sorted_by(descending)}
+        """
+    )
+
+
+@lru_cache(maxsize=1024)
+def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> sa.TextClause:
+    """The most relevant of the collected matches; the key of those too old to be ranked is -1.
+
+    ``floor`` and ``top`` of each row are the ids between which matches are ranked. A cursor carries them back, so
+    that listings published or removed meanwhile move nobody across a page.
+    """
+    comparison, direction = (">", "ASC") if backward else ("<", "DESC")
+    beyond = f"(sort_key, listing_id) {comparison} (CAST(:key AS float8), :id)" if keyed else "true"
+    newest = "listing_id >= :floor" if keyed else f"place <= {RANKED}"
+    # Title words weigh most, the description least; 1: a long text does not win by its length.
+    score = "CAST(ts_rank_cd('{0.1, 0.3, 0.4, 1.0}', listing.document, CAST(:ranked AS tsquery), 1) AS float8)"
+    return sa.text(
+        f"""
+        WITH hits AS MATERIALIZED ({hits(names, 'listing_id')}),
+        placed AS MATERIALIZED (
+            SELECT listing_id, row_number() OVER (ORDER BY ordinal, listing_id DESC) AS place FROM hits
+        ),
+        newest AS MATERIALIZED (SELECT listing_id FROM placed WHERE {newest}),
+        scored AS (
+            SELECT newest.listing_id, {score} AS sort_key FROM newest JOIN listings AS listing USING (listing_id)
+            UNION ALL SELECT listing_id, -1 FROM placed WHERE NOT ({newest})
+        ),
+        page AS (
+            SELECT listing_id, sort_key, (SELECT min(listing_id) FROM newest) AS floor,
+                (SELECT max(listing_id) FROM newest) AS top
+            FROM scored WHERE {beyond}
+            ORDER BY sort_key {direction}, listing_id {direction} LIMIT :count OFFSET :offset
+        )
+        {_with_total(near, ', page.floor, page.top')} ORDER BY sort_key {direction}, listing_id {direction}
+        """  # noqa: S608
+    )
+
+
+def _with_total(near: bool, more: str = "") -> str:
+    return f"""
+        SELECT {_COLUMNS}, page.sort_key, counted.total{more}{_DISTANCE if near else ''}
+        FROM (SELECT count(*) AS total FROM hits) AS counted
+        LEFT JOIN (page JOIN listings AS listing USING (listing_id)) ON true
+    """  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def count(names: tuple[str, ...]) -> sa.TextClause:
+    """How many match, up to ``:cap``."""
+    return sa.text(f"SELECT count(*) FROM (SELECT 1 FROM listings WHERE {conditions(names)} LIMIT :cap) AS hits")  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def count_hits(names: tuple[str, ...]) -> sa.TextClause:
+    """How many can be collected, up to ``:cap``."""
+    return sa.text(f"SELECT count(*) FROM ({hits(names, 'listing_id')}) AS hits")  # noqa: S608

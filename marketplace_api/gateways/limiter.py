@@ -1,0 +1,88 @@
+"""Rate limits by the library ``limits``: in memory for one process, in Redis or Valkey across many.
+
+A store that is away lets requests through and says so in the log: a limit must never be the reason for an outage.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from limits import RateLimitItem, parse
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+log = logging.getLogger(__name__)
+
+# Requests per window: by client address (also for everyone behind one NAT) and, more narrowly, by account.
+LIMITS = {
+    "default": ("1200/minute", "600/minute"),
+    "auth": ("30/minute", "30/minute"),
+    "search": ("300/minute", "300/minute"),
+    "write": ("120/minute", "60/minute"),
+}
+LOG_EVERY = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left: ``reset`` is in seconds from now."""
+
+    limit: int
+    remaining: int
+    reset: int
+    allowed: bool
+
+
+class Limiter:
+    """Counts requests per group and subject; ``multiplier`` scales every limit."""
+
+    def __init__(self, url: str, multiplier: int = 1) -> None:
+        options = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2} if url else {}
+        self._storage: Any = storage_from_string(_with_scheme(url) if url else "memory://", **options)
+        self._strategy = FixedWindowRateLimiter(self._storage)
+        self._items: dict[str, tuple[RateLimitItem, RateLimitItem]] = {
+            group: (_scaled(address, multiplier), _scaled(account, multiplier))
+            for group, (address, account) in LIMITS.items()
+        }
+        self._silent_until = 0.0
+        self._away_until = 0.0
+
+    def hit(self, group: str, subject: str, *, account: bool) -> Allowance | None:
+        """Count one request; ``None`` when the store is away (the request passes)."""
+        if time.monotonic() < self._away_until:
+            return None
+        item = self._items[group][1 if account else 0]
+        try:
+            allowed = self._strategy.hit(item, group, subject)
+            window = self._strategy.get_window_stats(item, group, subject)
+        except Exception as error:
+            self._report(error)
+            return None
+        reset = max(0, round(window.reset_time - time.time()))
+        return Allowance(item.amount, max(0, window.remaining), reset, allowed)
+
+    def ping(self) -> bool:
+        return bool(self._storage.check())
+
+    def _report(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._away_until = now + 1.0  # not every request needs to wait for the same dead server
+        if now >= self._silent_until:
+            self._silent_until = now + LOG_EVERY
+            log.warning(
+                "rate limit store unavailable, requests pass unlimited",
+                extra={"error_type": type(error).__name__},
+            )
+
+
+def _scaled(text: str, multiplier: int) -> RateLimitItem:
+    item = parse(text)
+    return type(item)(item.amount * multiplier, item.multiples)
+
+
+def _with_scheme(url: str) -> str:
+    """``limits`` needs the client that we ship: valkey-py, which talks to Redis as well."""
+    return url.replace("redis://", "valkey://", 1).replace("rediss://", "valkeys://", 1)

@@ -1,0 +1,91 @@
+"""What our e-mails say: one text and one HTML template per message, made into a finished ``EmailMessage``.
+
+Values reach the HTML escaped, and headers through ``email.headerregistry``, which refuses line breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid, parseaddr
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+
+# RFC 5322 §2.1.1 allows 998 octets in a line; longer ones must be encoded.
+LONGEST_RAW_LINE = 990
+
+SUBJECTS: Mapping[str, str] = {
+    "confirm_email": "Confirm your e-mail address",
+    "password_reset": "Set a new password",
+    "email_change_notice": "Your e-mail address is about to change",
+    "password_changed": "Your password was changed",
+    "session_theft": "We ended one of your sessions",
+    "account_deactivated": "Your account is deactivated",
+}
+"""Every message that we send, with its subject."""
+
+
+def render(name: str, *, sender: str, to: str, **context: Any) -> EmailMessage:
+    """The message ``name`` (a key of :data:`SUBJECTS`) from ``sender`` to the one address ``to``.
+
+    The service's name in the text is the display name of ``sender``. Raises ``ValueError`` for an address that is
+    none or tries to add a header.
+    """
+    author = _address(sender)
+    context = {"service": author.display_name or author.domain, "subject": SUBJECTS[name], **context}
+    message = EmailMessage(policy=policy.SMTP)
+    message["Subject"] = f"{context['service']}: {SUBJECTS[name]}"
+    message["From"] = author
+    message["To"] = _address(to)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=author.domain)
+    # RFC 3834: no vacation responder shall answer.
+    message["Auto-Submitted"] = "auto-generated"
+    text = _templates(False).get_template(f"{name}.txt.jinja2").render(context)
+    html = _templates(True).get_template(f"{name}.html.jinja2").render(context)
+    message.set_content(text, cte=_encoding(text))
+    message.add_alternative(html, subtype="html", cte=_encoding(html))
+    return message
+
+
+@lru_cache(maxsize=2)
+def _templates(html: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("marketplace_api.gateways"),
+        autoescape=html,  # noqa: S701  off for the plain text, where nothing is markup
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["when"] = _when
+    return environment
+
+
+def _when(moment: datetime) -> str:
+    """``21 November 2026, 14:05 UTC``."""
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _address(raw: str) -> Address:
+    if any(character in raw for character in "\r\n\0"):
+        raise ValueError("an e-mail address cannot hold line breaks")
+    name, address = parseaddr(raw)
+    local, at, domain = address.rpartition("@")
+    if not (local and at and domain):
+        raise ValueError("not an e-mail address")
+    if not domain.isascii():
+        domain = domain.encode("idna").decode()
+    return Address(display_name=name, username=local, domain=domain)
+
+
+def _encoding(text: str) -> str:
+    """Readable as it is where the standard allows it: a link in an .eml file stays whole."""
+    if max((len(line.encode()) for line in text.splitlines()), default=0) > LONGEST_RAW_LINE:
+        return "quoted-printable"
+    return "7bit" if text.isascii() else "8bit"

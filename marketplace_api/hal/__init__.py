@@ -1,0 +1,1 @@
+"""What goes out: representations, the operations that they offer, and problem details."""

@@ -1,0 +1,114 @@
+"""The entry point, the catalogues of errors and relations, categories and suggestions as they go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from marketplace_api.domain.actors import Actor
+from marketplace_api.hal.problems import CODES
+from marketplace_api.hal.representation import Link, Links, Representation, link
+from marketplace_api.resources.base import Context
+from marketplace_api.schemas.listings import SearchListings
+
+RELATIONS = {
+    "listings": "The listings on offer; search and creation start there.",
+    "categories": "The category tree with counts.",
+    "suggestions": "Completions for what is being typed; templated.",
+    "register": "Make an account.",
+    "login": "Log in.",
+    "refresh": "Get a new pair of tokens.",
+    "logout": "End sessions.",
+    "password-reset": "Ask for a mail that lets a forgotten password be replaced.",
+    "me": "The caller's own account.",
+    "profile": "The public profile of an account.",
+    "my-listings": "The caller's own listings in all states.",
+    "sessions": "The caller's open sessions.",
+    "export": "Everything that is held about the caller.",
+    "owner": "The account that offers a listing.",
+    "errors": "The catalogue of error codes.",
+    "openapi": "The OpenAPI 3.1 description of the API.",
+    "docs": "The reference for people.",
+}
+
+
+def entry(context: Context, actor: Actor, version: str) -> Representation:
+    """``/api``: what the service is, who the caller is, and where they may go."""
+    state: dict[str, Any] = {
+        "name": "Marketplace API",
+        "version": version,
+        "caller": {
+            "user_id": actor.user_id, "username": actor.username or None, "roles": sorted(actor.roles),
+            "state": actor.state if actor.user_id is not None else "anonymous",
+        },
+    }
+    parameters = ",".join(child.name for child in SearchListings().children)
+    links: Links = {
+        "self": link("/api"),
+        "mkt:listings": link("/api/listings", title="Listings"),
+        "search": link(f"/api/listings{{?{parameters}}}", templated=True, title="Search listings"),
+        "mkt:categories": link("/api/categories", title="Categories"),
+        "mkt:suggestions": link("/api/search/suggestions{?query,limit}", templated=True, title="Suggestions"),
+        "mkt:errors": link("/api/errors"),
+        "mkt:openapi": link("/api/openapi.json", type="application/json"),
+        "mkt:docs": link("/docs", type="text/html"),
+    }
+    links |= _known_links() if actor.user_id is not None else _stranger_links()
+    return Representation(state, links, context=context, is_public=True)
+
+
+def _stranger_links() -> dict[str, Link]:
+    return {
+        "mkt:register": link("/api/auth/register", title="Register"),
+        "mkt:login": link("/api/auth/login", title="Log in"),
+        "mkt:refresh": link("/api/auth/refresh"),
+        "mkt:password-reset": link("/api/auth/request-password-reset"),
+    }
+
+
+def _known_links() -> dict[str, Link]:
+    return {
+        "mkt:me": link("/api/users/me", title="Your account"),
+        "mkt:my-listings": link("/api/users/me/listings", title="Your listings"),
+        "mkt:sessions": link("/api/auth/sessions", title="Your sessions"),
+        "mkt:logout": link("/api/auth/logout", title="Log out"),
+    }
+
+
+def errors() -> Representation:
+    """All codes that a problem document may carry."""
+    items = [error(code) for code in CODES]
+    return Representation({}, {"self": link("/api/errors"), "up": link("/api")}, {"errors": items}, is_public=True)
+
+
+def error(code: str) -> Representation:
+    """One code, its status and what to do about it; raises KeyError."""
+    entry_ = CODES[code]
+    state = {"code": code, "status": entry_.status, "title": entry_.title, "advice": entry_.advice}
+    links: Links = {"self": link(f"/api/errors/{code}"), "collection": link("/api/errors")}
+    return Representation(state, links, is_public=True)
+
+
+def relation(name: str) -> Representation:
+    """What a relation ``mkt:{name}`` means; raises KeyError."""
+    state = {"rel": f"mkt:{name}", "meaning": RELATIONS[name]}
+    return Representation(state, {"self": link(f"/api/rels/{name}"), "up": link("/api")}, is_public=True)
+
+
+def categories(nodes: Iterable[Any]) -> Representation:
+    """The tree; each node links to its listings."""
+    items = [_category(node) for node in nodes]
+    links: Links = {"self": link("/api/categories"), "up": link("/api")}
+    return Representation({}, links, {"categories": items}, is_public=True)
+
+
+def _category(node: Any) -> Representation:
+    state = {"slug": node.slug, "name": node.name, "count": node.count, "total_count": node.total}
+    children = [_category(child) for child in node.children]
+    return Representation(state, {"mkt:listings": link(f"/api/listings?category={node.slug}")}, {"children": children})
+
+
+def suggestions(found: Iterable[Any], path: str) -> Representation:
+    """Completions, best first."""
+    items = [{"text": each.text, "kind": each.kind, "count": each.count} for each in found]
+    return Representation({"suggestions": items}, {"self": link(path), "up": link("/api")}, is_public=True)

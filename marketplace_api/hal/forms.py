@@ -1,0 +1,63 @@
+"""HAL-FORMS ``_templates`` (https://rwcbook.github.io/hal-forms/), generated from the declared operations.
+
+Beyond the specification a property that is an object carries ``type: "object"`` and its own ``properties``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from marketplace_api.domain.actors import Actor
+from marketplace_api.hal.operations import Operation, allowed
+from marketplace_api.resources.base import Context
+from marketplace_api.schemas.describe import properties_of
+
+
+def templates(
+    context: Context, actor: Actor, values: Mapping[str, Any], only: Operation | None = None
+) -> dict[str, Any]:
+    """The operations (or the ``only`` one) that ``actor`` may run on ``context`` now; ``values`` fill the forms.
+
+    A context with a single operation offers it as ``default`` too, the key that generic clients look for.
+    """
+    operations = [operation for operation in allowed(context, actor) if only is None or operation is only]
+    forms = {operation.name: _template(operation, context, values) for operation in operations}
+    if len(forms) == 1:
+        forms["default"] = next(iter(forms.values()))
+    return forms
+
+
+def _template(operation: Operation, context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    fills = operation.method in ("PUT", "PATCH")
+    properties = []
+    for described in _properties(operation):
+        current = values.get(described["name"]) if fills else None
+        properties.append(described if current is None else {**described, **_filled(described, current)})
+    return {
+        "title": operation.title,
+        "method": operation.method,
+        "target": operation.target(context),
+        "contentType": operation.content_types[0],
+        "properties": properties,
+    }
+
+
+def _filled(described: dict[str, Any], current: Any) -> dict[str, Any]:
+    if described.get("type") == "object" and isinstance(current, Mapping):
+        return {
+            "properties": [
+                part if current.get(part["name"]) is None else {**part, "value": current[part["name"]]}
+                for part in described["properties"]
+            ]
+        }
+    if "options" in described:
+        chosen = current if isinstance(current, list) else [current]
+        return {"options": {**described["options"], "selectedValues": chosen}, "value": current}
+    return {"value": current}
+
+
+@lru_cache(maxsize=None)
+def _properties(operation: Operation) -> tuple[dict[str, Any], ...]:
+    return tuple(properties_of(operation.body)) if operation.body is not None else ()

@@ -1,0 +1,86 @@
+"""Problem details (RFC 9457): the catalogue of codes and the body of every error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marketplace_api.errors import DomainError
+
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ErrorCode:
+    """A row of the catalogue: what the code means and what its reader should do."""
+
+    code: str
+    status: int
+    title: str
+    advice: str
+
+
+def _catalogue(*rows: tuple[str, int, str, str]) -> dict[str, ErrorCode]:
+    return {code: ErrorCode(code, status, title, advice) for code, status, title, advice in rows}
+
+
+CODES: Mapping[str, ErrorCode] = _catalogue(
+    ("invalid_input", 400, "Invalid input", "Correct the fields named in `errors`; all of them are listed at once."),
+    ("malformed_body", 400, "Malformed body", "Send one JSON object encoded as UTF-8."),
+    ("unknown_parameter", 400, "Unknown query parameter", "Remove the parameter or correct its name."),
+    ("invalid_cursor", 400, "Invalid cursor", "Start again from the first page; cursors are opaque and belong to one search."),
+    ("page_too_deep", 400, "Page too deep", "Follow the `next` links (cursors) instead of high page numbers."),
+    ("invalid_token", 400, "Invalid token", "Ask for a new one; tokens from e-mails work once and expire."),
+    ("weak_password", 400, "Weak password", "Choose another password; `errors` names each reason."),
+    ("wrong_password", 400, "Wrong password", "Send the account's present password."),
+    ("unauthenticated", 401, "Authentication needed", "Send `Authorization: Bearer <token>`; `POST /api/auth/login` gives one."),
+    ("invalid_credentials", 401, "Wrong e-mail or password", "Check both, or ask for a password reset."),
+    ("token_expired", 401, "Token expired", "Get a new pair from `POST /api/auth/refresh`."),
+    ("token_invalid", 401, "Token not accepted", "Log in again."),
+    ("session_ended", 401, "Session ended", "Log in again; the session was ended by a log-out, a new password or a moderator."),
+    ("refresh_token_reused", 401, "Refresh token used twice", "Log in again; the session was ended because an old token came back."),
+    ("forbidden", 403, "Not allowed", "The account may not do this; the representation's `_templates` list what it may."),
+    ("account_suspended", 403, "Account suspended", "Reading is still possible; appeal to the moderators."),
+    ("account_banned", 403, "Account banned", "This account may not log in."),
+    ("not_found", 404, "Not found", "Check the address; start from `/api` and follow links."),
+    ("method_not_allowed", 405, "Method not allowed", "The `Allow` header lists the methods of this resource."),
+    ("not_acceptable", 406, "Not acceptable", "Ask for `application/json`, `application/hal+json` or `application/prs.hal-forms+json`."),
+    ("conflict", 409, "Conflict", "Read the current state and decide again."),
+    ("already_taken", 409, "Already taken", "Choose another value for the fields named in `errors`."),
+    ("wrong_state", 409, "Not possible in this state", "`status` tells the present state; the representation's `_templates` list what is possible."),
+    ("account_state", 409, "Not possible in this state", "`state` tells the account's present state."),
+    ("password_changed", 409, "Password changed meanwhile", "Log in with the present password."),
+    ("request_in_flight", 409, "Request in flight", "The first request with this Idempotency-Key is still running; try again in a moment."),
+    ("gone", 410, "Gone", "It was deleted."),
+    ("account_gone", 410, "Account gone", "It was deleted by its owner."),
+    ("precondition_failed", 412, "Changed meanwhile", "`current` is the present representation; apply the change to it and use its ETag."),
+    ("body_too_large", 413, "Body too large", "Send less; the limit is in `detail`."),
+    ("uri_too_long", 414, "Address too long", "Shorten the query string."),
+    ("unsupported_media_type", 415, "Unsupported media type", "Send the Content-Type named in `detail`."),
+    ("idempotency_key_reused", 422, "Idempotency key reused", "Use a new Idempotency-Key for another request."),
+    ("precondition_required", 428, "Precondition required", "Send `If-Match` with the ETag that you read."),
+    ("rate_limited", 429, "Too many requests", "Wait for the seconds in `Retry-After`."),
+    ("login_backoff", 429, "Too many failed log-ins", "Wait for the seconds in `Retry-After`, or reset the password."),
+    ("headers_too_large", 431, "Headers too large", "Send fewer or shorter headers."),
+    ("internal_error", 500, "Internal error", "The fault is ours and has been recorded; quote `request_id` when you report it."),
+    ("unavailable", 503, "Temporarily unavailable", "Try again after the seconds in `Retry-After`; nothing was saved."),
+)
+
+
+def problem(error: DomainError, request_id: str | None) -> tuple[int, dict[str, Any]]:
+    """Status and JSON body for ``error``; ``type`` dereferences at ``/api/errors/{code}``."""
+    entry = CODES[error.code]
+    body: dict[str, Any] = {
+        "type": f"/api/errors/{entry.code}",
+        "title": entry.title,
+        "status": entry.status,
+        "detail": error.detail,
+        "code": entry.code,
+        "request_id": request_id,
+        "errors": [field_error.asdict() for field_error in error.errors],
+        **error.extra,
+    }
+    if error.link:
+        body["_links"] = {"related": {"href": error.link}}
+    return entry.status, body

@@ -1,0 +1,95 @@
+"""How an event becomes jobs: rows in the same transaction as the event, so they exist exactly if it commits.
+
+The jobs are rows of procrastinate's tables. This module only puts them there; ``worker.py`` runs them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import procrastinate
+import sqlalchemy as sa
+from procrastinate.exceptions import AlreadyEnqueued
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import driver_connection
+from marketplace_api.errors import Conflict, NotFound
+from marketplace_api.jobs.handlers import DEBOUNCED, HANDLERS, Handler
+from marketplace_api.models.events import Event
+
+HANDLE_EVENT = "handle_event"
+# Changes within this time share one debounced job.
+DEBOUNCE_SECONDS = 1
+
+# Never opened: every job goes out on the connection of the session that caused it.
+_outbox = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+# False as well while another transaction is about to add the same job: to wait for it would chain all writers.
+_MAY_ADD = sa.text(
+    "SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AND NOT EXISTS ("
+    "SELECT FROM procrastinate_jobs WHERE queueing_lock = :name AND status = 'todo')"
+)
+
+
+def dispatch(session: Session, event: Event) -> None:
+    """Enqueue what follows from ``event``, in the session's own transaction; the hook for ``Databases.on_event``.
+
+    The event was flushed through the session, so a session joined to a transaction manager already counts as
+    changed and will commit.
+    """
+    for handler in HANDLERS.get(event.type, ()):
+        if handler in DEBOUNCED:
+            _defer_debounced(session, event, handler)
+        else:
+            _defer(session, event, handler)
+
+
+def list_jobs(session: Session, status: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest jobs, of one ``status`` if it is given: ``job_id``, ``task``, ``status``, ``attempts``, …"""
+    statement = sa.text(
+        "SELECT id AS job_id, task_name AS task, status::text, attempts, scheduled_at, args FROM procrastinate_jobs "
+        "WHERE CAST(:status AS text) IS NULL OR status = CAST(:status AS procrastinate_job_status) "
+        "ORDER BY id DESC LIMIT :limit"
+    )
+    rows = session.execute(statement, {"status": status, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
+
+
+def retry(session: Session, job_id: int) -> None:
+    """Put a failed job back into the queue, to run now. Raises ``NotFound``, and ``Conflict`` in another status."""
+    status = session.execute(
+        sa.text("SELECT status::text FROM procrastinate_jobs WHERE id = :id FOR UPDATE"), {"id": job_id}
+    ).scalar()
+    if status is None:
+        raise NotFound(f"There is no job {job_id}; those that succeeded are deleted at once.")
+    if status != "failed":
+        raise Conflict(f"Job {job_id} has the status {status}; only failed jobs can be tried again.")
+    session.execute(
+        sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id}
+    )
+
+
+def _defer(
+    session: Session, event: Event, handler: Handler, lock: str | None = None, seconds: int = 0
+) -> None:
+    deferrer = _outbox.configure_task(
+        HANDLE_EVENT,
+        connection=driver_connection(session),
+        queueing_lock=lock,
+        lock=lock,
+        schedule_in={"seconds": seconds} if seconds else None,
+    )
+    deferrer.defer(event_id=event.event_id, handler=handler.__name__)
+
+
+def _defer_debounced(session: Session, event: Event, handler: Handler) -> None:
+    """One waiting job stands for all: a debounced handler looks at no particular event."""
+    lock = handler.__name__
+    if not session.execute(_MAY_ADD, {"name": lock}).scalar_one():
+        return
+    try:
+        with session.begin_nested():
+            _defer(session, event, handler, lock, DEBOUNCE_SECONDS)
+    except AlreadyEnqueued:
+        # Another transaction committed the same job between our question and our insert.
+        return

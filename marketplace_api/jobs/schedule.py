@@ -1,0 +1,133 @@
+"""What happens by the clock: erasure of accounts whose time is up, clearing away, folding search terms, rescuing jobs.
+
+Every task may run twice or late without harm, and only one worker runs each tick. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import procrastinate
+import sqlalchemy as sa
+import structlog
+from procrastinate import JobContext
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Status
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain import search
+from marketplace_api.domain.accounts import lifecycle
+from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.jobs.handlers import TERMS_BATCH, Services
+from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
+from marketplace_api.models.idempotency import StoredAnswer
+
+STALLED_SECONDS = 30
+MOST_ATTEMPTS = 12
+ANSWERS_KEPT = timedelta(hours=24)
+FAILURES_KEPT = timedelta(days=2)
+SESSIONS_KEPT = timedelta(days=30)
+FAILED_JOBS_KEPT_HOURS = 30 * 24
+DELETE_BATCH = 5_000
+
+log = structlog.get_logger(__name__)
+
+
+def erase_due_accounts(session: Session, services: Services) -> None:
+    """Erases the personal data of accounts that were deactivated long enough ago."""
+    rules = AccountRules.from_settings(services.settings)
+    while erased := lifecycle.erase_due(session, rules, datetime.now(UTC)):
+        session.commit()
+        log.info("accounts.erased", count=erased)
+
+
+def purge_expired(session: Session, _services: Services) -> None:
+    """Deletes what is of no use any more: dead tokens and sessions, old answers, forgotten log-in failures."""
+    now = datetime.now(UTC)
+    doomed = (
+        (OneTimeToken.__table__, OneTimeToken.expires_at < now),
+        (AccountSession.__table__, AccountSession.expires_at < now - SESSIONS_KEPT),
+        (AccountSession.__table__, AccountSession.ended_at < now - SESSIONS_KEPT),
+        (StoredAnswer.__table__, StoredAnswer.date_created < now - ANSWERS_KEPT),
+        (LoginFailures.__table__, LoginFailures.last_failed_at < now - FAILURES_KEPT),
+    )
+    for table, condition in doomed:
+        key = next(iter(table.primary_key))  # type: ignore[attr-defined]
+        some = sa.select(key).where(condition).limit(DELETE_BATCH).scalar_subquery()
+        # In batches that each commit: a long delete would hold its locks for as long.
+        while session.execute(sa.delete(table).where(key.in_(some))).rowcount == DELETE_BATCH:  # type: ignore[attr-defined,arg-type]
+            session.commit()
+        session.commit()
+
+
+def compact_search_terms(session: Session, _services: Services) -> None:
+    """Folds in what the debounced jobs missed."""
+    while search.compact_terms(session, TERMS_BATCH):
+        session.commit()
+    session.commit()
+
+
+async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
+    """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        # Another worker may be rescuing the same job; the queue lets one of us succeed.
+        with suppress(ConnectorException):
+            if job.attempts >= MOST_ATTEMPTS:
+                await manager.finish_job(job, Status.FAILED, delete_job=False)
+            else:
+                await manager.retry_job(job)
+            log.warning("job.rescued", job_id=job.id, task=job.task_name, attempts=job.attempts)
+
+
+async def forget_failed_jobs(context: JobContext, **_: int) -> None:
+    """Deletes jobs that failed for good, a month after; those that succeeded go at once."""
+    await context.app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
+
+
+PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
+    ("17 3 * * *", erase_due_accounts),
+    ("47 * * * *", purge_expired),
+    ("* * * * *", compact_search_terms),
+)
+"""Cron time and what then runs, in a thread and with a session of its own."""
+
+QUEUE_CARE: tuple[tuple[str, Callable[..., Awaitable[None]]], ...] = (
+    ("* * * * *", rescue_stalled_jobs),
+    ("27 4 * * *", forget_failed_jobs),
+)
+"""Cron time and what then looks after the queue itself."""
+
+
+def all_periodic() -> list[dict[str, str]]:
+    """``cron``, ``task`` and ``purpose`` of everything that runs by the clock."""
+    return [
+        {"cron": cron, "task": function.__name__, "purpose": (function.__doc__ or "").strip()}
+        for cron, function in (*PERIODIC, *QUEUE_CARE)
+    ]
+
+
+def register(app: procrastinate.App, in_session: Callable[..., None]) -> None:
+    """Put the periodic tasks into ``app``; ``in_session(context, function)`` runs one of :data:`PERIODIC`."""
+    # One waiting tick is enough, however long all workers were away, hence the queueing locks.
+    for cron, function in PERIODIC:
+        name = function.__name__
+        task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name)(
+            _ticking(function, in_session)
+        )
+        app.periodic(cron=cron)(task)
+    for cron, care in QUEUE_CARE:
+        name = care.__name__
+        # No lock: that of a killed worker would keep everybody from the rescue.
+        app.periodic(cron=cron)(app.task(name=name, pass_context=True, queueing_lock=name)(care))
+
+
+def _ticking(
+    function: Callable[[Session, Services], None], in_session: Callable[..., None]
+) -> Callable[..., None]:
+    def tick(context: JobContext, timestamp: int) -> None:  # noqa: ARG001  the queue passes the time of the tick
+        in_session(context, function)
+
+    return tick

@@ -1,0 +1,136 @@
+"""One log for everything: each record, ours or a library's, is one line on standard error.
+
+JSON for machines (time, level, logger, event, request_id, extras, traceback); coloured lines for a person at a
+terminal. Also connects Sentry where a DSN is set.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import sentry_sdk
+import structlog
+from structlog.typing import EventDict, Processor
+
+from marketplace_api.settings import Settings
+
+HIDDEN = "[hidden]"
+SECRET_KEYS = frozenset(
+    {"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"}
+)
+# Libraries that tell every step at INFO; what matters of it we log ourselves.
+CHATTY = ("procrastinate", "alembic", "psycopg.pool", "asyncio")
+
+
+def configure_logging(level: str = "INFO", *, pretty: bool | None = None) -> None:
+    """Send all logging to standard error from ``level`` up; ``pretty`` is the default on a terminal.
+
+    Calling it again replaces what the earlier call set. Raises ``ValueError`` for an unknown level.
+    """
+    pretty = sys.stderr.isatty() if pretty is None else pretty
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        hide_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *shared[:3],
+            *shared[4:],
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people() if pretty else _for_machines()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(True)
+
+
+def bind_request(request_id: str | None, **more: Any) -> None:
+    """From here on every record of this thread or task carries ``request_id``; forgets the request before."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id, **more)
+
+
+def hide_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Blank every value whose key says that it is a secret, also inside mappings."""
+    return {key: _hidden(key, value) for key, value in event.items()}
+
+
+def _hidden(key: object, value: object) -> Any:
+    if isinstance(key, str) and key.lower() in SECRET_KEYS:
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {inner: _hidden(inner, item) for inner, item in value.items()}
+    return value
+
+
+def _for_people() -> list[Processor]:
+    return [structlog.dev.ConsoleRenderer(colors=True, timestamp_key="time", pad_event_to=0)]
+
+
+def _for_machines() -> list[Processor]:
+    return [structlog.processors.format_exc_info, _name_traceback, structlog.processors.JSONRenderer(_dumps)]
+
+
+def _name_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+    if "exception" in event:
+        event["traceback"] = event.pop("exception")
+    return event
+
+
+def _dumps(record: Any, **_: Any) -> str:
+    return orjson.dumps(record, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
+
+
+def configure_sentry(settings: Settings, release: str) -> None:
+    """Report crashes to the DSN of the settings, without bodies, cookies, credentials or people; none, no report."""
+    if not settings.sentry_dsn:
+        return
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn,
+        release=release,
+        environment=settings.environment,
+        send_default_pii=False,
+        max_request_body_size="never",
+        include_local_variables=False,
+        before_send=lambda event, _hint: strip_report(event),
+    )
+
+
+def strip_report(report: Any) -> Any:
+    """A Sentry report without what could identify or authenticate a person."""
+    request = report.get("request")
+    if request:
+        for part in ("data", "cookies", "query_string", "env"):
+            request.pop(part, None)
+        request["headers"] = {
+            name: HIDDEN if name.lower() in ("authorization", "cookie", "x-forwarded-for") else value
+            for name, value in request.get("headers", {}).items()
+        }
+    report.pop("user", None)
+    return report

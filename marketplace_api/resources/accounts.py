@@ -1,0 +1,109 @@
+"""Accounts in the tree: ``/api/auth`` and ``/api/users``."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from pyramid.authorization import Allow, Authenticated
+from pyramid.request import Request
+
+from marketplace_api.domain.accounts import profiles, sessions
+from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
+from marketplace_api.security.permissions import Permission
+from marketplace_api.security.principals import owner, reader
+
+
+class SessionContext(Context):
+    """One session; the tree only holds the caller's own."""
+
+    conceal = True
+
+    def __init__(self, request: Request, parent: Context, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+        self.__acl__ = [(Allow, reader(row.user_id), (Permission.SESSION_LIST, Permission.SESSION_END))]
+
+
+class SessionsContext(Context):
+    """``/api/auth/sessions``."""
+
+    __acl__ = [(Allow, Authenticated, (Permission.SESSION_LIST, Permission.SESSION_END))]
+
+    def __getitem__(self, name: str) -> Context:
+        row = sessions.find_own(self.request.db, self.request.actor, identifier(name))
+        if row is None:
+            raise KeyError(name)
+        return SessionContext(self.request, self, name, row)
+
+
+class AuthContext(Branch):
+    """``/api/auth``: what a caller may do before and after being known."""
+
+    __acl__ = [
+        *everyone(
+            Permission.API_READ, Permission.ACCOUNT_REGISTER, Permission.SESSION_BEGIN, Permission.PASSWORD_RESET,
+            Permission.EMAIL_CONFIRM,
+        ),
+        (Allow, Authenticated, (Permission.SESSION_END, Permission.ACCOUNT_READ)),
+        (Allow, "role:customer", (Permission.EMAIL_RESEND,)),
+    ]
+    children = {"sessions": SessionsContext}
+
+    def me(self) -> MeContext:
+        """The caller's own account, as ``/api/users/me`` has it."""
+        context = MeContext(self.request, self, "me")
+        context.path = "/api/users/me"
+        return context
+
+
+class MeContext(Context):
+    """``/api/users/me``: the caller's own account; nothing for callers who are not known."""
+
+    def __init__(self, request: Request, parent: Context | None, name: str) -> None:
+        super().__init__(request, parent, name)
+        self.user_id: int | None = request.actor.user_id
+
+    @cached_property
+    def row(self) -> Any:
+        """The account's own row."""
+        return profiles.find_own(self.request.db, self.user_id)
+
+    @property
+    def version(self) -> int:
+        return int(self.row.version)
+
+    def refreshed(self) -> MeContext:
+        """The account as it is in the database now."""
+        return MeContext(self.request, self.__parent__, self.__name__)
+
+    @property
+    def __acl__(self) -> ACL:  # type: ignore[override]
+        if self.user_id is None:
+            return []
+        return [
+            (Allow, reader(self.user_id), (Permission.ACCOUNT_READ, Permission.ACCOUNT_EXPORT, Permission.LISTING_READ)),
+            (Allow, owner(self.user_id), (Permission.ACCOUNT_EDIT, Permission.ACCOUNT_DEACTIVATE)),
+        ]
+
+
+class UserContext(Context):
+    """``/api/users/{user_id}``: a public profile."""
+
+    __acl__ = everyone(Permission.PROFILE_READ, Permission.LISTING_SEARCH)
+
+    def __init__(self, request: Request, parent: Context, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+
+
+class UsersContext(Context):
+    """``/api/users``."""
+
+    def __getitem__(self, name: str) -> Context:
+        if name == "me":
+            return MeContext(self.request, self, name)
+        row = profiles.find_public(self.request.db, identifier(name))
+        if row is None:
+            raise KeyError(name)
+        return UserContext(self.request, self, name, row)

@@ -1,0 +1,87 @@
+"""Listings in the tree: the collection and the single listing with its ACL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.authorization import Allow, Deny, Everyone
+from pyramid.request import Request
+
+from marketplace_api.domain.listings import rows
+from marketplace_api.errors import Conflict, DomainError, Gone
+from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.security.permissions import Permission as P
+from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
+
+OWNER = (P.LISTING_EDIT, P.LISTING_DELETE, P.LISTING_RESTORE, P.LISTING_PUBLISH, P.LISTING_SUBMIT)
+MODERATION = (P.LISTING_MODERATE, P.LISTING_DELETE, P.LISTING_RESTORE, P.LISTING_READ)
+
+
+class ListingContext(Context):
+    """One listing in whatever state; ``row`` is the light row that its representation is made from.
+
+    A listing that is not public looks absent to strangers. A deleted one looks gone to those who could have seen it.
+    """
+
+    def __init__(self, request: Request, parent: Context | None, name: str, row: Any) -> None:
+        super().__init__(request, parent, name)
+        self.row = row
+        self.deleted: bool = row.deleted_at is not None
+        self.conceal: bool = not row.is_public  # type: ignore[misc]
+
+    read_permission = P.LISTING_READ
+
+    @property
+    def version(self) -> int:
+        return int(self.row.version)
+
+    def with_row(self, row: Any) -> ListingContext:
+        """The same place in the tree with a newer row."""
+        return ListingContext(self.request, self.__parent__, self.__name__, row)
+
+    def refreshed(self) -> ListingContext:
+        """This listing as it is in the database now."""
+        return self.with_row(rows.find(self.request.db, self.row.listing_id))
+
+    @property
+    def __acl__(self) -> ACL:  # type: ignore[override]
+        grants: ACL = [
+            (Deny, owner(self.row.user_id), (P.LISTING_MODERATE,)),  # nobody decides on their own listing
+            (Allow, owner(self.row.user_id), OWNER),
+            (Allow, reader(self.row.user_id), (P.LISTING_READ,)),
+            (Allow, MODERATOR, MODERATION),
+        ]
+        if self.row.is_public:
+            grants.append((Allow, Everyone, (P.LISTING_READ,)))
+        return grants
+
+    def refusal(self) -> DomainError | None:
+        was_public = self.row.status in ("active", "sold") and not self.row.owner_hidden
+        if self.deleted and was_public:
+            return Gone("This listing was deleted.")
+        return None
+
+    def unavailable(self, operation: str) -> DomainError:
+        if self.deleted and operation != "restore":
+            return Gone("This listing was deleted.")
+        status = "deleted" if self.deleted else self.row.status
+        return Conflict(
+            f"The operation `{operation}` is not possible while the listing is {status.replace('_', ' ')}.",
+            code="wrong_state", extra={"status": status}, link=self.path,
+        )
+
+
+class ListingsContext(Context):
+    """``/api/listings``."""
+
+    __acl__ = [(Allow, Everyone, (P.LISTING_SEARCH,)), (Allow, CUSTOMER, (P.LISTING_CREATE,))]
+
+    def __getitem__(self, name: str) -> Context:
+        row = rows.find(self.request.db, identifier(name))
+        if row is None:
+            raise KeyError(name)
+        return ListingContext(self.request, self, name, row)
+
+    def child(self, row: Any) -> ListingContext:
+        """The context of a listing whose row is already known."""
+        return ListingContext(self.request, self, str(row.listing_id), row)

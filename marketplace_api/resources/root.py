@@ -1,0 +1,65 @@
+"""The root of the tree and its plain branches."""
+
+from __future__ import annotations
+
+from pyramid.authorization import Allow
+from pyramid.request import Request
+
+from marketplace_api.resources.accounts import AuthContext, UsersContext
+from marketplace_api.resources.base import ACL, Branch, Context, everyone
+from marketplace_api.resources.listings import ListingsContext
+from marketplace_api.security.permissions import Permission
+from marketplace_api.security.principals import ADMIN, MONITOR
+
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+
+class CategoriesContext(Context):
+    """``/api/categories``."""
+
+    __acl__ = everyone(Permission.CATEGORY_READ)
+
+
+class SuggestionsContext(Context):
+    """``/api/search/suggestions``."""
+
+    __acl__ = everyone(Permission.LISTING_SEARCH)
+
+
+class SearchContext(Branch):
+    children = {"suggestions": SuggestionsContext}
+
+
+class ApiContext(Branch):
+    """``/api``: the entry point; descriptions of errors, relations and the API itself hang on it."""
+
+    __acl__ = everyone(Permission.API_READ)
+    children = {
+        "auth": AuthContext,
+        "users": UsersContext,
+        "listings": ListingsContext,
+        "categories": CategoriesContext,
+        "search": SearchContext,
+    }
+
+
+class Root(Branch):
+    """``/``: the service itself."""
+
+    children = {"api": ApiContext}
+
+    @property
+    def __acl__(self) -> ACL:  # type: ignore[override]
+        grants: ACL = [
+            *everyone(Permission.API_READ),
+            (Allow, MONITOR, (Permission.METRICS_READ,)),
+            (Allow, ADMIN, (Permission.METRICS_READ,)),
+        ]
+        settings = self.request.registry.app_settings
+        if not settings.production and not settings.metrics_token and self.request.address in LOOPBACK:
+            grants += everyone(Permission.METRICS_READ)
+        return grants
+
+
+def root_factory(request: Request) -> Root:
+    return Root(request, None, "")

@@ -1,0 +1,117 @@
+"""Objects made of fields: request bodies and query strings, and how their errors are told."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+import colander
+
+from marketplace_api.errors import FieldError
+from marketplace_api.schemas.types import SHOWN, FromQuery, Integer, InvalidField, ListOf, StrictType, Text
+
+HYPERMEDIA = frozenset({"_links", "_embedded", "_templates"})
+
+
+class ObjectType(StrictType):
+    """A JSON object with known fields; unknown ones are errors, read-only ones are ignored (so a GET can be PUT back)."""
+
+    unknown_code = "unknown_field"
+
+    def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
+        if cstruct is colander.null:
+            return colander.null
+        if not isinstance(cstruct, dict):
+            raise InvalidField(node, "not_an_object", "Send a JSON object.")
+        problems = colander.Invalid(node)
+        result: dict[str, Any] = {}
+        known = {}
+        for position, child in enumerate(node.children):
+            known[child.name] = child
+            try:
+                value = child.deserialize(cstruct.get(child.name, colander.null))
+            except colander.Invalid as problem:
+                problems.add(problem, position)
+            else:
+                if value is not colander.drop:
+                    result[child.name] = value
+        ignored: frozenset[str] = getattr(node, "read_only", frozenset())
+        for name in cstruct:
+            if name not in known and name not in ignored and name not in HYPERMEDIA:
+                problems.add(self._unknown(name, list(known)))
+        if problems.children:
+            raise problems
+        return result
+
+    def _unknown(self, name: str, known: list[str]) -> InvalidField:
+        close = get_close_matches(name[:SHOWN], known, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known) or 'none'}."
+        return InvalidField(colander.SchemaNode(colander.String(), name=name[:SHOWN]), self.unknown_code, f"There is no field of this name. {hint}")
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    # Colander asks types of nodes with children for these two.
+    def flatten(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    def cstruct_children(self, _node: colander.SchemaNode, _cstruct: Any) -> list[Any]:
+        return []
+
+
+class Body(colander.SchemaNode):
+    """Base of request bodies. ``read_only`` names fields of the representation that are ignored when sent back."""
+
+    schema_type = ObjectType
+    read_only: ClassVar[frozenset[str]] = frozenset()
+
+
+class Query(colander.SchemaNode):
+    """Base of query strings; every operation knows ``fields``."""
+
+    schema_type = ObjectType
+
+
+class PageQuery(Query):
+    """Which part of a list."""
+
+    page = colander.SchemaNode(FromQuery(Integer(1)), missing=1, description="Page number, from 1.")
+    limit = colander.SchemaNode(FromQuery(Integer(1, 100)), missing=10, description="Items a page.")
+    cursor = colander.SchemaNode(FromQuery(Text(2000)), missing=None, description="Opaque; taken from a `next` link.")
+
+
+def names(choices: tuple[str, ...], description: str) -> colander.SchemaNode:
+    """A comma-separated list of names out of ``choices``."""
+    from_choices = FromQuery(ListOf(_Choice(choices), len(choices), unique=True))
+    return colander.SchemaNode(from_choices, missing=(), description=description)
+
+
+class _Choice(Text):
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        super().__init__(SHOWN)
+        self.choices = choices
+
+    def check(self, node: colander.SchemaNode, value: Any) -> str:
+        if value not in self.choices:
+            raise InvalidField(node, "not_a_choice", f"Choose from: {', '.join(self.choices)}.")
+        return str(value)
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.choices)}
+
+
+def field_errors(problem: colander.Invalid, location: str) -> list[FieldError]:
+    """Every leaf of a Colander error as a :class:`FieldError` with its dotted path."""
+    found: list[FieldError] = []
+    _collect(problem, location, (), found)
+    return found
+
+
+def _collect(problem: colander.Invalid, location: str, path: tuple[str, ...], found: list[FieldError]) -> None:
+    here = (*path, problem.node.name) if problem.node.name else path
+    for child in problem.children:
+        _collect(child, location, here, found)
+    if problem.msg is not None:
+        code = getattr(problem, "code", "required" if problem.node.required else "invalid")
+        message = "This field is required." if code == "required" else str(problem.msg)
+        found.append(FieldError(location, ".".join(here), code, message))

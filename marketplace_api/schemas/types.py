@@ -1,0 +1,290 @@
+"""Strict Colander types: JSON values are taken as what they are, never converted from something else.
+
+Every type also describes itself as JSON Schema (``json_schema``), from which OpenAPI and HAL-FORMS are made.
+Raised messages are sentences for people; ``InvalidField.code`` is for programs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import colander
+from email_validator import EmailNotValidError, validate_email
+
+from marketplace_api.db import BIGINT_MAX
+
+SHOWN = 60  # characters of a caller's value that an error message repeats at most
+
+
+class InvalidField(colander.Invalid):
+    """A Colander error with a stable code."""
+
+    def __init__(self, node: colander.SchemaNode, code: str, message: str) -> None:
+        super().__init__(node, message)
+        self.code = code
+
+
+class StrictType(colander.SchemaType):
+    """Base: deserializes present values by :meth:`check`; absent ones are Colander's business."""
+
+    def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
+        return colander.null if cstruct is colander.null else self.check(node, cstruct)
+
+    def check(self, node: colander.SchemaNode, value: Any) -> Any:
+        raise InvalidField(node, "invalid", "This value cannot be used.")
+
+    def json_schema(self) -> dict[str, Any]:
+        return {}
+
+
+class Text(StrictType):
+    """Text without NUL and lone surrogates, stripped at both ends, of ``minimum`` to ``maximum`` characters."""
+
+    def __init__(
+        self, maximum: int, minimum: int = 1, *, pattern: str | None = None, hint: str = "", strip: bool = True,
+        secret: bool = False,
+    ) -> None:
+        self.minimum, self.maximum, self.hint, self.strip, self.secret = minimum, maximum, hint, strip, secret
+        self.pattern = pattern
+        self._pattern = re.compile(pattern) if pattern else None
+
+    def check(self, node: colander.SchemaNode, value: Any) -> str:
+        if not isinstance(value, str):
+            raise InvalidField(node, "not_text", "Send text.")
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value if character > "\ud7ff"):
+            raise InvalidField(node, "invalid_characters", "Remove the NUL or surrogate characters.")
+        text = value.strip() if self.strip else value
+        if len(text) < self.minimum:
+            message = "This must not be empty." if self.minimum == 1 else f"Use at least {self.minimum} characters."
+            raise InvalidField(node, "too_short", message)
+        if len(text) > self.maximum:
+            raise InvalidField(node, "too_long", f"Use at most {self.maximum} characters; it has {len(text)}.")
+        if self._pattern and not self._pattern.fullmatch(text):
+            raise InvalidField(node, "wrong_format", self.hint or f"This must match {self.pattern}.")
+        return text
+
+    def json_schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "string", "minLength": self.minimum, "maxLength": self.maximum}
+        if self.pattern:
+            schema["pattern"] = f"^(?:{self.pattern})$"
+        if self.secret:
+            schema["format"] = "password"
+        return schema
+
+
+class Email(Text):
+    """An e-mail address by syntax (RFC 5321, checked by email-validator), its domain in lower case."""
+
+    def __init__(self) -> None:
+        super().__init__(255, 3)
+
+    def check(self, node: colander.SchemaNode, value: Any) -> str:
+        text = super().check(node, value)
+        try:
+            # Test domains are syntax like any other; whether mail arrives is what confirmation is for.
+            return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        except EmailNotValidError as error:
+            raise InvalidField(node, "not_an_email", f"This is not an e-mail address: {error}") from error
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "email", "minLength": 3, "maxLength": 255}
+
+
+class WebAddress(Text):
+    """An http(s) URL with a host."""
+
+    def __init__(self, maximum: int = 512) -> None:
+        super().__init__(maximum, 10, pattern=r"https?://[^\s/?#@:]+(:\d{1,5})?([/?#]\S*)?", hint="Send an address that starts with https:// and names a host.")
+
+    def json_schema(self) -> dict[str, Any]:
+        return {**super().json_schema(), "format": "uri"}
+
+
+class Integer(StrictType):
+    """A whole number from ``minimum`` to ``maximum``; ``2.0`` and ``true`` are none."""
+
+    def __init__(self, minimum: int = 0, maximum: int = BIGINT_MAX) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
+    def check(self, node: colander.SchemaNode, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidField(node, "not_an_integer", "Send a whole number.")
+        if not self.minimum <= value <= self.maximum:
+            raise InvalidField(node, "out_of_range", f"Send a whole number from {self.minimum} to {self.maximum}.")
+        return value
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+
+class Number(StrictType):
+    """A finite decimal; JSON numbers and strings such as ``"19.99"`` are both taken, the latter exactly."""
+
+    def __init__(self, minimum: Decimal | int, maximum: Decimal | int, places: int) -> None:
+        self.minimum, self.maximum, self.places = Decimal(minimum), Decimal(maximum), places
+
+    def check(self, node: colander.SchemaNode, value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise InvalidField(node, "not_a_number", "Send a number.")
+        number = self._parse(node, value)
+        if not self.minimum <= number <= self.maximum:
+            raise InvalidField(node, "out_of_range", f"Send a number from {self.minimum} to {self.maximum}.")
+        exponent = number.normalize().as_tuple().exponent
+        if isinstance(exponent, int) and -exponent > self.places:
+            raise InvalidField(node, "too_precise", f"Use at most {self.places} decimal places.")
+        return number
+
+    @staticmethod
+    def _parse(node: colander.SchemaNode, value: float | str) -> Decimal:
+        text = str(value)
+        if len(text) > 40 or "_" in text or not text.isascii():
+            raise InvalidField(node, "not_a_number", "Send a number.")
+        try:
+            number = Decimal(text)
+        except InvalidOperation as error:
+            raise InvalidField(node, "not_a_number", "Send a number.") from error
+        if not number.is_finite():
+            raise InvalidField(node, "not_a_number", "Send a finite number.")
+        return number
+
+    def json_schema(self) -> dict[str, Any]:
+        step = {"multipleOf": float(Decimal(1).scaleb(-self.places))} if self.places <= 2 else {}
+        return {"type": "number", "minimum": float(self.minimum), "maximum": float(self.maximum), **step}
+
+
+class Boolean(StrictType):
+    """``true`` or ``false``, nothing else."""
+
+    def check(self, node: colander.SchemaNode, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise InvalidField(node, "not_a_boolean", "Send true or false.")
+        return value
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class OneOf(StrictType):
+    """One of a fixed set of words."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self.choices = tuple(choices)
+
+    def check(self, node: colander.SchemaNode, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.choices:
+            raise InvalidField(node, "not_a_choice", f"Send one of: {', '.join(self.choices)}.")
+        return value
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.choices)}
+
+
+class ListOf(StrictType):
+    """A JSON array of up to ``maximum`` values of one type."""
+
+    def __init__(self, item: StrictType, maximum: int, *, unique: bool = False) -> None:
+        self.item, self.maximum, self.unique = item, maximum, unique
+
+    def check(self, node: colander.SchemaNode, value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise InvalidField(node, "not_a_list", "Send a list.")
+        if len(value) > self.maximum:
+            raise InvalidField(node, "too_many", f"Send at most {self.maximum} values.")
+        problems = colander.Invalid(node)
+        items = []
+        for position, item in enumerate(value):
+            part = colander.SchemaNode(self.item, name=str(position))
+            try:
+                items.append(self.item.check(part, item))
+            except colander.Invalid as problem:
+                problems.add(problem, position)
+        if problems.children:
+            raise problems
+        return list(dict.fromkeys(items)) if self.unique else items
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "array", "maxItems": self.maximum, "items": self.item.json_schema()}
+
+
+class Nullable(StrictType):
+    """A value of ``inner`` or ``null``, which clears the field."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def check(self, node: colander.SchemaNode, value: Any) -> Any:
+        return None if value is None else self.inner.deserialize(node, value)
+
+    def json_schema(self) -> dict[str, Any]:
+        inner = self.inner.json_schema()
+        return {**inner, "type": [inner.get("type", "object"), "null"]}
+
+
+class Moment(StrictType):
+    """An ISO 8601 date and time with an offset (RFC 3339), as UTC."""
+
+    def check(self, node: colander.SchemaNode, value: Any) -> datetime:
+        message = "Send a date and time with its offset, such as 2026-03-01T12:00:00Z."
+        if not isinstance(value, str) or len(value) > 40:
+            raise InvalidField(node, "not_a_moment", message)
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise InvalidField(node, "not_a_moment", message)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise InvalidField(node, "not_a_moment", message) from error
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+class FromQuery(StrictType):
+    """A query parameter read as text by ``parse`` and then held to ``inner``; '' counts as absent."""
+
+    def __init__(self, inner: StrictType, parse: Callable[[str], Any] | None = None) -> None:
+        self.inner, self.parse = inner, parse or _parse_for(inner)
+
+    def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
+        return colander.null if cstruct is colander.null or cstruct == "" else self.check(node, cstruct)
+
+    def check(self, node: colander.SchemaNode, value: Any) -> Any:
+        try:
+            parsed = self.parse(value)
+        except ValueError:
+            parsed = value  # the inner type says what it wanted instead
+        return self.inner.check(node, parsed)
+
+    def json_schema(self) -> dict[str, Any]:
+        return self.inner.json_schema()
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not text.isascii() or not text.removeprefix("-").isdigit():
+        raise ValueError(text)
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _parse_for(inner: StrictType) -> Callable[[str], Any]:
+    if isinstance(inner, Integer):
+        return _integer
+    if isinstance(inner, Boolean):
+        return _boolean
+    if isinstance(inner, ListOf):
+        return _words
+    return str

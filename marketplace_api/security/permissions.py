@@ -1,0 +1,63 @@
+"""Every permission there is, as ``resource:action``. Contexts grant them, views and operations ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a view may demand; each name has its meaning in :data:`MEANINGS`."""
+
+    API_READ = "api:read"
+    METRICS_READ = "metrics:read"
+    ACCOUNT_REGISTER = "account:register"
+    SESSION_BEGIN = "session:begin"
+    SESSION_END = "session:end"
+    SESSION_LIST = "session:list"
+    PASSWORD_RESET = "password:reset"
+    EMAIL_CONFIRM = "email:confirm"
+    EMAIL_RESEND = "email:resend"
+    PROFILE_READ = "profile:read"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_EDIT = "account:edit"
+    ACCOUNT_DEACTIVATE = "account:deactivate"
+    ACCOUNT_EXPORT = "account:export"
+    LISTING_SEARCH = "listing:search"
+    LISTING_CREATE = "listing:create"
+    LISTING_READ = "listing:read"
+    LISTING_EDIT = "listing:edit"
+    LISTING_DELETE = "listing:delete"
+    LISTING_RESTORE = "listing:restore"
+    LISTING_PUBLISH = "listing:publish"
+    LISTING_SUBMIT = "listing:submit"
+    LISTING_MODERATE = "listing:moderate"
+    CATEGORY_READ = "category:read"
+
+
+MEANINGS: Mapping[Permission, str] = {
+    Permission.API_READ: "Read the entry point, the descriptions of errors and relations, and the OpenAPI document.",
+    Permission.METRICS_READ: "Read the Prometheus metrics.",
+    Permission.ACCOUNT_REGISTER: "Make an account.",
+    Permission.SESSION_BEGIN: "Log in or refresh.",
+    Permission.SESSION_END: "End sessions of one's own.",
+    Permission.SESSION_LIST: "See one's own sessions.",
+    Permission.PASSWORD_RESET: "Ask for a password reset and carry it out with the token from the mail.",
+    Permission.EMAIL_CONFIRM: "Confirm an e-mail address with the token from the mail.",
+    Permission.EMAIL_RESEND: "Ask for the confirmation mail again.",
+    Permission.PROFILE_READ: "Read a public profile.",
+    Permission.ACCOUNT_READ: "Read one's own account in full.",
+    Permission.ACCOUNT_EDIT: "Change one's own profile, e-mail or password.",
+    Permission.ACCOUNT_DEACTIVATE: "Deactivate one's own account.",
+    Permission.ACCOUNT_EXPORT: "Take out everything that is held about oneself.",
+    Permission.LISTING_SEARCH: "Search what is on offer.",
+    Permission.LISTING_CREATE: "Offer something.",
+    Permission.LISTING_READ: "Open a listing.",
+    Permission.LISTING_EDIT: "Change a listing's content.",
+    Permission.LISTING_DELETE: "Delete a listing.",
+    Permission.LISTING_RESTORE: "Bring a deleted listing back.",
+    Permission.LISTING_PUBLISH: "Publish, deactivate or mark a listing as sold.",
+    Permission.LISTING_SUBMIT: "Ask moderators to verify a listing.",
+    Permission.LISTING_MODERATE: "Verify, reject, suspend or reinstate a listing.",
+    Permission.CATEGORY_READ: "Read the category tree.",
+}

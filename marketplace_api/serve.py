@@ -1,0 +1,117 @@
+"""How the ini's app meets a web server: the granian runner for `pserve production.ini`, and pserve as our own child.
+
+`[server:main] use = egg:marketplace-api#granian` comes to :func:`granian_runner`. `python -m marketplace_api.serve
+INI key=value …` is pserve for `marketplace-admin up`: it ends with its parent and hands the GIL over faster.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import plaster
+from granian.constants import Interfaces
+from granian.server import Server
+from pyramid.scripts import pserve
+
+INI_VARIABLE = "MARKETPLACE_SERVE_INI"
+OPTIONS_VARIABLE = "MARKETPLACE_SERVE_OPTIONS"
+SUPERVISOR_VARIABLE = "MARKETPLACE_SUPERVISOR"
+PR_SET_PDEATHSIG = 1
+# With the default of 5 ms a thread that answers one request waits that long whenever another one computes.
+SWITCH_INTERVAL = 0.0005
+STOP_SECONDS = 30
+
+
+def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
+    app: Any,  # noqa: ARG001  pserve builds it to find mistakes early; each process builds its own
+    global_conf: Mapping[str, str],
+    host: str = "127.0.0.1",
+    port: str = "6543",
+    workers: str = "",
+    blocking_threads: str = "2",
+    backlog: str = "1024",
+    **unknown: str,
+) -> None:
+    """Serve the ini's app with granian until SIGTERM or SIGINT, then answer what was begun.
+
+    ``workers`` is the number of processes, one per core if empty; ``blocking_threads`` how many requests each of them
+    works on at a time. The environment's PORT wins over ``port``. A worker that dies is replaced.
+    """
+    if unknown:
+        raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
+    os.environ[INI_VARIABLE] = global_conf["__file__"]
+    options = {
+        key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")
+    }
+    os.environ[OPTIONS_VARIABLE] = json.dumps(options)
+    # A fork would share this process's database connections with the workers.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Server(
+        target="marketplace_api.serve",
+        address=host,
+        port=int(os.environ.get("PORT") or port),
+        interface=Interfaces.WSGI,
+        workers=int(workers or _cores()),
+        blocking_threads=int(blocking_threads),
+        backlog=int(backlog),
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+        # Its records take the way of all others.
+        log_dictconfig={
+            "version": 1,
+            "loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}},
+        },
+    )
+    server.serve(target_loader=build_app)
+
+
+def build_app() -> Any:
+    """The app of the ini that :func:`granian_runner` named; called once in each of its processes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with_parent(parent.pid)
+    loader = plaster.get_loader(os.environ[INI_VARIABLE], protocols=["wsgi"])
+    return loader.get_wsgi_app(None, json.loads(os.environ[OPTIONS_VARIABLE]))
+
+
+def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Have the system send us ``number`` when ``parent``, which started us, ends, even by ``kill -9`` (Linux)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:
+        # It was gone before we asked.
+        os.kill(os.getpid(), number)
+
+
+def end_with_supervisor() -> None:
+    """End with `marketplace-admin up`, if that is what started us."""
+    supervisor = os.environ.pop(SUPERVISOR_VARIABLE, "")
+    if supervisor:
+        end_with_parent(int(supervisor))
+
+
+def _cores() -> int:
+    """Those that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def main(arguments: list[str]) -> int:
+    """pserve with the given command line, as a child of `marketplace-admin up`."""
+    # A shell starts background jobs with SIGINT ignored; waitress ends properly on this exception only.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    end_with_supervisor()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    return int(pserve.main(["pserve", *arguments], quiet=True) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Verbs: one Cornice service per URL pattern, each view four statements long."""

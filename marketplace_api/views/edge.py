@@ -1,0 +1,158 @@
+"""The edge: one tween around everything (request id, alias, headers, CORS, access log, metrics) and the rate limits."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from prometheus_client import Counter, Histogram
+from pyramid.config import Configurator
+from pyramid.events import BeforeTraversal
+from pyramid.request import Request
+from pyramid.response import Response
+
+from marketplace_api.errors import DomainError, RateLimited
+from marketplace_api.gateways.limiter import Allowance
+from marketplace_api.views.errors import answer, crash
+
+log = logging.getLogger("marketplace_api.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{8,100}")
+_MAX_TARGET = 8_000
+_MAX_HEADERS = 32_000
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = "Authorization, Content-Type, Accept, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Request-ID"
+_EXPOSED = "ETag, Link, Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-ID, Idempotent-Replayed"
+
+REQUESTS = Counter("marketplace_http_requests_total", "Requests answered.", ["method", "route", "status"])
+SECONDS = Histogram("marketplace_http_request_seconds", "Time to answer, in seconds.", ["route"])
+
+_SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+_HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+
+Handler = Callable[[Request], Response]
+
+
+def edge_factory(handler: Handler, registry: object) -> Handler:
+    """The outermost tween."""
+    settings = registry.app_settings  # type: ignore[attr-defined]
+    fixed = (*_SECURITY, _HSTS) if settings.production else _SECURITY
+    origins = frozenset(settings.cors_origins)
+
+    def edge(request: Request) -> Response:
+        began = time.perf_counter()
+        given = request.environ.get("HTTP_X_REQUEST_ID", "")
+        request.id = given if _SANE_ID.fullmatch(given) else uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=request.id)
+        try:
+            response = _handled(handler, request, origins)
+            _finish(request, response, fixed, origins)
+            _account(request, response, time.perf_counter() - began)
+        finally:
+            structlog.contextvars.clear_contextvars()
+        return response
+
+    return edge
+
+
+def _handled(handler: Handler, request: Request, origins: frozenset[str]) -> Response:
+    environ = request.environ
+    if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+        return _preflight(environ.get("HTTP_ORIGIN", ""), origins)
+    too_much = _too_much(environ)
+    if too_much is not None:
+        return answer(too_much, request)
+    path = environ.get("PATH_INFO", "")
+    if path == "/api/v1" or path.startswith("/api/v1/"):
+        environ["PATH_INFO"] = "/api" + path[len("/api/v1") :]
+    try:
+        return handler(request)
+    except Exception as error:
+        return crash(error, request)
+
+
+def _too_much(environ: dict[str, str]) -> DomainError | None:
+    if len(environ.get("QUERY_STRING", "")) + len(environ.get("PATH_INFO", "")) > _MAX_TARGET:
+        return DomainError(f"The address may have {_MAX_TARGET} characters at most.", code="uri_too_long")
+    if sum(len(value) for name, value in environ.items() if name.startswith("HTTP_")) > _MAX_HEADERS:
+        return DomainError(f"The headers may have {_MAX_HEADERS} characters at most.", code="headers_too_large")
+    return None
+
+
+def _preflight(origin: str, origins: frozenset[str]) -> Response:
+    headers = [("Vary", "Origin")]
+    if origin in origins:
+        headers += [
+            ("Access-Control-Allow-Methods", _METHODS),
+            ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
+            ("Access-Control-Max-Age", "600"),
+        ]
+    return Response(status="204 No Content", headerlist=headers, app_iter=[])
+
+
+def _finish(request: Request, response: Response, fixed: tuple[tuple[str, str], ...], origins: frozenset[str]) -> None:
+    headers = response.headerlist
+    present = {name.lower() for name, _ in headers}
+    headers.extend((name, value) for name, value in fixed if name.lower() not in present)
+    headers.append(("X-Request-ID", request.id))
+    allowance: Allowance | None = getattr(request, "allowance", None)
+    if allowance is not None:
+        headers += [
+            ("RateLimit-Limit", str(allowance.limit)),
+            ("RateLimit-Remaining", str(allowance.remaining)),
+            ("RateLimit-Reset", str(allowance.reset)),
+        ]
+    origin = request.environ.get("HTTP_ORIGIN")
+    if origin and origin in origins:
+        headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", _EXPOSED)]
+
+
+def _account(request: Request, response: Response, seconds: float) -> None:
+    route = getattr(request, "matched_route", None)
+    name = route.name if route is not None else "-"
+    status = response.status_int
+    REQUESTS.labels(request.method if request.method in _METHODS else "other", name, str(status)).inc()
+    SECONDS.labels(name).observe(seconds)
+    if log.isEnabledFor(logging.INFO):
+        actor = request.__dict__.get("actor")
+        log.info(
+            "request",
+            extra={
+                "method": request.method, "path": request.environ.get("PATH_INFO", "")[:200], "status": status,
+                "ms": round(seconds * 1000, 2), "user_id": actor.user_id if actor is not None else None,
+            },
+        )
+
+
+def limit_rate(event: BeforeTraversal) -> None:
+    """Count the request before anything costly happens; raises :class:`RateLimited`."""
+    request = event.request
+    limiter = request.registry.limiter
+    if limiter is None:
+        return
+    groups = request.registry.limit_groups
+    route = request.matched_route
+    group = groups.get(route.name, "default") if route is not None else "default"
+    if group == "default" and request.method not in ("GET", "HEAD", "OPTIONS"):
+        group = "write"
+    allowance = limiter.hit(group, request.address, account=False)
+    if allowance is not None and allowance.allowed and "HTTP_AUTHORIZATION" in request.environ:
+        own = limiter.hit(group, f"user:{request.actor.user_id}", account=True)
+        if own is not None and (not own.allowed or own.remaining < allowance.remaining):
+            allowance = own
+    request.allowance = allowance
+    if allowance is not None and not allowance.allowed:
+        raise RateLimited(f"Too many requests; wait {allowance.reset} seconds.", retry_after=max(1, allowance.reset))
+
+
+def includeme(config: Configurator) -> None:
+    config.add_tween("marketplace_api.views.edge.edge_factory")
+    config.add_subscriber(limit_rate, BeforeTraversal)

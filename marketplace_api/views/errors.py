@@ -1,0 +1,133 @@
+"""The only exception views: every refusal and every crash leaves as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.exceptions import URLDecodeError
+from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPMethodNotAllowed, HTTPNotFound
+from pyramid.request import Request
+from pyramid.response import Response
+
+from marketplace_api.db import is_outage
+from marketplace_api.errors import DomainError, Forbidden, Gone, Invalid, NotFound, PreconditionFailed, Unauthenticated, Unavailable
+from marketplace_api.hal.forms import templates
+from marketplace_api.hal.problems import CODES, PROBLEM, problem
+from marketplace_api.hal.registry import represent
+from marketplace_api.hal.representation import JSON
+from marketplace_api.resources.base import Context
+from marketplace_api.security.permissions import Permission
+from marketplace_api.views.responses import document
+
+log = logging.getLogger(__name__)
+
+_CODE_BY_STATUS = {400: "invalid_input", 406: "not_acceptable", 413: "body_too_large", 415: "unsupported_media_type"}
+
+
+def answer(error: DomainError, request: Request, headers: list[tuple[str, str]] | None = None) -> Response:
+    """The problem document for ``error``, with the headers that its status calls for."""
+    status, body = problem(error, getattr(request, "id", None))
+    sent = [("Cache-Control", "no-store"), *(headers or [])]
+    if status == 401:
+        sent.append(("WWW-Authenticate", f'Bearer error="{error.code}"' if _sent_a_token(request) else "Bearer"))
+    if status in (429, 503) or error.retry_after is not None:
+        sent.append(("Retry-After", str(error.retry_after or 5)))
+    return document(body, status, PROBLEM, sent)
+
+
+def _sent_a_token(request: Request) -> bool:
+    return "HTTP_AUTHORIZATION" in request.environ
+
+
+def domain_error(error: DomainError, request: Request) -> Response:
+    if isinstance(error, PreconditionFailed):
+        current = represent(request.context.refreshed())
+        error.extra = {**error.extra, "current": current.render(JSON, request.actor)}
+    if isinstance(error, Gone) and isinstance(request.context, Context):
+        # Who may bring it back is told how.
+        forms = templates(request.context, request.actor, {})
+        error.extra = {**error.extra, **({"_templates": forms} if forms else {})}
+    return answer(error, request)
+
+
+def not_found(_error: HTTPNotFound, request: Request) -> Response:
+    path = request.environ.get("PATH_INFO", "")
+    if path.endswith("/") and path.strip("/"):
+        query = request.environ.get("QUERY_STRING")
+        # A path that starts with // would be another host.
+        location = "/" + path.strip("/") + (f"?{query}" if query else "")
+        return Response(status="308 Permanent Redirect", headerlist=[("Location", _ascii(location))], app_iter=[])
+    return answer(NotFound("There is nothing at this address."), request)
+
+
+def _ascii(location: str) -> str:
+    """The WSGI path (bytes as Latin-1) as a header value."""
+    return "".join(c if "!" <= c <= "~" else "".join(f"%{b:02X}" for b in c.encode("latin-1", "ignore")) for c in location)
+
+
+def forbidden(error: HTTPForbidden, request: Request) -> Response:
+    """401 for the unknown, 403 for the known, 404 where the context conceals itself, 410 where it is gone."""
+    return answer(refusal_of(request), request)
+
+
+def refusal_of(request: Request) -> DomainError:
+    context, actor = request.context, request.actor
+    special: DomainError | None = context.refusal()
+    if special is not None:
+        return special
+    if context.conceal and not request.has_permission(_reading(context), context):
+        return NotFound("There is nothing at this address.")
+    if actor.user_id is None:
+        return Unauthenticated("Log in first: this needs an account.")
+    if actor.state == "suspended":
+        return Forbidden("The account is suspended: it may read, but not change anything.", code="account_suspended")
+    return Forbidden("Your account may not do this.")
+
+
+def _reading(context: Any) -> str:
+    return str(getattr(context, "read_permission", Permission.API_READ))
+
+
+def method_not_allowed(error: HTTPMethodNotAllowed, request: Request) -> Response:
+    context = request.context
+    if context.conceal and not request.has_permission(_reading(context), context):
+        return answer(NotFound("There is nothing at this address."), request)
+    allow = ", ".join(sorted({*error.allow, "OPTIONS"}))
+    if request.method == "OPTIONS":
+        return Response(status="204 No Content", headerlist=[("Allow", allow)], app_iter=[])
+    refused = DomainError(f"{request.method} does not work here; {allow} do.", code="method_not_allowed")
+    return answer(refused, request, [("Allow", allow)])
+
+
+def http_error(error: HTTPException, request: Request) -> Response:
+    """What Pyramid or WebOb raised by themselves; redirects pass as they are."""
+    if error.status_int < 400:
+        return error
+    code = _CODE_BY_STATUS.get(error.status_int, "internal_error" if error.status_int >= 500 else "invalid_input")
+    return answer(DomainError(CODES[code].advice, code=code), request)
+
+
+def undecodable(_error: UnicodeDecodeError, request: Request) -> Response:
+    return answer(Invalid("The address is not valid UTF-8."), request)
+
+
+def crash(error: Exception, request: Request) -> Response:
+    if is_outage(error):
+        log.warning("database unavailable", extra={"error_type": type(error).__name__})
+        return answer(Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5), request)
+    log.error("unhandled exception", exc_info=error)
+    return answer(DomainError("Something went wrong on our side; it has been recorded.", code="internal_error"), request)
+
+
+def includeme(config: Configurator) -> None:
+    views = {
+        DomainError: domain_error, HTTPNotFound: not_found, HTTPForbidden: forbidden,
+        HTTPMethodNotAllowed: method_not_allowed, HTTPException: http_error, URLDecodeError: undecodable,
+        UnicodeDecodeError: undecodable, Exception: crash,
+    }
+    for context, view in views.items():
+        config.add_exception_view(view, context=context)
+
+

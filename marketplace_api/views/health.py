@@ -1,0 +1,75 @@
+"""Is it alive, is it ready, what is it: for load balancers, monitors and operators."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from pyramid.request import Request
+from pyramid.response import Response
+
+from marketplace_api.domain.health import OK, database_state
+from marketplace_api.hal.representation import JSON
+from marketplace_api.resources.root import Root
+from marketplace_api.security.permissions import Permission as P
+from marketplace_api.version import VERSION
+from marketplace_api.views.responses import document
+from marketplace_api.views.service import Service
+
+health = Service("healthz", "/healthz", Root, on="/")
+readiness = Service("readyz", "/readyz", Root, on="/")
+metrics = Service("metrics", "/metrics", Root, on="/")
+version = Service("version", "/version", Root, on="/")
+
+_NO_STORE = [("Cache-Control", "no-store")]
+_NOT_CONFIGURED = "not configured"
+
+
+@health.operation("GET", "health", P.API_READ, title="Is the process alive?", result="health")
+def alive(_request: Request) -> Response:
+    return document({"status": "alive"}, 200, JSON, _NO_STORE)
+
+
+@readiness.operation("GET", "readiness", P.API_READ, title="Can it serve?", result="readiness")
+def ready(request: Request) -> Response:
+    registry = request.registry
+    checks = {
+        **database_state(registry.databases),
+        "storage": _storage_state(registry.app_settings.data_dir),
+        "redis": _redis_state(registry),
+    }
+    down = any(state not in (OK, _NOT_CONFIGURED) for state in checks.values())
+    body = {"status": "unavailable" if down else "ready", "checks": checks}
+    return document(body, 503 if down else 200, JSON, [*_NO_STORE, *([("Retry-After", "5")] if down else [])])
+
+
+def _storage_state(folder: os.PathLike[str]) -> str:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"probe")
+    except OSError as error:
+        return f"not writable: {error.strerror}"
+    return OK
+
+
+def _redis_state(registry: object) -> str:
+    limiter = getattr(registry, "limiter", None)
+    if limiter is None or not registry.app_settings.redis_url:  # type: ignore[attr-defined]
+        return _NOT_CONFIGURED
+    return OK if limiter.ping() else "unavailable"
+
+
+@metrics.operation("GET", "metrics", P.METRICS_READ, title="Prometheus metrics", result="metrics")
+def measure(_request: Request) -> Response:
+    collected = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        collected = CollectorRegistry()
+        MultiProcessCollector(collected)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(collected), headerlist=[("Content-Type", CONTENT_TYPE_LATEST), *_NO_STORE])
+
+
+@version.operation("GET", "version", P.API_READ, title="Which version is this?", result="version")
+def tell_version(_request: Request) -> Response:
+    return document({"version": VERSION}, 200, JSON, _NO_STORE)

@@ -1,0 +1,3 @@
+"""OpenAPI 3.1."""
+def openapi() -> dict[str, object]:
+    return {}

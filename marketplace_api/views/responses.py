@@ -1,0 +1,82 @@
+"""Writing answers: serialisation, ETags, caching and paging headers."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from pyramid.request import Request
+from pyramid.response import Response
+from webob.datetime_utils import serialize_date
+
+from marketplace_api.hal.operations import Operation
+from marketplace_api.hal.representation import Representation
+from marketplace_api.security.principals import principals_of
+
+VARY = "Accept, Authorization, Origin"
+STATUS = {200: "200 OK", 201: "201 Created", 202: "202 Accepted", 204: "204 No Content"}
+
+
+def respond(request: Request, operation: Operation, representation: Representation) -> Response:
+    """The answer to a successful operation, or 304 when the caller already has it."""
+    if not operation.is_safe and "return=minimal" in request.environ.get("HTTP_PREFER", ""):
+        return _minimal(representation)
+    media: str = request.media
+    body = orjson.dumps(representation.render(media, request.actor))
+    etag = _etag(request, body, representation.version)
+    headers = [
+        ("Content-Type", media),
+        ("Vary", VARY),
+        ("ETag", etag),
+        ("Cache-Control", _cache_control(request, operation, representation)),
+    ]
+    if representation.last_modified is not None:
+        headers.append(("Last-Modified", serialize_date(representation.last_modified)))
+    if representation.paging:
+        headers.append(("Link", ", ".join(f'<{href}>; rel="{rel}"' for rel, href in representation.paging.items())))
+    if operation.is_safe and _has_it(request, etag):
+        return Response(status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[])
+    if operation.success == 201:
+        headers.append(("Location", representation.links["self"]["href"]))  # type: ignore[call-overload]
+    headers.append(("Content-Length", str(len(body))))
+    return Response(status=STATUS[operation.success], headerlist=headers, app_iter=[body])
+
+
+def document(body: dict[str, Any], status: int, media: str, headers: list[tuple[str, str]] | None = None) -> Response:
+    """An answer outside the representations: problem details and descriptions."""
+    raw = orjson.dumps(body)
+    fixed = [("Content-Type", media), ("Vary", VARY), ("Content-Length", str(len(raw)))]
+    response = Response(headerlist=fixed + (headers or []), app_iter=[raw])
+    response.status = status
+    return response
+
+
+def _minimal(representation: Representation) -> Response:
+    headers = [("Vary", VARY), ("Preference-Applied", "return=minimal"), ("Cache-Control", "no-store")]
+    own = representation.links.get("self")
+    if isinstance(own, dict):
+        headers.append(("Location", own["href"]))
+    return Response(status=STATUS[204], headerlist=headers, app_iter=[])
+
+
+def _etag(request: Request, body: bytes, version: int | None) -> str:
+    """Covers the bytes and who asks: a caller whose permitted operations changed never gets a stale 304."""
+    digest = blake2b(body, digest_size=9)
+    digest.update("|".join(principals_of(request.actor)).encode())
+    return f'"{digest.hexdigest()}"' if version is None else f'"{version}.{digest.hexdigest()}"'
+
+
+def _has_it(request: Request, etag: str) -> bool:
+    header = request.environ.get("HTTP_IF_NONE_MATCH")
+    if not header:
+        return False
+    return header.strip() == "*" or any(tag.strip().removeprefix("W/") == etag for tag in header.split(","))
+
+
+def _cache_control(request: Request, operation: Operation, representation: Representation) -> str:
+    if not operation.is_safe:
+        return "no-store"
+    if request.actor.user_id is None and representation.is_public:
+        return "public, max-age=10"
+    return "private, no-cache"

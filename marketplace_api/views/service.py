@@ -1,0 +1,107 @@
+"""Our Cornice service: declares operations and runs views between validation and representation.
+
+Cornice has no maintainer, so this file and ``app.py`` are the only ones that know it. Its validators, CORS and error
+handling stay unused; routing, verbs, permissions, 405 and the registry of services are its part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import cornice
+from pyramid.request import Request
+from pyramid.response import Response
+
+from marketplace_api.hal import operations
+from marketplace_api.hal.operations import Applies, Operation, always
+from marketplace_api.hal.representation import JSON, MERGE_PATCH, Representation
+from marketplace_api.resources.base import Context
+from marketplace_api.schemas.base import Body, Query
+from marketplace_api.security.permissions import Permission
+from marketplace_api.views.idempotency import answered_once
+from marketplace_api.views.negotiation import negotiate, read_body, read_query
+from marketplace_api.views.responses import respond
+
+View = Callable[[Request], Representation | Response]
+
+SERVICES: list[Service] = []
+
+_IDENTIFIER = re.compile(r"\{(\w+_id)\}")
+
+
+class Service(cornice.Service):  # type: ignore[misc]
+    """One URL pattern. ``on`` is the pattern of the context that it acts on, where that is not its own path."""
+
+    renderer = "json"
+
+    def __init__(self, name: str, path: str, context: type[Context], *, on: str | None = None, limits: str = "default") -> None:
+        self.pattern = path
+        self.context_class = context
+        self.context_pattern = on or path
+        self.limits = limits
+        self.declared: list[Operation] = []
+        # Identifiers are digits, so /users/me never matches /users/{user_id}.
+        route = _IDENTIFIER.sub(r"{\1:\\d+}", path)
+        super().__init__(name, route, traverse=self.context_pattern)
+        SERVICES.append(self)
+
+    def operation(
+        self,
+        method: str,
+        name: str,
+        permission: Permission,
+        *,
+        title: str,
+        description: str = "",
+        body: type[Body] | None = None,
+        query: type[Query] | None = None,
+        applies: Applies = always,
+        success: int = 200,
+        template: bool | None = None,
+        shown_on: tuple[type[Context], ...] = (),
+        result: str = "",
+        errors: tuple[int, ...] = (),
+    ) -> Callable[[View], View]:
+        """Declare an operation and the view that runs it."""
+        declared = Operation(
+            name=name, method=method, path=self.pattern, suffix=self.pattern.removeprefix(self.context_pattern.rstrip("/")),
+            context=self.context_class, permission=permission, title=title, description=description,
+            body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None,
+            query=query() if query else None, applies=applies, success=success,
+            content_types=(MERGE_PATCH, JSON) if method == "PATCH" else (JSON,),
+            template=method not in ("GET", "PATCH") if template is None else template,
+            shown_on=shown_on, result=result, errors=errors, limits=self.limits,
+        )
+        operations.register(declared)
+        self.declared.append(declared)
+
+        def decorate(view: View) -> View:
+            self.add_view(method, _runner(declared, view), permission=permission.value)
+            return view
+
+        return decorate
+
+
+def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
+    """The view as Cornice registers it: what comes in is checked before it, what goes out is written after it."""
+
+    def run(request: Request) -> Response:
+        request.media = negotiate(request)
+        request.query = read_query(request, operation.query)
+        if operation.body is not None:
+            request.validated = read_body(request, operation)
+        if not operation.applies(request.context, request.actor):
+            raise request.context.unavailable(operation.name)
+        if operation.method == "POST" and "HTTP_IDEMPOTENCY_KEY" in request.environ:
+            return answered_once(request, lambda: _answer(request, operation, view))
+        return _answer(request, operation, view)
+
+    run.__name__ = view.__name__
+    run.__doc__ = view.__doc__
+    return run
+
+
+def _answer(request: Request, operation: Operation, view: View) -> Response:
+    result = view(request)
+    return respond(request, operation, result) if isinstance(result, Representation) else result

@@ -1,0 +1,157 @@
+"""Shared fixtures: one migrated database per worker, one rolled-back transaction per test, one app per run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api import migrations
+from marketplace_api.app import configure
+from marketplace_api.db import Databases, make_databases
+from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.settings import Settings
+from tests import postgres
+from tests.client import Client
+from tests.factories.accounts import People
+
+
+class OneTransaction(Databases):
+    """All sessions and readers of a test share one connection, whose outer transaction is rolled back at the end."""
+
+    def __init__(self, engine: sa.Engine, connection: sa.Connection) -> None:
+        super().__init__(engine, engine)
+        self.connection = connection
+
+    @property
+    def has_replica(self) -> bool:
+        return False
+
+    def session(self) -> Session:
+        return Session(
+            self.connection,
+            expire_on_commit=False,
+            join_transaction_mode="create_savepoint",
+            info={"on_event": self.on_event},
+        )
+
+    @contextmanager
+    def _shared(self) -> Iterator[sa.Connection]:
+        yield self.connection
+
+    def reader(self) -> sa.Connection:
+        return _NotClosing(self.connection)  # type: ignore[return-value]
+
+    primary_reader = reader
+
+
+class _NotClosing:
+    """The shared connection as a reader: closing it is left to the fixture."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.scalar = connection.scalar
+
+    def close(self) -> None:
+        """The fixture closes the connection."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    server = postgres.start_for_tests()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: EmbeddedPostgres) -> str:
+    """A migrated database that others are cloned from."""
+    postgres.create_template(postgres_server, "marketplace_template", migrations.upgrade)
+    return "marketplace_template"
+
+
+@pytest.fixture(scope="session")
+def worker_url(postgres_server: EmbeddedPostgres, template_database: str) -> str:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return postgres.clone_database(postgres_server, template_database, f"worker_{worker}")
+
+
+@pytest.fixture(scope="session")
+def engine(worker_url: str) -> Iterator[sa.Engine]:
+    databases = make_databases(worker_url, pool_size=4)
+    yield databases.write
+    databases.dispose()
+
+
+@pytest.fixture
+def databases(engine: sa.Engine) -> Iterator[Databases]:
+    with engine.connect() as connection, connection.begin() as outer:
+        yield OneTransaction(engine, connection)
+        outer.rollback()
+
+
+@pytest.fixture
+def db(databases: Databases) -> Iterator[Session]:
+    with databases.session() as session:
+        yield session
+
+
+@pytest.fixture
+def committed_databases(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[Databases]:
+    """A throwaway database with real, separate connections: for races and for what must be seen committed."""
+    name = f"throwaway_{uuid4().hex[:12]}"
+    url = postgres.clone_database(postgres_server, template_database, name)
+    databases = make_databases(url, pool_size=30)
+    yield databases
+    databases.dispose()
+    postgres.drop_database(postgres_server, name)
+
+
+class CurrentDatabases:
+    """What the one app of the run talks through: each test puts its own databases in."""
+
+    target: Databases
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.target, name)
+
+
+@pytest.fixture(scope="session")
+def configured(settings: Settings) -> tuple[object, CurrentDatabases]:
+    """The app is made once: Cornice's services are globals of the process."""
+    current = CurrentDatabases()
+    return configure(settings, current).make_wsgi_app(), current  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def app(configured: tuple[object, CurrentDatabases], databases: Databases) -> object:
+    """The WSGI application on the test's own transaction."""
+    wsgi, current = configured
+    current.target = databases
+    return wsgi
+
+
+@pytest.fixture
+def client(app: object) -> Client:
+    """A caller nobody knows."""
+    return Client(app)
+
+
+@pytest.fixture
+def people(db: Session, settings: Settings, app: object) -> People:
+    """Makes accounts and callers that are logged in to them."""
+    return People(db, app)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the test run: cheap hashes, no rate limits, folders of its own."""
+    folder: Path = tmp_path_factory.mktemp("data")
+    return Settings(data_dir=folder, bcrypt_cost=4, rate_limits=False)

@@ -1,0 +1,75 @@
+"""Accounts for tests, and callers logged in to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.passwords import hash_password
+from marketplace_api.models.accounts import AccountSession, User
+from tests.client import Client
+
+PASSWORD = "correct horse battery"
+_HASH = hash_password(PASSWORD, 4)
+_numbers = count(1)
+
+
+def make_user(session: Session, **values: Any) -> User:
+    """An active, confirmed customer whose password is :data:`PASSWORD`."""
+    number = next(_numbers)
+    roles = ["customer", *values.pop("roles", [])]
+    fields = {
+        "username": f"person{number}", "email": f"person{number}@people.example", "password_hash": _HASH, "roles": roles,
+        "email_confirmed_at": datetime.now(UTC), **values,
+    }
+    user = User(**fields)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def open_session(session: Session, user: User) -> AccountSession:
+    """A session of ``user`` that lasts a day."""
+    opened = AccountSession(
+        user_id=user.user_id, refresh_hash=f"test-{next(_numbers)}".encode(), refresh_nonce=b"0" * 16,
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+    )
+    session.add(opened)
+    session.flush()
+    return opened
+
+
+class People:
+    """Makes callers of every kind against one application."""
+
+    def __init__(self, session: Session, app: Any) -> None:
+        self.session = session
+        self.app = app
+
+    def caller(self, **values: Any) -> Client:
+        """A caller logged in to a new account."""
+        return self.client_for(make_user(self.session, **values))
+
+    def client_for(self, user: User) -> Client:
+        opened = open_session(self.session, user)
+        self.session.commit()
+        token = self.app.registry.signing_keys.sign(user.user_id, opened.session_id, datetime.now(UTC))
+        return Client(self.app, token, user)
+
+    def customer(self) -> Client:
+        return self.caller()
+
+    def moderator(self) -> Client:
+        return self.caller(roles=["moderator"])
+
+    def admin(self) -> Client:
+        return self.caller(roles=["admin"])
+
+    def suspended(self) -> Client:
+        return self.caller(state="suspended", state_reason="Because.")
+
+    def anonymous(self) -> Client:
+        return Client(self.app)

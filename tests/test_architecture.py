@@ -1,0 +1,129 @@
+"""The shape of the code, held by its syntax trees: one import direction, closed rooms, bounded files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "marketplace_api"
+
+# Lower rooms first; a file may import only from rooms before its own, or from its own. `schemas` and `hal` are one
+# storey: what comes in and what goes out.
+STOREYS = (
+    {"settings", "errors", "version"},
+    {"embedded_postgres", "logs"},
+    {"db"},
+    {"migrations"},
+    {"boot"},
+    {"models"},
+    {"gateways"},
+    {"domain"},
+    {"security"},
+    {"resources"},
+    {"schemas", "hal"},
+    {"views"},
+    {"jobs"},
+    {"app", "serve", "realtime"},
+    {"cli"},
+    {"__init__"},
+)
+LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
+
+SQL_ROOMS = {"db", "migrations", "models", "domain", "jobs"}
+PYRAMID_FROM = LEVEL["security"]
+CORNICE_FILES = {"views/service.py", "app.py"}
+MAX_LINES = 400
+MAX_FUNCTION = 60
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "static" not in path.parts)
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            yield node.module, node.lineno
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _target_room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "marketplace_api" and len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_file(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    room, relative = _room(path), str(path.relative_to(PACKAGE))
+    assert room in LEVEL, f"{room} has no storey"
+    assert len(text.splitlines()) <= MAX_LINES, f"{relative} has grown past its room"
+    assert ast.get_docstring(tree), f"{relative} does not say what lives in it"
+    for module, line in _imports(tree):
+        target = _target_room(module)
+        if target in LEVEL:
+            assert LEVEL[target] <= LEVEL[room], f"{relative}:{line} imports {module} from above"
+        top = module.split(".")[0]
+        if top == "pyramid":
+            assert LEVEL[room] >= PYRAMID_FROM, f"{relative}:{line} knows Pyramid"
+        if top == "cornice":
+            assert relative in CORNICE_FILES, f"{relative}:{line} knows Cornice"
+        if top == "sqlalchemy":
+            assert room in SQL_ROOMS, f"{relative}:{line} could query"
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions(path: Path) -> None:
+    """No imports hidden in functions (the CLI alone loads what it needs when it runs), and none too long."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        length = (node.end_lineno or node.lineno) - node.lineno + 1
+        assert length <= MAX_FUNCTION, f"{path.name}:{node.lineno} {node.name} has {length} lines"
+        hidden = [child for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)]
+        if _room(path) != "cli" and path != PACKAGE / "__init__.py":
+            assert not hidden, f"{path.name}:{hidden[0].lineno} hides an import in {node.name}"
+
+
+def test_no_import_cycles() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in _files():
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[name] = {module for module, _ in _imports(ast.parse(path.read_text())) if module.startswith("marketplace_api")}
+    graph = {name: {target for target in targets if target in graph and target != name} for name, targets in graph.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name in done:
+            return
+        for target in graph[name]:
+            if not name.startswith(f"{target}."):  # a package's docstring-only __init__
+                visit(target, (*trail, name))
+        done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_alembic_folder_is_no_package() -> None:
+    """With an ``__init__.py`` the folder would hide the library of the same name."""
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_nothing_left_open() -> None:
+    for path in _files():
+        for line, text in enumerate(path.read_text().splitlines(), 1):
+            assert not any(mark in text for mark in ("TODO", "FIXME", "XXX")), f"{path.name}:{line}"
