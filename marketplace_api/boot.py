@@ -62,9 +62,7 @@ def open_databases(
     The caller stops that server (after disposing of the engines); one that another process runs is only used.
     Raises :class:`BootError`.
     """
-    server, url = (
-        _embedded(settings) if settings.database_url == "embedded" else (None, settings.database_url)
-    )
+    server, url = _embedded(settings) if settings.database_url == "embedded" else (None, settings.database_url)
     try:
         _try_out(url, "DATABASE_URL")
         if settings.database_read_url:
@@ -158,13 +156,15 @@ def server_facts(url: str) -> ServerFacts:
     """A look at the database at ``url``."""
     with _connect(url) as connection:
         version, now, has_queue = connection.execute(
-            "SELECT current_setting('server_version'), clock_timestamp(), to_regclass('procrastinate_workers') IS NOT NULL"
+            "SELECT current_setting('server_version'), clock_timestamp(), "
+            "to_regclass('procrastinate_workers') IS NOT NULL"
         ).fetchone() or ("", datetime.min, False)
         workers = failed = None
         if has_queue:
             workers, failed = connection.execute(
-                "SELECT (SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'), "
-                "(SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed')"
+                "SELECT (SELECT count(*) FROM procrastinate_workers "
+                "WHERE last_heartbeat > now() - interval '1 minute'), (SELECT count(*) FROM procrastinate_jobs "
+                "WHERE status = 'failed')"
             ).fetchone() or (None, None)
     return ServerFacts(version, now, workers, failed)
 
@@ -176,8 +176,8 @@ def check_extensions(url: str) -> None:
     missing = sorted(set(EXTENSIONS) - {name for (name,) in rows})
     if missing:
         raise BootError(
-            f"PostgreSQL lacks the extension{'s' * (len(missing) > 1)} {', '.join(missing)}: install the package with its "
-            "contributed modules (postgresql-contrib) on the database server."
+            f"PostgreSQL lacks the extension{'s' * (len(missing) > 1)} {', '.join(missing)}: install "
+            "the package with its contributed modules (postgresql-contrib) on the database server."
         )
 
 
@@ -204,7 +204,8 @@ def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str]:
     except psycopg.Error as error:
         server.stop()
         raise BootError(
-            f"The embedded PostgreSQL under {settings.data_dir} does not work ({_last_line(error)}): look into its log there."
+            f"The embedded PostgreSQL under {settings.data_dir} does not work ({_last_line(error)}): "
+            "look into its log there."
         ) from None
 
 

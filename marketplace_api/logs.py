@@ -7,6 +7,7 @@ terminal. Also connects Sentry where a DSN is set.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -19,19 +20,19 @@ from structlog.typing import EventDict, Processor
 from marketplace_api.settings import Settings
 
 HIDDEN = "[hidden]"
-SECRET_KEYS = frozenset(
-    {"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"}
-)
+SECRET_KEYS = frozenset({"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"})
 # Libraries that tell every step at INFO; what matters of it we log ourselves.
 CHATTY = ("procrastinate", "alembic", "psycopg.pool", "asyncio")
 
 
 def configure_logging(level: str = "INFO", *, pretty: bool | None = None) -> None:
     """Send all logging to standard error from ``level`` up; ``pretty`` is the default on a terminal.
+    FORCE_COLOR says that a terminal is at the other end of a pipe.
 
     Calling it again replaces what the earlier call set. Raises ``ValueError`` for an unknown level.
     """
-    pretty = sys.stderr.isatty() if pretty is None else pretty
+    if pretty is None:
+        pretty = sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

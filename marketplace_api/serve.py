@@ -1,7 +1,7 @@
 """How the ini's app meets a web server: the granian runner for `pserve production.ini`, and pserve as our own child.
 
 `[server:main] use = egg:marketplace-api#granian` comes to :func:`granian_runner`. `python -m marketplace_api.serve
-INI key=value …` is pserve for `marketplace-admin up`: it ends with its parent and hands the GIL over faster.
+INI key=value …` is pserve for `marketplace-admin up`: it ends with its parent.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import plaster
+import waitress
 from granian.constants import Interfaces
 from granian.server import Server
 from pyramid.scripts import pserve
+
+from marketplace_api.settings import SettingsError
 
 INI_VARIABLE = "MARKETPLACE_SERVE_INI"
 OPTIONS_VARIABLE = "MARKETPLACE_SERVE_OPTIONS"
@@ -27,13 +30,13 @@ PR_SET_PDEATHSIG = 1
 # With the default of 5 ms a thread that answers one request waits that long whenever another one computes.
 SWITCH_INTERVAL = 0.0005
 STOP_SECONDS = 30
+DEFAULT_PORT = 6543
 
 
 def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
     app: Any,  # noqa: ARG001  pserve builds it to find mistakes early; each process builds its own
     global_conf: Mapping[str, str],
     host: str = "127.0.0.1",
-    port: str = "6543",
     workers: str = "",
     blocking_threads: str = "2",
     backlog: str = "1024",
@@ -42,22 +45,21 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
     """Serve the ini's app with granian until SIGTERM or SIGINT, then answer what was begun.
 
     ``workers`` is the number of processes, one per core if empty; ``blocking_threads`` how many requests each of them
-    works on at a time. The environment's PORT wins over ``port``. A worker that dies is replaced.
+    works on at a time. The port is :func:`port_of` ``global_conf``. A worker that dies is replaced.
     """
     if unknown:
         raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
     os.environ[INI_VARIABLE] = global_conf["__file__"]
-    options = {
-        key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")
-    }
+    options = {key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")}
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     # A fork would share this process's database connections with the workers.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
         target="marketplace_api.serve",
         address=host,
-        port=int(os.environ.get("PORT") or port),
+        port=port_of(global_conf),
         interface=Interfaces.WSGI,
+        websockets=False,
         workers=int(workers or _cores()),
         blocking_threads=int(blocking_threads),
         backlog=int(backlog),
@@ -69,7 +71,24 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
             "loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}},
         },
     )
-    server.serve(target_loader=build_app)
+    server.serve(target_loader=build_app, wrap_loader=False)
+
+
+def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0.0.1", **options: str) -> None:
+    """Serve with waitress in this process, on the port that :func:`port_of` finds; its other options pass through."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    waitress.serve_paste(app, global_conf, host=host, port=port_of(global_conf), **options)
+
+
+def port_of(global_conf: Mapping[str, str]) -> int:
+    """The environment's PORT, else ``http_port`` of the command line, else that of the ini's ``[DEFAULT]``.
+
+    The runners ask here because inside a section of the ini ``%(http_port)s`` knows the file's value only.
+    """
+    port = os.environ.get("PORT") or global_conf.get("http_port") or str(DEFAULT_PORT)
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"PORT or http_port must be a port number (it is {port!r}).")
+    return int(port)
 
 
 def build_app() -> Any:
@@ -109,7 +128,6 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     end_with_supervisor()
-    sys.setswitchinterval(SWITCH_INTERVAL)
     return int(pserve.main(["pserve", *arguments], quiet=True) or 0)
 
 

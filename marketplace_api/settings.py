@@ -37,7 +37,7 @@ class Settings:
         "The address under which people reach the service; used in e-mails.",
     )
     data_dir: Path = _setting(
-        "marketplace.data_dir", "DATA_DIR", Path("var"),
+        "data_dir", "DATA_DIR", Path("var"),
         "Folder of the local gateways (mail, files, keys) and of the embedded database.",
     )
     secret: str = _setting(
@@ -100,6 +100,8 @@ class Settings:
     def load(cls, ini: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from ini keys and environment variables; raises :class:`SettingsError` naming the culprit."""
         given = {**(ini or {})}
+        if given.get("http_port"):
+            given.setdefault("marketplace.public_url", f"http://127.0.0.1:{given['http_port']}")
         env = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for f in fields(cls):

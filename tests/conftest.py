@@ -56,6 +56,7 @@ class _NotClosing:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self.connection = connection.connection
         self.execute = connection.execute
         self.scalar = connection.scalar
 
@@ -136,6 +137,21 @@ def app(configured: tuple[object, CurrentDatabases], databases: Databases) -> ob
     wsgi, current = configured
     current.target = databases
     return wsgi
+
+
+@pytest.fixture
+def live_app(configured: tuple[object, CurrentDatabases], committed_databases: Databases) -> object:
+    """The WSGI application on a throwaway database where every request has a connection of its own and commits."""
+    wsgi, current = configured
+    current.target = committed_databases
+    return wsgi
+
+
+@pytest.fixture
+def live_people(committed_databases: Databases, live_app: object) -> Iterator[People]:
+    """Makes accounts and callers of ``live_app``."""
+    with committed_databases.session() as session:
+        yield People(session, live_app)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.RichGroup):
     """A group whose commands are known by name and help, and imported when they run."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -54,8 +54,12 @@ class LazyGroup(click.RichGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (Exit, click.ClickException, click.Abort):
+        except (Exit, click.UsageError, click.Abort):
             raise
+        except click.ClickException as error:
+            # Unboxed: a sentence stays one line, for logs and for grep.
+            click.echo(f"Error: {error.format_message()}", err=True)
+            ctx.exit(error.exit_code)
         except Exception as error:
             code = exit_code(error)
             if code is None:
@@ -100,7 +104,7 @@ def exit_code(error: Exception) -> int | None:
     help="Act under this account (id, user name or e-mail) in the audit trail.",
 )
 @click.pass_context
-def main(
+def main(  # noqa: PLR0917  click gives them by name
     ctx: click.Context,
     ini: str | None,
     pairs: tuple[str, ...],

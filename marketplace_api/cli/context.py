@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,22 +65,33 @@ class Context:
         environment = {name: os.environ[key] for key, name in PLACEHOLDERS.items() if os.environ.get(key)}
         return {**environment, **self.overrides}
 
-    def section(self, name: str) -> dict[str, str]:
-        """One section of the ini with everything filled in; raises :class:`SettingsError` if it cannot be read."""
+    @cached_property
+    def app_section(self) -> dict[str, str]:
+        """What the app factory is given: ``[DEFAULT]``, the command line over it, and ``[app:main]``."""
+        found = self._read(lambda loader: loader.get_wsgi_app_settings(None, self.variables))
+        return {**found.global_conf, **found}
+
+    @cached_property
+    def server_section(self) -> dict[str, str]:
+        """What the server runner is given; see :attr:`app_section`."""
+        found = self._read(lambda loader: loader.get_settings("server:main", self.variables))
+        return {**self.app_section, **found}
+
+    def _read(self, question: Callable[[Any], Any]) -> Any:
         import plaster
 
         try:
-            return dict(plaster.get_settings(str(self.ini_path), name, defaults=self.variables))
+            return question(plaster.get_loader(str(self.ini_path), protocols=["wsgi"]))
         except Exception as error:
             raise SettingsError(f"{self.ini_path} cannot be read: {error}") from error
 
     @cached_property
     def settings(self) -> Settings:
-        """The service's settings, as the servers would see them."""
+        """The service's settings, as the servers see them."""
         environ = dict(os.environ)
         if "data_dir" in self.overrides:
             environ["DATA_DIR"] = self.overrides["data_dir"]
-        return Settings.load(self.section("app:main"), environ)
+        return Settings.load(self.app_section, environ)
 
     @contextmanager
     def databases(self) -> Iterator[Databases]:

@@ -111,9 +111,12 @@ def seed(context: Context) -> None:
     """
     from marketplace_api import boot
 
-    with context.databases() as databases, context.output.working("Loading the demo data …"):
-        with boot.preparation_lock(boot.connection_url(databases)):
-            boot.load_demo(databases, context.settings)
+    with (
+        context.databases() as databases,
+        context.output.working("Loading the demo data …"),
+        boot.preparation_lock(boot.connection_url(databases)),
+    ):
+        boot.load_demo(databases, context.settings)
     context.output.record({"seeded": True}, "The demo data is there.")
 
 
@@ -171,9 +174,7 @@ def _psql(shipped: Path | None) -> str:
         return str(shipped / "psql")
     found = shutil.which("psql")
     if found is None:
-        raise click.ClickException(
-            "There is no psql on this machine: install PostgreSQL's client (postgresql-client)."
-        )
+        raise click.ClickException("There is no psql on this machine: install PostgreSQL's client (postgresql-client).")
     return found
 
 

@@ -75,15 +75,11 @@ def _folder(settings: Settings) -> Finding:
     folder = settings.data_dir
     there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
     if not os.access(there, os.W_OK | os.X_OK):
-        return Finding(
-            "data folder", "problem", f"{folder} cannot be written", "Mend its rights, or set DATA_DIR."
-        )
+        return Finding("data folder", "problem", f"{folder} cannot be written", "Mend its rights, or set DATA_DIR.")
     facts = os.statvfs(there)
     free = facts.f_bavail * facts.f_frsize
     if free < LEAST_FREE_BYTES:
-        return Finding(
-            "data folder", "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space."
-        )
+        return Finding("data folder", "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space.")
     return Finding("data folder", "ok", f"{folder}, {free // 1_000_000_000} GB free")
 
 
@@ -132,9 +128,7 @@ def _clock(database_now: datetime) -> Finding:
 
 def _jobs(workers: int, failed: int) -> Finding:
     if workers == 0:
-        return Finding(
-            "jobs", "warning", "no worker is running, so no mail is sent", "marketplace-admin jobs run"
-        )
+        return Finding("jobs", "warning", "no worker is running, so no mail is sent", "marketplace-admin jobs run")
     if failed:
         return Finding("jobs", "warning", f"{failed} failed", "marketplace-admin jobs list --status failed")
     return Finding("jobs", "ok", f"{workers} worker{'s' * (workers != 1)}, none failed")
@@ -147,9 +141,7 @@ def _mail(settings: Settings) -> Finding:
         mailer = SmtpMailer.from_url(settings.smtp_url)
         return _attempt("mail", mailer.check, f"{mailer.host}:{mailer.port} lets us in")
     if settings.production:
-        return Finding(
-            "mail", "warning", "written to files, sent to nobody", "Set EMAIL_BACKEND=smtp and SMTP_URL."
-        )
+        return Finding("mail", "warning", "written to files, sent to nobody", "Set EMAIL_BACKEND=smtp and SMTP_URL.")
     return Finding("mail", "ok", f"written to {settings.data_dir / 'mail'}")
 
 

@@ -15,9 +15,7 @@ def jobs() -> None:
 
 
 @jobs.command()
-@click.option(
-    "--threads", type=click.IntRange(1, 64), default=4, show_default=True, help="Jobs worked on at a time."
-)
+@click.option("--threads", type=click.IntRange(1, 64), default=4, show_default=True, help="Jobs worked on at a time.")
 @pass_context
 def run(context: Context, threads: int) -> None:
     """Work until SIGTERM or Ctrl-C, then finish the jobs in hand.
@@ -36,9 +34,7 @@ def run(context: Context, threads: int) -> None:
     with context.databases() as databases:
         url = boot.connection_url(databases)
         if not boot.schema_is_current(url):
-            raise click.ClickException(
-                "The database is not migrated: run `marketplace-admin db upgrade` first."
-            )
+            raise click.ClickException("The database is not migrated: run `marketplace-admin db upgrade` first.")
         run_worker(context.settings, databases, threads=threads)
 
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+PIPE_WIDTH = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -56,9 +58,7 @@ class Output:
         if self.yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError(
-                f"{question} Say --yes (before the command) to confirm without a terminal."
-            )
+            raise click.UsageError(f"{question} Say --yes (before the command) to confirm without a terminal.")
         click.confirm(question, abort=True, err=True)
 
     @contextmanager
@@ -77,7 +77,7 @@ class Output:
 
 def _console() -> Console:
     # Piped output is never folded to eighty columns: programs cut fields from it.
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def _shown(value: Any) -> str:

@@ -52,9 +52,7 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        thread = threading.Thread(
-            target=self._relay, args=(self.process,), name=f"log of {self.name}", daemon=True
-        )
+        thread = threading.Thread(target=self._relay, args=(self.process,), name=f"log of {self.name}", daemon=True)
         thread.start()
         self.threads.append(thread)
 
@@ -65,9 +63,7 @@ class Child:
         self.quick_ends = self.quick_ends + 1 if time.monotonic() - self.started < SOON_SECONDS else 1
         ending = _ending(self.process.returncode)
         if self.quick_ends >= MOST_QUICK_ENDS:
-            raise ChildError(
-                f"The {self.name} process ended again and again ({ending}): its last lines above say why."
-            )
+            raise ChildError(f"The {self.name} process ended again and again ({ending}): its last lines above say why.")
         click.echo(f"The {self.name} process ended ({ending}); starting it again.", err=True)
         self.start()
 
@@ -94,10 +90,11 @@ class Child:
     def _relay(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None  # noqa: S101  it is a pipe
         prefix = click.style(f"{self.name:<6} | ", fg=self.color)
-        for line in process.stdout:
-            # A reader that has gone must not stop the children by a full pipe.
-            with suppress(OSError):
-                click.echo(prefix + line.decode(errors="replace").rstrip("\n"))
+        with process.stdout:
+            for line in process.stdout:
+                # A reader that has gone must not stop the children by a full pipe.
+                with suppress(OSError):
+                    click.echo(prefix + line.decode(errors="replace").rstrip("\n"))
 
 
 def _ending(code: int) -> str:

@@ -24,17 +24,18 @@ DATABASE_CHECK_SECONDS = 5
 
 
 @click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="The API's port; else PORT, else that of the ini.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), help="The API's port; else PORT, else that of the ini."
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Database, mails and keys; else DATA_DIR, else the ini's.",
 )
-@click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Database, mails and keys; else DATA_DIR, else the ini's."
-)  # fmt: skip
 @pass_context
 def up(context: Context, port: int | None, data_dir: Path | None) -> None:
     """Run everything for development until Ctrl-C.
 
-    Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API and worker.
+    Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API and
+    worker.
 
     Example: `marketplace-admin up --port 7000 --data-dir /tmp/marketplace`
     """
@@ -46,7 +47,7 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
         raise click.ClickException(
             "`up` is for development; start production with `pserve production.ini` and `jobs run`."
         )
-    host, number = address(context.section("server:main"))
+    host, number = address(context.server_section)
     _check_port(host, number)
     _check_folder(context.settings.data_dir)
     # SIGTERM and a closed terminal stop us the way Ctrl-C does, also where a shell started us with SIGINT ignored.
@@ -88,14 +89,16 @@ def _children(context: Context) -> list[Child]:
     """API and worker, in the order in which they are stopped."""
     variables = context.variables
     environment = {**os.environ, "DATA_DIR": str(context.settings.data_dir)}
+    if sys.stderr.isatty():
+        environment["FORCE_COLOR"] = "1"
     pairs = [f"{name}={value}" for name, value in variables.items()]
     sets = [word for pair in pairs for word in ("--set", pair)]
     ini = str(context.ini_path)
     python = [sys.executable, "-m"]
     return [
         Child("api", [*python, "marketplace_api.serve", ini, *pairs], environment, "cyan"),
-        Child("worker", [*python, "marketplace_api.cli", "--ini", ini, *sets, "--verbose", "jobs", "run"], environment, "magenta"),
-    ]  # fmt: skip
+        Child("worker", [*python, "marketplace_api.cli", "--ini", ini, *sets, "jobs", "run"], environment, "magenta"),
+    ]
 
 
 def _wait_until_ready(url: str, children: list[Child]) -> None:
@@ -109,9 +112,7 @@ def _wait_until_ready(url: str, children: list[Child]) -> None:
             if answer.status == 200:
                 return
         time.sleep(0.1)
-    raise ChildError(
-        f"The API did not answer {url}/healthz within {READY_SECONDS} seconds: its lines above say why."
-    )
+    raise ChildError(f"The API did not answer {url}/healthz within {READY_SECONDS} seconds: its lines above say why.")
 
 
 def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> None:
@@ -141,14 +142,11 @@ def _welcome(context: Context, url: str) -> None:
 
 
 def address(server: dict[str, str]) -> tuple[str, int]:
-    """Where the ini's server listens, as this machine reaches it."""
-    listen = server.get("listen", "").split()
-    host, _, port = (
-        listen[0].rpartition(":") if listen else (server.get("host", "127.0.0.1"), "", server.get("port", ""))
-    )
-    if not port.isdigit():
-        raise click.ClickException("The ini's [server:main] says no port: set listen or port.")
-    return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "[::]") else host), int(port)  # noqa: S104  compared only
+    """Where the server of this ini section listens, as this machine reaches it."""
+    from marketplace_api.serve import port_of
+
+    host = server.get("host", "127.0.0.1")
+    return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "::") else host), port_of(server)  # noqa: S104  compared only
 
 
 def _check_port(host: str, port: int) -> None:

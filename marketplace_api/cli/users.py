@@ -26,7 +26,7 @@ def users() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
-def list_users(
+def list_users(  # noqa: PLR0917  click gives them by name
     context: Context, search: str, role: str | None, state: str | None, limit: int, after: int
 ) -> None:
     """Show accounts by id.
@@ -36,9 +36,7 @@ def list_users(
     from marketplace_api.domain.accounts import directory
 
     with context.databases() as databases, databases.session() as session:
-        found = directory.list_accounts(
-            session, search=search, role=role, state=state, limit=limit, after=after
-        )
+        found = directory.list_accounts(session, search=search, role=role, state=state, limit=limit, after=after)
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
 
 
@@ -59,17 +57,13 @@ def show(context: Context, user: str) -> None:
 @users.command()
 @click.argument("email")
 @click.option("--username", required=True, help="3 to 50 characters.")
-@click.option(
-    "--role", "roles", type=click.Choice(ROLES), multiple=True, help="May be repeated; `customer` always is."
-)
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="May be repeated; `customer` always is.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@click.option(
-    "--no-password", is_flag=True, help="Nobody can log in until they have reset the password by mail."
-)
+@click.option("--no-password", is_flag=True, help="Nobody can log in until they have reset the password by mail.")
 @click.option("--unconfirmed", is_flag=True, help="Have the address confirmed by mail first.")
 @click.option("--dry-run", is_flag=True, help="Check everything and change nothing.")
 @pass_context
-def create(
+def create(  # noqa: PLR0917  click gives them by name
     context: Context, email: str, username: str, roles: tuple[str, ...],
     password_stdin: bool, no_password: bool, unconfirmed: bool, dry_run: bool,
 ) -> None:  # fmt: skip
@@ -148,9 +142,7 @@ def _checked(username: str, email: str) -> dict[str, str]:
     from marketplace_api.schemas.base import field_errors
 
     try:
-        found = Register().deserialize(
-            {"username": username, "email": email, "password": "checked by the domain"}
-        )
+        found = Register().deserialize({"username": username, "email": email, "password": "checked by the domain"})
     except colander.Invalid as problem:
         told = "; ".join(f"{error.name}: {error.message}" for error in field_errors(problem, "body"))
         raise click.UsageError(told) from None

@@ -84,7 +84,8 @@ def record(
     event = Event(
         type=type.value,
         actor_id=actor.user_id,
-        actor_name=actor.username or None,
+        # Of an account only the id: the log outlives the erasure of names.
+        actor_name=None if actor.user_id is not None else actor.username or None,
         on_behalf_of_id=on_behalf_of,
         subject_type=type.value.partition(".")[0],
         subject_id=subject_id,

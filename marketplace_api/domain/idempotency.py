@@ -48,9 +48,3 @@ def keep_answer(session: Session, hashed: bytes, request_hash: bytes, answer: by
     """Store the answer in the transaction of the effect itself: both exist or neither."""
     session.add(StoredAnswer(key_hash=hashed, request_hash=request_hash, answer=answer))
     session.flush()
-
-
-def purge(session: Session) -> int:
-    """Delete answers older than :data:`KEPT_FOR`; returns how many."""
-    outdated = sa.delete(StoredAnswer).where(StoredAnswer.date_created < sa.func.now() - KEPT_FOR)
-    return session.connection().execute(outdated).rowcount

@@ -61,7 +61,7 @@ class Position:
 
 def fingerprint(*parts: Any) -> str:
     """A short hash of the list (filters and order) that a cursor belongs to."""
-    return hashlib.blake2b(orjson.dumps(parts, default=str), digest_size=6).hexdigest()
+    return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
 
 def encode_cursor(position: Position, list_hash: str) -> str:

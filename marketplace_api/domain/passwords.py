@@ -37,8 +37,8 @@ _COMMON_TEXT = """
     1qaz2wsx3edc4rfv 1qazxsw23edc 1qaz1qaz1qaz 3rjs1la7qe 7894561230 789456123a 9876543210 987654321a
     a123456789 a1234567890 a1b2c3d4e5 a1s2d3f4g5 aa12345678 aa123456789 abc1234567 abc123456789 abcd123456 abcd1234567
     abcde12345 abcdefg123 abcdefg1234 asd123456789 asdasdasd123 asdf123456 asdfasdfasdf asdfghjkl1 asdfghjkl123
-    asdfghjkl; asdfqwer1234 azerty12345 azerty123456 changeme123 computer123 correcthorsebatterystaple evolution1 family12345
-    hello123456 iloveyou12 iloveyou123 iloveyou1234 jordan2323 letmein1234 liverpool1
+    asdfghjkl; asdfqwer1234 azerty12345 azerty123456 changeme123 computer123 correcthorsebatterystaple evolution1
+    family12345 hello123456 iloveyou12 iloveyou123 iloveyou1234 jordan2323 letmein1234 liverpool1
     manchester1 mynoob1234 nopassword p@ssw0rd123 passw0rd123 passw0rd1234 password12 password123 password1234
     password12345 password123456 pokemon123 princess12 princess123 q1w2e3r4t5 q1w2e3r4t5y6 qawsedrftg qazwsx1234
     qazwsx12345 qazwsx123456 qazwsxedc1 qazwsxedc123 qazwsxedcrfv qq123456789 qwe123asd456 qwe123qwe123 qwer123456
@@ -91,8 +91,8 @@ def verify_against_nobody(password: str, cost: int) -> None:
 def matches(password: str, hashed: str | None, cost: int) -> bool:
     """As :func:`verify_password`, in the time that ``cost`` takes whether or not there is a hash.
 
-    A hash of an older, lower cost is verified faster; the missing rounds are spent too, or the answer's time would
-    tell that the account exists.
+    A hash of an older, lower cost is verified faster; the missing rounds are spent too, or the answer's time
+    would tell that the account exists.
     """
     if hashed is None:
         verify_against_nobody(password, cost)
@@ -107,9 +107,10 @@ def matches(password: str, hashed: str | None, cost: int) -> bool:
 def weaknesses(password: str, *, username: str, email: str, field: str = "password") -> list[FieldError]:
     """Everything that makes ``password`` too weak for this account; empty when it is fine.
 
-    Codes: ``too_short``, ``too_long``, ``contains_username``, ``contains_email``, ``too_common``. The rules are those
-    of NIST SP 800-63B, section 5.1.1.2: a minimum length, a generous maximum, a list of known values and values
-    taken from the context, and no demand for kinds of characters. ``field`` is the input's name in the errors.
+    Codes: ``too_short``, ``too_long``, ``contains_username``, ``contains_email``, ``too_common``. The rules
+    are those of NIST SP 800-63B, section 5.1.1.2: a minimum length, a generous maximum, a list of known
+    values and values taken from the context, and no demand for kinds of characters. ``field`` is the input's
+    name in the errors.
     """
     text = unicodedata.normalize("NFC", password)
     found: list[tuple[str, str]] = []

@@ -95,20 +95,27 @@ class SigningKeys:
         except (SettingsError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is damaged; remove it to have a new key made.") from error
 
-    def sign(self, user_id: int, session_id: int, now: datetime, lifetime: timedelta = DEFAULT_LIFETIME) -> str:
-        """An access token (RFC 7519, RFC 8037) for the session, good from ``now`` (aware) for ``lifetime``."""
+    def sign(
+        self, user_id: int, session_id: int, now: datetime,
+        lifetime: timedelta = DEFAULT_LIFETIME, *, generation: int = 0,
+    ) -> str:  # fmt: skip
+        """An access token (RFC 7519, RFC 8037) for the session, good from ``now`` (aware) for ``lifetime``.
+
+        The same arguments give the same token; ``generation`` tells those of one second apart.
+        """
         issued = int(now.timestamp())
         claims = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(session_id),
-            "iat": issued, "exp": issued + int(lifetime.total_seconds()),
+            "jti": f"{session_id}.{generation}", "iat": issued, "exp": issued + int(lifetime.total_seconds()),
         }  # fmt: skip
         return jwt.encode(claims, self._signing_key, algorithm=ALGORITHM, headers={"kid": self.signing_kid})
 
     def verify(self, token: str) -> AccessClaims:
         """What ``token`` says, by this machine's clock.
 
-        Raises :class:`Unauthenticated` with the code ``token_expired``, or ``token_invalid`` for everything else that
-        can be wrong with it; never another exception. Whether the session still lives is asked elsewhere.
+        Raises :class:`Unauthenticated` with the code ``token_expired``, or ``token_invalid`` for everything
+        else that can be wrong with it; never another exception. Whether the session still lives is asked
+        elsewhere.
         """
         try:
             if len(token) > MAXIMUM_LENGTH or not token.isascii():

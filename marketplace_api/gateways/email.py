@@ -70,9 +70,7 @@ class LocalMailer:
         except OSError as error:
             with suppress(OSError):
                 unfinished.unlink()
-            raise Unavailable(
-                f"The mail folder {self.folder} cannot be written ({error.strerror})."
-            ) from None
+            raise Unavailable(f"The mail folder {self.folder} cannot be written ({error.strerror}).") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +94,11 @@ class SmtpMailer:
         except ValueError:
             raise SettingsError("SMTP_URL (email.smtp_url) is not a valid URL.") from None
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise SettingsError(
-                "SMTP_URL (email.smtp_url) must look like smtp://host:587?starttls=1 or smtps://host."
-            )
+            raise SettingsError("SMTP_URL (email.smtp_url) must look like smtp://host:587?starttls=1 or smtps://host.")
         implicit = parts.scheme == "smtps"
         starttls = parse_qs(parts.query).get("starttls", ["0"])[-1].lower() in ("1", "true", "yes", "on")
         if parts.username and not (implicit or starttls or parts.hostname in LOOPBACK):
-            raise SettingsError(
-                "SMTP_URL would send its password in clear text: add ?starttls=1 or use smtps://."
-            )
+            raise SettingsError("SMTP_URL would send its password in clear text: add ?starttls=1 or use smtps://.")
         return cls(
             host=parts.hostname,
             port=port or (465 if implicit else 587 if starttls else 25),
@@ -122,15 +116,11 @@ class SmtpMailer:
         except smtplib.SMTPRecipientsRefused as error:
             raise _refusal([code for code, _ in error.recipients.values()]) from None
         except smtplib.SMTPAuthenticationError as error:
-            raise Unavailable(
-                f"The mail server refused our user name or password ({error.smtp_code})."
-            ) from None
+            raise Unavailable(f"The mail server refused our user name or password ({error.smtp_code}).") from None
         except smtplib.SMTPResponseException as error:
             raise _refusal([error.smtp_code]) from None
         except smtplib.SMTPNotSupportedError:
-            raise PermanentDeliveryError(
-                "The mail server cannot take this address or our encryption."
-            ) from None
+            raise PermanentDeliveryError("The mail server cannot take this address or our encryption.") from None
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable(f"The mail server does not answer ({type(error).__name__}).") from None
         if refused:
@@ -147,9 +137,7 @@ class SmtpMailer:
     def _connection(self) -> smtplib.SMTP:
         if self.implicit_tls:
             context = ssl.create_default_context()
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                self.host, self.port, timeout=self.timeout, context=context
-            )
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=context)
         else:
             server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
         try:
@@ -172,6 +160,4 @@ def _refusal(codes: list[int]) -> Exception:
 
 
 def _slug(recipient: str) -> str:
-    return (
-        re.sub(r"[^a-z0-9.]+", "-", str(recipient).lower().replace("@", "-at-")).strip("-.")[:80] or "nobody"
-    )
+    return re.sub(r"[^a-z0-9.]+", "-", str(recipient).lower().replace("@", "-at-")).strip("-.")[:80] or "nobody"

@@ -1,6 +1,7 @@
 """HAL-FORMS ``_templates`` (https://rwcbook.github.io/hal-forms/), generated from the declared operations.
 
-Beyond the specification a property that is an object carries ``type: "object"`` and its own ``properties``.
+Beyond the specification a property that is an object has ``properties`` of its own, and one that is a list has
+``multiple: true``; both carry their JSON as ``value``. They have no ``type``: clients may choke on one that is not HTML's.
 """
 
 from __future__ import annotations
@@ -45,17 +46,14 @@ def _template(operation: Operation, context: Context, values: Mapping[str, Any])
 
 
 def _filled(described: dict[str, Any], current: Any) -> dict[str, Any]:
-    if described.get("type") == "object" and isinstance(current, Mapping):
-        return {
-            "properties": [
-                part if current.get(part["name"]) is None else {**part, "value": current[part["name"]]}
-                for part in described["properties"]
-            ]
-        }
-    if "options" in described:
-        chosen = current if isinstance(current, list) else [current]
-        return {"options": {**described["options"], "selectedValues": chosen}, "value": current}
-    return {"value": current}
+    if "properties" not in described:
+        # Not as ``selectedValues``, which clients send back as the list that it is.
+        return {"value": current}
+    parts = [(part, current.get(part["name"])) for part in described["properties"]]
+    return {
+        "value": {part["name"]: value for part, value in parts if value is not None},
+        "properties": [part if value is None else {**part, "value": value} for part, value in parts],
+    }
 
 
 @lru_cache(maxsize=None)

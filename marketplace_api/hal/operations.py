@@ -26,7 +26,8 @@ class Operation:
     """One verb on one URL pattern.
 
     ``context`` is the class it runs on; ``suffix`` what its path has beyond the context's own; ``applies`` says in
-    which state it runs. ``template`` tells whether ``_templates`` offer it under ``name``.
+    which state it runs; ``step`` that it is a step of a workflow, which can be rehearsed. ``template`` tells whether
+    ``_templates`` offer it under ``name``.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operation:
     body: Body | None
     query: Query | None
     applies: Applies
+    step: bool
     success: int
     content_types: tuple[str, ...]
     template: bool

@@ -48,7 +48,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ("not_acceptable", 406, "Not acceptable", "Ask for `application/json`, `application/hal+json` or `application/prs.hal-forms+json`."),
     ("conflict", 409, "Conflict", "Read the current state and decide again."),
     ("already_taken", 409, "Already taken", "Choose another value for the fields named in `errors`."),
-    ("wrong_state", 409, "Not possible in this state", "`status` tells the present state; the representation's `_templates` list what is possible."),
+    ("wrong_state", 409, "Not possible in this state", "`state` tells the present one; the representation's `_templates` list what is possible."),
     ("account_state", 409, "Not possible in this state", "`state` tells the account's present state."),
     ("password_changed", 409, "Password changed meanwhile", "Log in with the present password."),
     ("request_in_flight", 409, "Request in flight", "The first request with this Idempotency-Key is still running; try again in a moment."),
@@ -79,8 +79,8 @@ def problem(error: DomainError, request_id: str | None) -> tuple[int, dict[str, 
         "code": entry.code,
         "request_id": request_id,
         "errors": [field_error.asdict() for field_error in error.errors],
-        **error.extra,
     }
+    body |= {name: value for name, value in error.extra.items() if name not in body}
     if error.link:
         body["_links"] = {"related": {"href": error.link}}
     return entry.status, body

@@ -32,7 +32,7 @@ AVERAGE: Schema = {"type": ["number", "null"], "minimum": 1, "maximum": 5}
 class Shape:
     """What a kind of representation holds.
 
-    ``sometimes`` names the ``state`` fields that only some callers or requests see. ``links`` are the relations
+    ``sometimes`` names the ``state`` fields that only some callers or requests see. ``links`` are relations
     that are always there. ``embedded`` tells what is inside, by name. ``key`` is the field that stays when
     ``fields`` asks for few; without it ``fields`` leaves out nothing of the shape itself.
     """
@@ -169,9 +169,9 @@ SHAPES: Mapping[str, Shape] = {
         {
             "listing_id": IDENTIFIER, "user_id": IDENTIFIER, "title": TEXT, "description": TEXT,
             "category": TEXT, "price": {"type": "number", "minimum": 0},
-            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}, "location": _LOCATION, "photos_urls": TEXTS,
-            "status": TEXT, "date_created": MOMENT, "date_updated": MOMENT, "is_verified_listing": FLAG,
-            "amenities": TEXTS, "rating_average": AVERAGE, "rating_count": COUNT,
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}, "location": _LOCATION,
+            "photos_urls": TEXTS, "status": TEXT, "date_created": MOMENT, "date_updated": MOMENT,
+            "is_verified_listing": FLAG, "amenities": TEXTS, "rating_average": AVERAGE, "rating_count": COUNT,
             "status_reason": {**OPTIONAL_TEXT, "description": "For its owner and moderators."},
             "distance_km": {"type": "number", "minimum": 0, "description": "From the point of `near`."},
         },

@@ -119,15 +119,11 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
 DEBOUNCED: frozenset[Handler] = frozenset({refresh_search_terms})
 """Handlers that look at no particular event, so that one waiting job stands for any number of events."""
 
-BY_NAME: Mapping[str, Handler] = {
-    handler.__name__: handler for handlers in HANDLERS.values() for handler in handlers
-}
+BY_NAME: Mapping[str, Handler] = {handler.__name__: handler for handlers in HANDLERS.values() for handler in handlers}
 """Jobs name their handler, so a renamed one must keep its old name here until the queue has drained."""
 
 
-def _token_link(
-    session: Session, services: Services, user: User, purpose: str, email: str
-) -> tuple[str, datetime]:
+def _token_link(session: Session, services: Services, user: User, purpose: str, email: str) -> tuple[str, datetime]:
     """A link with a fresh token and when it ends; the link is the only place that ever holds the token itself."""
     settings = services.settings
     template = settings.reset_link if purpose == recovery.RESET_PASSWORD else settings.confirm_link

@@ -64,14 +64,10 @@ def retry(session: Session, job_id: int) -> None:
         raise NotFound(f"There is no job {job_id}; those that succeeded are deleted at once.")
     if status != "failed":
         raise Conflict(f"Job {job_id} has the status {status}; only failed jobs can be tried again.")
-    session.execute(
-        sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id}
-    )
+    session.execute(sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id})
 
 
-def _defer(
-    session: Session, event: Event, handler: Handler, lock: str | None = None, seconds: int = 0
-) -> None:
+def _defer(session: Session, event: Event, handler: Handler, lock: str | None = None, seconds: int = 0) -> None:
     deferrer = _outbox.configure_task(
         HANDLE_EVENT,
         connection=driver_connection(session),

@@ -54,7 +54,7 @@ def purge_expired(session: Session, _services: Services) -> None:
         (LoginFailures.__table__, LoginFailures.last_failed_at < now - FAILURES_KEPT),
     )
     for table, condition in doomed:
-        key = next(iter(table.primary_key))  # type: ignore[attr-defined]
+        key = next(iter(table.primary_key))
         some = sa.select(key).where(condition).limit(DELETE_BATCH).scalar_subquery()
         # In batches that each commit: a long delete would hold its locks for as long.
         while session.execute(sa.delete(table).where(key.in_(some))).rowcount == DELETE_BATCH:  # type: ignore[attr-defined,arg-type]
@@ -114,9 +114,7 @@ def register(app: procrastinate.App, in_session: Callable[..., None]) -> None:
     # One waiting tick is enough, however long all workers were away, hence the queueing locks.
     for cron, function in PERIODIC:
         name = function.__name__
-        task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name)(
-            _ticking(function, in_session)
-        )
+        task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name)(_ticking(function, in_session))
         app.periodic(cron=cron)(task)
     for cron, care in QUEUE_CARE:
         name = care.__name__
@@ -124,9 +122,7 @@ def register(app: procrastinate.App, in_session: Callable[..., None]) -> None:
         app.periodic(cron=cron)(app.task(name=name, pass_context=True, queueing_lock=name)(care))
 
 
-def _ticking(
-    function: Callable[[Session, Services], None], in_session: Callable[..., None]
-) -> Callable[..., None]:
+def _ticking(function: Callable[[Session, Services], None], in_session: Callable[..., None]) -> Callable[..., None]:
     def tick(context: JobContext, timestamp: int) -> None:  # noqa: ARG001  the queue passes the time of the tick
         in_session(context, function)
 

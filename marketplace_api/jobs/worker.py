@@ -136,16 +136,18 @@ async def work_until(stopping: asyncio.Event, settings: Settings, databases: Dat
     log.info("worker.stopped")
 
 
-async def _serve_once(
-    settings: Settings, databases: Databases, threads: int, stopping: asyncio.Event
-) -> None:
+async def _serve_once(settings: Settings, databases: Databases, threads: int, stopping: asyncio.Event) -> None:
     """Work until told to stop or until the database is lost."""
 
     async def serve() -> None:
-        async with make_app(databases).open_async() as app:
-            await app.run_worker_async(
-                shutdown_graceful_timeout=SHUTDOWN_SECONDS, **_options(settings, databases, threads)
-            )
+        app = make_app(databases)
+        try:
+            await app.open_async()
+            options = _options(settings, databases, threads)
+            await app.run_worker_async(shutdown_graceful_timeout=SHUTDOWN_SECONDS, **options)
+        finally:
+            # Also after a half-done opening: the pool's own tasks would keep the process from ending.
+            await app.close_async()
 
     serving = asyncio.create_task(serve())
     told = asyncio.create_task(stopping.wait())

@@ -67,7 +67,7 @@ class ListingContext(Context):
         status = "deleted" if self.deleted else self.row.status
         return Conflict(
             f"The operation `{operation}` is not possible while the listing is {status.replace('_', ' ')}.",
-            code="wrong_state", extra={"status": status}, link=self.path,
+            code="wrong_state", extra={"state": status}, link=self.path,
         )
 
 

@@ -6,29 +6,41 @@ from typing import Any
 
 import colander
 
+from marketplace_api.schemas.base import HYPERMEDIA, ObjectType
 from marketplace_api.schemas.types import Boolean, Email, Integer, ListOf, Nullable, Number, OneOf, Text, WebAddress
 
 
 def json_schema(node: colander.SchemaNode) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a field or an object."""
-    typ = node.typ
-    inner = typ.inner if isinstance(typ, Nullable) else typ
-    if node.children:
-        schema: dict[str, Any] = {
-            "type": ["object", "null"] if isinstance(typ, Nullable) else "object",
-            "properties": {child.name: json_schema(child) for child in node.children},
-            "additionalProperties": False,
-        }
-        required = [child.name for child in node.children if child.required]
-        if required:
-            schema["required"] = required
-    else:
-        schema = dict(typ.json_schema()) if hasattr(inner, "json_schema") else {}
+    """The JSON Schema (2020-12) of a field or an object.
+
+    It describes values as they are kept: text is stripped before its length is measured, and what it says of decimals
+    leaves out how many places they may have, for validators that calculate in binary would refuse 19.99.
+    """
+    inner = node.typ.inner if isinstance(node.typ, Nullable) else node.typ
+    schema = _object(node) if isinstance(inner, ObjectType) else dict(node.typ.json_schema())
     if node.title and node.title.replace(" ", "_").lower() != node.name:
         schema["title"] = node.title
     if node.description:
         schema["description"] = node.description
+    if isinstance(node.missing, str | int):
+        schema["default"] = node.missing
     return schema
+
+
+def _object(node: colander.SchemaNode) -> dict[str, Any]:
+    """Known fields only, but for those that are ignored so that a representation can be sent back."""
+    ignored = sorted(getattr(node, "read_only", ()))
+    schema: dict[str, Any] = {
+        "type": ["object", "null"] if isinstance(node.typ, Nullable) else "object",
+        "properties": {
+            **{child.name: json_schema(child) for child in node.children},
+            **{name: {"readOnly": True} for name in ignored},
+        },
+        "patternProperties": {f"^(?:{'|'.join(sorted(HYPERMEDIA))})$": {"readOnly": True}},
+        "additionalProperties": False,
+    }
+    required = [child.name for child in node.children if child.required]
+    return {**schema, "required": required} if required else schema
 
 
 def properties_of(node: colander.SchemaNode) -> list[dict[str, Any]]:
@@ -42,7 +54,7 @@ def _property(node: colander.SchemaNode) -> dict[str, Any]:
     if node.description:
         described["placeholder"] = node.description
     if node.children:
-        described |= {"type": "object", "properties": properties_of(node)}
+        described |= {"properties": properties_of(node)}
     else:
         described |= _input(typ)
     return described
@@ -54,7 +66,7 @@ def _input(typ: Any) -> dict[str, Any]:
         case OneOf():
             return {"options": {"inline": list(typ.choices), "minItems": 0, "maxItems": 1}}
         case ListOf():
-            return {"type": "list", "maxItems": typ.maximum}
+            return {"multiple": True, "maxItems": typ.maximum}
         case Email():
             return {"type": "email", "maxLength": typ.maximum}
         case WebAddress():

@@ -32,7 +32,7 @@ LISTING_FIELDS = (
     "rating_count", "distance_km",
 )
 LISTING_EMBEDS = ("owner",)
-READ_ONLY = frozenset(LISTING_FIELDS) - {
+READ_ONLY = frozenset((*LISTING_FIELDS, *LISTING_EMBEDS)) - {
     "title", "description", "category", "price", "currency", "location", "photos_urls", "status", "amenities",
 }
 SORTS = ("relevance", "price", "date_created", "date_updated", "title", "rating", "distance")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import colander
@@ -18,6 +18,10 @@ from email_validator import EmailNotValidError, validate_email
 from marketplace_api.db import BIGINT_MAX
 
 SHOWN = 60  # characters of a caller's value that an error message repeats at most
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: PostgreSQL takes neither
+_LONGEST_DECIMAL = 40
+_EXACT = Context(prec=_LONGEST_DECIMAL)
 
 
 class InvalidField(colander.Invalid):
@@ -55,7 +59,7 @@ class Text(StrictType):
     def check(self, node: colander.SchemaNode, value: Any) -> str:
         if not isinstance(value, str):
             raise InvalidField(node, "not_text", "Send text.")
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value if character > "\ud7ff"):
+        if _UNSTORABLE.search(value):
             raise InvalidField(node, "invalid_characters", "Remove the NUL or surrogate characters.")
         text = value.strip() if self.strip else value
         if len(text) < self.minimum:
@@ -94,11 +98,14 @@ class Email(Text):
         return {"type": "string", "format": "email", "minLength": 3, "maxLength": 255}
 
 
+_WEB_ADDRESS = r"https?://[^\s/?#@:]+(:[0-9]{1,5})?([/?#]\S*)?"
+
+
 class WebAddress(Text):
     """An http(s) URL with a host."""
 
     def __init__(self, maximum: int = 512) -> None:
-        super().__init__(maximum, 10, pattern=r"https?://[^\s/?#@:]+(:\d{1,5})?([/?#]\S*)?", hint="Send an address that starts with https:// and names a host.")
+        super().__init__(maximum, 10, pattern=_WEB_ADDRESS, hint="Send an address that starts with https:// and names a host.")
 
     def json_schema(self) -> dict[str, Any]:
         return {**super().json_schema(), "format": "uri"}
@@ -133,15 +140,19 @@ class Number(StrictType):
         number = self._parse(node, value)
         if not self.minimum <= number <= self.maximum:
             raise InvalidField(node, "out_of_range", f"Send a number from {self.minimum} to {self.maximum}.")
-        exponent = number.normalize().as_tuple().exponent
+        # 0E-99999 is a zero that PostgreSQL has no room for.
+        number = number.normalize(_EXACT) if number else Decimal(0)
+        exponent = number.as_tuple().exponent
         if isinstance(exponent, int) and -exponent > self.places:
             raise InvalidField(node, "too_precise", f"Use at most {self.places} decimal places.")
         return number
 
     @staticmethod
     def _parse(node: colander.SchemaNode, value: float | str) -> Decimal:
+        if isinstance(value, int):
+            return Decimal(value)  # Python refuses to write very long ones as text
         text = str(value)
-        if len(text) > 40 or "_" in text or not text.isascii():
+        if len(text) > _LONGEST_DECIMAL or "_" in text or not text.isascii():
             raise InvalidField(node, "not_a_number", "Send a number.")
         try:
             number = Decimal(text)
@@ -152,8 +163,10 @@ class Number(StrictType):
         return number
 
     def json_schema(self) -> dict[str, Any]:
-        step = {"multipleOf": float(Decimal(1).scaleb(-self.places))} if self.places <= 2 else {}
-        return {"type": "number", "minimum": float(self.minimum), "maximum": float(self.maximum), **step}
+        return {
+            "type": ["number", "string"], "minimum": float(self.minimum), "maximum": float(self.maximum),
+            "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "maxLength": _LONGEST_DECIMAL,
+        }  # fmt: skip
 
 
 class Boolean(StrictType):
@@ -221,7 +234,9 @@ class Nullable(StrictType):
 
     def json_schema(self) -> dict[str, Any]:
         inner = self.inner.json_schema()
-        return {**inner, "type": [inner.get("type", "object"), "null"]}
+        types = inner.get("type", "object")
+        nullable = {**inner, "type": [*(types if isinstance(types, list) else [types]), "null"]}
+        return {**nullable, "enum": [*inner["enum"], None]} if "enum" in inner else nullable
 
 
 class Moment(StrictType):
@@ -254,13 +269,16 @@ class FromQuery(StrictType):
 
     def check(self, node: colander.SchemaNode, value: Any) -> Any:
         try:
-            parsed = self.parse(value)
+            parsed = self.parse(value) if isinstance(value, str) else value
         except ValueError:
             parsed = value  # the inner type says what it wanted instead
         return self.inner.check(node, parsed)
 
     def json_schema(self) -> dict[str, Any]:
-        return self.inner.json_schema()
+        schema = self.inner.json_schema()
+        if isinstance(self.inner, Number):
+            return {"type": "number", "minimum": schema["minimum"], "maximum": schema["maximum"]}
+        return schema
 
 
 def _integer(text: str) -> int:

@@ -61,7 +61,7 @@ def log_in(request: Request) -> Representation:
 
 @refreshing.operation("POST", "refresh", P.SESSION_BEGIN, title="Get a new pair of tokens", body=schemas.Refresh, result="token_pair")
 def refresh(request: Request) -> Representation:
-    return represent.token_pair(sessions.refresh(request.db, **_security(request), **request.validated))
+    return represent.token_pair(sessions.refresh(request.db, actor=request.actor, **_security(request), **request.validated))
 
 
 @logging_out.operation("POST", "logout", P.SESSION_END, title="Log out", body=schemas.LogOut, shown_on=(ApiContext,), result="message")

@@ -25,6 +25,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{8,100}")
 _MAX_TARGET = 8_000
 _MAX_HEADERS = 32_000
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_COUNTED = frozenset(_METHODS.split(", "))
 _REQUEST_HEADERS = "Authorization, Content-Type, Accept, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Request-ID"
 _EXPOSED = "ETag, Link, Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-ID, Idempotent-Replayed"
 
@@ -119,7 +120,7 @@ def _account(request: Request, response: Response, seconds: float) -> None:
     route = getattr(request, "matched_route", None)
     name = route.name if route is not None else "-"
     status = response.status_int
-    REQUESTS.labels(request.method if request.method in _METHODS else "other", name, str(status)).inc()
+    REQUESTS.labels(request.method if request.method in _COUNTED else "other", name, str(status)).inc()
     SECONDS.labels(name).observe(seconds)
     if log.isEnabledFor(logging.INFO):
         actor = request.__dict__.get("actor")

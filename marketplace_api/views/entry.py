@@ -15,7 +15,7 @@ from marketplace_api.schemas.listings import SuggestionQuery
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.version import VERSION
 from marketplace_api.views.openapi import openapi
-from marketplace_api.views.responses import document
+from marketplace_api.views.responses import described
 from marketplace_api.views.service import Service
 
 api = Service("api", "/api", ApiContext)
@@ -54,8 +54,8 @@ def read_relation(request: Request) -> Representation:
 
 
 @description.operation("GET", "read-openapi", P.API_READ, title="The OpenAPI description", result="openapi")
-def read_openapi(_request: Request) -> Response:
-    return document(openapi(), 200, JSON, [("Cache-Control", "public, max-age=300")])
+def read_openapi(request: Request) -> Response:
+    return described(request, openapi(), JSON, "public, max-age=300")
 
 
 @category_list.operation("GET", "list-categories", P.CATEGORY_READ, title="The category tree", result="categories")

@@ -19,7 +19,7 @@ from marketplace_api.hal.registry import represent
 from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.base import Context
 from marketplace_api.security.permissions import Permission
-from marketplace_api.views.responses import document
+from marketplace_api.views.responses import Answer, document
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,13 @@ def not_found(_error: HTTPNotFound, request: Request) -> Response:
         query = request.environ.get("QUERY_STRING")
         # A path that starts with // would be another host.
         location = "/" + path.strip("/") + (f"?{query}" if query else "")
-        return Response(status="308 Permanent Redirect", headerlist=[("Location", _ascii(location))], app_iter=[])
+        return Answer(status="308 Permanent Redirect", headerlist=[("Location", _ascii(location))], app_iter=[])
     return answer(NotFound("There is nothing at this address."), request)
 
 
 def _ascii(location: str) -> str:
-    """The WSGI path (bytes as Latin-1) as a header value."""
-    return "".join(c if "!" <= c <= "~" else "".join(f"%{b:02X}" for b in c.encode("latin-1", "ignore")) for c in location)
+    """The WSGI path (bytes as Latin-1) as a header value; browsers read ``\\`` as ``/``, so it must not stay."""
+    return "".join(c if "!" <= c <= "~" and c != "\\" else "".join(f"%{b:02X}" for b in c.encode("latin-1", "ignore")) for c in location)
 
 
 def forbidden(error: HTTPForbidden, request: Request) -> Response:

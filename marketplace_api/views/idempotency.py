@@ -11,7 +11,7 @@ from pyramid.response import Response
 
 from marketplace_api.domain import idempotency
 from marketplace_api.errors import FieldError, Invalid
-from marketplace_api.views.responses import STATUS
+from marketplace_api.views.responses import STATUS, Answer
 
 KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Link", "Vary", "Cache-Control", "Preference-Applied")
 
@@ -25,7 +25,7 @@ def answered_once(request: Request, run: Callable[[], Response]) -> Response:
     caller = f"user:{request.actor.user_id}" if request.actor.user_id is not None else f"address:{request.address}"
     hashed = idempotency.key_hash(caller, key)
     fingerprint = hashlib.sha256(
-        b"\0".join((request.path.encode(), request.environ.get("QUERY_STRING", "").encode(), request.body))
+        b"\0".join((request.path.encode(), request.environ.get("QUERY_STRING", "").encode(), request.raw_body))
     ).digest()
     cipher = request.registry.answer_cipher
     sealed = idempotency.find_answer(request.db, hashed, fingerprint)
@@ -45,4 +45,4 @@ def _repeated(stored: bytes) -> Response:
     status, headers, text = orjson.loads(stored)
     body = text.encode()
     fixed = [("Idempotent-Replayed", "true"), ("Content-Length", str(len(body)))]
-    return Response(status=STATUS[status], headerlist=[(n, v) for n, v in headers] + fixed, app_iter=[body])
+    return Answer(status=STATUS[status], headerlist=[(n, v) for n, v in headers] + fixed, app_iter=[body])

@@ -120,7 +120,7 @@ def _step_service(step: Transition) -> Service:
 
     @service.operation(
         "POST", step.name, P(step.permission), title=step.title, description=step.description, body=_BODIES[step.reason],
-        applies=lambda context, _actor: workflow.possible(context.row, step), result="listing",
+        applies=lambda context, _actor: workflow.possible(context.row, step), step=True, result="listing",
     )
     def take(request: Request) -> Representation:
         row = workflow.take(

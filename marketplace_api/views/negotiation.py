@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -55,18 +56,20 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
 
 
 def _bounded(request: Request) -> bytes:
-    limit = request.registry.app_settings.body_limit
-    too_large = DomainError(f"The body may have {limit} bytes at most.", code="body_too_large")
-    if (request.content_length or 0) > limit:
-        raise too_large
-    body: bytes = request.body_file_raw.read(limit + 1) if request.content_length is None else request.body
-    if len(body) > limit:
-        raise too_large
+    """The body as it came, read no further than the limit; also ``request.raw_body`` from here on."""
+    limit: int = request.registry.app_settings.body_limit
+    length: int = request.content_length or 0
+    body: bytes = request.environ["wsgi.input"].read(limit + 1) if length <= limit else b""
+    if max(len(body), length) > limit:
+        raise DomainError(f"The body may have {limit} bytes at most.", code="body_too_large")
+    if len(body) < length:
+        raise Invalid("The body is shorter than its Content-Length.", code="malformed_body")
+    request.raw_body = body
     return body
 
 
 def parse_json(raw: bytes) -> Any:
-    """Strict JSON (RFC 8259): no NaN, no lone surrogates, at most :data:`MAX_DEPTH` levels."""
+    """Strict JSON (RFC 8259): no NaN, no lone surrogates, no key twice, at most :data:`MAX_DEPTH` levels."""
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -75,7 +78,15 @@ def parse_json(raw: bytes) -> Any:
         raise Invalid("The body must be one JSON object.", code="malformed_body")
     if _too_deep(document, MAX_DEPTH):
         raise Invalid(f"The body is nested deeper than {MAX_DEPTH} levels.", code="malformed_body")
+    # orjson keeps the last of two equal keys, other readers the first: nobody shall be told two stories.
+    json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise Invalid("The body has the same key twice in one object.", code="malformed_body")
 
 
 def _too_deep(value: Any, levels: int) -> bool:
@@ -152,6 +163,14 @@ def expected_version(request: Request) -> int | None:
             wanted.add(int(number))
     current = getattr(request.context, "version", None)
     return current if current in wanted else next(iter(wanted), -1)
+
+
+def preferences(request: Request) -> frozenset[str]:
+    """What ``Prefer`` (RFC 7240) asks for, such as ``return=minimal``; parameters are left out, unknown ones do no harm."""
+    header = request.environ.get("HTTP_PREFER", "")
+    if not header:
+        return frozenset()
+    return frozenset(part.partition(";")[0].replace(" ", "").replace('"', "").lower() for part in header.split(","))
 
 
 def page_request(query: dict[str, Any]) -> PageRequest:

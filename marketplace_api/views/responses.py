@@ -13,14 +13,23 @@ from webob.datetime_utils import serialize_date
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import Representation
 from marketplace_api.security.principals import principals_of
+from marketplace_api.views.negotiation import preferences
 
 VARY = "Accept, Authorization, Origin"
 STATUS = {200: "200 OK", 201: "201 Created", 202: "202 Accepted", 204: "204 No Content"}
 
 
+class Answer(Response):
+    """A response whose ``Location`` stays the path that it is: behind a proxy WebOb would put its own idea of scheme
+    and host before it."""
+
+    def _abs_headerlist(self, _environ: Any) -> list[tuple[str, str]]:
+        return list(self.headerlist)
+
+
 def respond(request: Request, operation: Operation, representation: Representation) -> Response:
     """The answer to a successful operation, or 304 when the caller already has it."""
-    if not operation.is_safe and "return=minimal" in request.environ.get("HTTP_PREFER", ""):
+    if not operation.is_safe and "return=minimal" in preferences(request):
         return _minimal(representation)
     media: str = request.media
     body = orjson.dumps(representation.render(media, request.actor))
@@ -40,7 +49,27 @@ def respond(request: Request, operation: Operation, representation: Representati
     if operation.success == 201:
         headers.append(("Location", representation.links["self"]["href"]))  # type: ignore[call-overload]
     headers.append(("Content-Length", str(len(body))))
-    return Response(status=STATUS[operation.success], headerlist=headers, app_iter=[body])
+    return Answer(status=STATUS[operation.success], headerlist=headers, app_iter=[body])
+
+
+def rehearsed(request: Request, response: Response) -> Response:
+    """``response`` as the answer of a rehearsal: the transaction ends without a trace of what it tells."""
+    request.tm.doom()
+    # Tags and times would name a state that never is.
+    kept = [(name, value) for name, value in response.headerlist if name not in ("ETag", "Last-Modified")]
+    applied = ", ".join(["dry-run", *(value for name, value in kept if name == "Preference-Applied")])
+    response.headerlist = [h for h in kept if h[0] != "Preference-Applied"] + [("Preference-Applied", applied)]
+    return response
+
+
+def described(request: Request, body: dict[str, Any], media: str, cache_control: str) -> Response:
+    """A description that is the same for everyone, or 304 when the caller already has it."""
+    raw = orjson.dumps(body)
+    etag = f'"{blake2b(raw, digest_size=9).hexdigest()}"'
+    headers = [("Vary", VARY), ("ETag", etag), ("Cache-Control", cache_control)]
+    if _has_it(request, etag):
+        return Response(status="304 Not Modified", headerlist=headers, app_iter=[])
+    return Response(headerlist=[("Content-Type", media), *headers, ("Content-Length", str(len(raw)))], app_iter=[raw])
 
 
 def document(body: dict[str, Any], status: int, media: str, headers: list[tuple[str, str]] | None = None) -> Response:
@@ -57,7 +86,7 @@ def _minimal(representation: Representation) -> Response:
     own = representation.links.get("self")
     if isinstance(own, dict):
         headers.append(("Location", own["href"]))
-    return Response(status=STATUS[204], headerlist=headers, app_iter=[])
+    return Answer(status=STATUS[204], headerlist=headers, app_iter=[])
 
 
 def _etag(request: Request, body: bytes, version: int | None) -> str:

@@ -20,12 +20,14 @@ from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
 from marketplace_api.security.permissions import Permission
 from marketplace_api.views.idempotency import answered_once
-from marketplace_api.views.negotiation import negotiate, read_body, read_query
-from marketplace_api.views.responses import respond
+from marketplace_api.views.negotiation import negotiate, preferences, read_body, read_query
+from marketplace_api.views.responses import rehearsed, respond
 
 View = Callable[[Request], Representation | Response]
 
 SERVICES: list[Service] = []
+
+REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were done, and nothing is kept."
 
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
 
@@ -57,18 +59,20 @@ class Service(cornice.Service):  # type: ignore[misc]
         body: type[Body] | None = None,
         query: type[Query] | None = None,
         applies: Applies = always,
+        step: bool = False,
         success: int = 200,
         template: bool | None = None,
         shown_on: tuple[type[Context], ...] = (),
         result: str = "",
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
-        """Declare an operation and the view that runs it."""
+        """Declare an operation and the view that runs it; a ``step`` of a workflow can be rehearsed."""
         declared = Operation(
             name=name, method=method, path=self.pattern, suffix=self.pattern.removeprefix(self.context_pattern.rstrip("/")),
-            context=self.context_class, permission=permission, title=title, description=description,
+            context=self.context_class, permission=permission, title=title,
+            description=f"{description} {REHEARSAL}".strip() if step else description,
             body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None,
-            query=query() if query else None, applies=applies, success=success,
+            query=query() if query else None, applies=applies, step=step, success=success,
             content_types=(MERGE_PATCH, JSON) if method == "PATCH" else (JSON,),
             template=method not in ("GET", "PATCH") if template is None else template,
             shown_on=shown_on, result=result, errors=errors, limits=self.limits,
@@ -91,8 +95,8 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
         request.query = read_query(request, operation.query)
         if operation.body is not None:
             request.validated = read_body(request, operation)
-        if not operation.applies(request.context, request.actor):
-            raise request.context.unavailable(operation.name)
+        if operation.step and "dry-run" in preferences(request):
+            return rehearsed(request, _answer(request, operation, view))
         if operation.method == "POST" and "HTTP_IDEMPOTENCY_KEY" in request.environ:
             return answered_once(request, lambda: _answer(request, operation, view))
         return _answer(request, operation, view)
@@ -103,5 +107,8 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
 
 
 def _answer(request: Request, operation: Operation, view: View) -> Response:
+    # Not before an Idempotency-Key was looked up: what was done once is seldom possible again.
+    if not operation.applies(request.context, request.actor):
+        raise request.context.unavailable(operation.name)
     result = view(request)
     return respond(request, operation, result) if isinstance(result, Representation) else result

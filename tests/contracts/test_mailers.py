@@ -147,9 +147,7 @@ def test_the_link_survives_the_way(outbox: Outbox, name: str) -> None:
 
 def test_names_of_the_whole_world_and_long_lines_survive(outbox: Outbox) -> None:
     name = "Zoë 李 🚗 " + "x" * 3000
-    outbox.mailer.send(
-        render("password_changed", sender=SENDER, to="zoë@exämple.org", **{**CONTEXT, "username": name})
-    )
+    outbox.mailer.send(render("password_changed", sender=SENDER, to="zoë@exämple.org", **{**CONTEXT, "username": name}))
     (message,) = outbox.received()
     assert name in _body(message, "plain")
     assert name in _body(message, "html")
@@ -207,9 +205,7 @@ def test_the_local_file_is_private_and_names_the_recipient(tmp_path: Path) -> No
 def test_a_mail_folder_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("in the way")
     with pytest.raises(Unavailable):
-        LocalOutbox(tmp_path).mailer.send(
-            render("password_changed", sender=SENDER, to="a@b.example", **CONTEXT)
-        )
+        LocalOutbox(tmp_path).mailer.send(render("password_changed", sender=SENDER, to="a@b.example", **CONTEXT))
 
 
 def test_a_refused_recipient_is_permanent_and_stays_secret(smtp: SmtpOutbox) -> None:
@@ -245,8 +241,13 @@ def test_credentials_are_used_and_wrong_ones_are_temporary() -> None:
 
     server = Server()
     controller = Controller(
-        server, hostname="127.0.0.1", port=_free_port(), authenticator=authenticate, auth_require_tls=False, auth_required=True
-    )  # fmt: skip
+        server,
+        hostname="127.0.0.1",
+        port=_free_port(),
+        authenticator=authenticate,
+        auth_require_tls=False,
+        auth_required=True,
+    )
     controller.start()
     message = render("password_changed", sender=SENDER, to="ada@example.org", **CONTEXT)
     try:

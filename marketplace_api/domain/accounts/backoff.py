@@ -1,7 +1,7 @@
 """Waiting times after failed log-ins, doubling per account and per address.
 
-An account is counted by the e-mail address that was typed, whether or not it belongs to anyone: whoever is told to
-wait learns nothing about who has an account.
+An account is counted by the e-mail address that was typed, whether or not it belongs to anyone: whoever is
+told to wait learns nothing about who has an account.
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ def list_accounts(
     statement = sa.select(*COLUMNS).where(_u.user_id > after).order_by(_u.user_id).limit(limit)
     if search:
         part = f"%{_literal(search.lower())}%"
-        statement = statement.where(
-            sa.or_(sa.func.lower(_u.username).like(part), sa.func.lower(_u.email).like(part))
-        )
+        statement = statement.where(sa.or_(sa.func.lower(_u.username).like(part), sa.func.lower(_u.email).like(part)))
     if role is not None:
         statement = statement.where(_u.roles.contains([role]))
     if state is not None:

@@ -1,7 +1,7 @@
 """What is deleted, and what is kept without a person behind it, when an account is erased (GDPR, article 17).
 
-The row of the account stays, nameless, for those who dealt with it. So does the event log, which nobody can change:
-that is why events name ids and fields, and never a person's values.
+The row of the account stays, nameless, for those who dealt with it. So does the event log, which nobody can
+change: that is why events name ids and fields, and never a person's values.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _EMPTY: dict[str, Any] = {
 
 
 def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> None:
-    """Erase the personal data of a locked account; files of its own are deleted by the job that the event starts.
+    """Erase the personal data of a locked account; files of its own are deleted by the job that the event
+    starts.
 
-    Listings are deleted and lose place, description and photos; title, category and price stay for those who have
-    them in a conversation or a review.
+    Listings are deleted and lose place, description and photos; title, category and price stay for those who
+    have them in a conversation or a review.
     """
     if user.email is not None:
         backoff.clear(session, backoff.Subjects(rules, user.email))

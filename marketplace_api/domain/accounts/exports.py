@@ -30,10 +30,11 @@ _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
-    """``profile``, ``sessions``, ``one_time_tokens``, ``listings`` and ``events`` of an account; ``complete``.
+    """``profile``, ``sessions``, ``one_time_tokens``, ``listings`` and ``events`` of an account;
+    ``complete``.
 
-    Events are those that the account caused and those about it. Who else had a part in them is not told, but the
-    reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
+    Events are those that the account caused and those about it. Who else had a part in them is not told, but
+    the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
     """
     profile = db.execute(sa.select(*_PROFILE).where(_u.user_id == user_id)).mappings().one()
     parts = {
@@ -47,10 +48,10 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
 
 
 def _events(user_id: int) -> sa.Select[Any]:
-    mine = _e.actor_id == user_id
+    mine = _e.actor_id.is_not_distinct_from(user_id)
     about_me = sa.and_(_e.subject_type == "user", _e.subject_id == user_id)
     return sa.select(*_EVENTS, sa.case((about_me, _e.reason)).label("reason"), mine.label("by_you")).where(
-        sa.or_(mine, about_me)
+        sa.or_(_e.actor_id == user_id, about_me)
     )
 
 

@@ -1,4 +1,4 @@
-"""The states of an account: deactivation and erasure by its owner, suspension and ban by moderators, roles by admins."""
+"""The states of an account: deactivated and erased by its owner, suspended and banned by moderators; its roles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def deactivate(
     """Take the caller's account out of sight: sessions end, listings are hidden. Logging in again undoes it.
 
     Returns when the personal data will be erased (UTC). Raises :class:`Invalid` ``wrong_password``,
-    :class:`RateLimited` after too many, :class:`Forbidden` ``account_suspended``: a suspension is not left this way.
+    :class:`RateLimited` after too many, :class:`Forbidden` ``account_suspended``: a suspension is not left
+    this way.
     """
     proved = profiles.prove_password(databases, actor, rules, password, field="password")
     user, now = rows.lock_user(session, proved.user_id)
@@ -56,7 +57,8 @@ def deactivate(
 
 
 def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int = 100) -> int:
-    """Erase up to ``limit`` accounts that were deactivated long enough before ``now`` (aware); returns how many.
+    """Erase up to ``limit`` accounts that were deactivated long enough before ``now`` (aware); returns how
+    many.
 
     For a periodic job; several may run at once, each takes what no other has.
     """
@@ -85,10 +87,11 @@ def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int) -> 
 
 
 def set_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[str]) -> User:
-    """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at once.
+    """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at
+    once.
 
-    Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same rank, and
-    :class:`Gone`.
+    Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same
+    rank, and :class:`Gone`.
     """
     granted = registration.complete_roles(roles)
     user, now = rows.lock_user(session, user_id)
@@ -109,14 +112,15 @@ def set_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[str]
 def suspend(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
     """Let an account only read and appeal, ``until`` a time (aware) or until further notice; sessions stay.
 
-    Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account is
-    active or suspended, :class:`Forbidden` for one's own account or one of the same rank.
+    Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account
+    is active or suspended, :class:`Forbidden` for one's own account or one of the same rank.
     """
     user, now = _moderated(session, actor, user_id, rows.LIVING)
     if until is not None and until <= now:
         message = "This must lie in the future."
         raise Invalid(message, errors=[FieldError("body", "until", "in_the_past", message)])
-    return _judge(session, actor, user, EventType.USER_SUSPENDED, state="suspended", reason=reason, now=now, until=until)
+    kind = EventType.USER_SUSPENDED
+    return _judge(session, actor, user, kind, state="suspended", reason=reason, now=now, until=until)
 
 
 def reinstate(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:

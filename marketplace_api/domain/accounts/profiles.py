@@ -71,10 +71,10 @@ def edit(
 ) -> User:  # fmt: skip
     """Change what ``changes`` names among :data:`EDITABLE`; only what differs counts as a change.
 
-    A new ``email`` waits in ``pending_email`` until its token comes back. Whether somebody has that address is never
-    told here: only who reads its mail finds out, at the confirmation. ``merge`` keeps the parts of
-    ``contact_information`` that are not named (RFC 7396); either way those that are null go. The event names the
-    changed fields without their values, for the log is never erased and a person's data must be.
+    A new ``email`` waits in ``pending_email`` until its token comes back. Whether somebody has that address
+    is never told here: only who reads its mail finds out, at the confirmation. ``merge`` keeps the parts of
+    ``contact_information`` that are not named (RFC 7396); either way those that are null go. The event names
+    the changed fields without their values, for the log is never erased and a person's data must be.
 
     Raises :class:`PreconditionFailed` when ``expected_version`` is not the present one, :class:`Conflict`
     ``already_taken`` for a user name, :class:`Gone` or :class:`NotFound` for an account that is no more.
@@ -87,10 +87,7 @@ def edit(
         raise _hidden(user.state)
     if expected_version is not None and user.version != expected_version:
         raise PreconditionFailed("The profile has changed since you read it.", extra={"version": user.version})
-    wanted = {name: value for name, value in changes.items() if name != "email"}
-    if "contact_information" in wanted:
-        wanted["contact_information"] = _contact(user, wanted["contact_information"], merge=merge)
-    plain = {name: value for name, value in wanted.items() if getattr(user, name) != value}
+    plain = _plain_changes(user, changes, merge=merge)
     asks_for_email = _note_email(user, changes["email"]) if "email" in changes else False
     if not plain and not session.is_modified(user):
         return user
@@ -121,9 +118,10 @@ def change_password(
 ) -> None:  # fmt: skip
     """Give the caller another password and end their other sessions.
 
-    A pending change of e-mail dies too: whoever knew the old password may have asked for it. Raises :class:`Invalid`
-    ``weak_password`` (field ``newPassword``) or ``wrong_password`` (``currentPassword``), :class:`RateLimited` after
-    too many wrong ones, :class:`Conflict` when the password was changed at the same moment.
+    A pending change of e-mail dies too: whoever knew the old password may have asked for it. Raises
+    :class:`Invalid` ``weak_password`` (field ``newPassword``) or ``wrong_password`` (``currentPassword``),
+    :class:`RateLimited` after too many wrong ones, :class:`Conflict` when the password was changed at the
+    same moment.
     """
     proved = prove_password(
         databases, actor, rules, current_password, field="currentPassword", new_password=new_password
@@ -139,9 +137,11 @@ def change_password(
 
 
 def prove_password(
-    databases: Databases, actor: Actor, rules: AccountRules, password: str, *, field: str, new_password: str | None = None
-) -> Any:
-    """The row (``user_id``, ``username``, ``email``, ``password_hash``) of the caller, who knows their password.
+    databases: Databases, actor: Actor, rules: AccountRules, password: str,
+    *, field: str, new_password: str | None = None,
+) -> Any:  # fmt: skip
+    """The row (``user_id``, ``username``, ``email``, ``password_hash``) of the caller, who knows their
+    password.
 
     Raises :class:`Invalid` ``wrong_password`` for ``field`` and counts the failure like one at log-in; also
     ``weak_password`` where a ``new_password`` is given, before the old one is looked at.
@@ -160,6 +160,14 @@ def prove_password(
             backoff.count_failure(short, subjects)
         raise refusals.wrong_password(field)
     return row
+
+
+def _plain_changes(user: User, changes: Mapping[str, Any], *, merge: bool) -> dict[str, Any]:
+    """What differs from the account, but for the e-mail address, which has its own way."""
+    wanted = {name: value for name, value in changes.items() if name != "email"}
+    if "contact_information" in wanted:
+        wanted["contact_information"] = _contact(user, wanted["contact_information"], merge=merge)
+    return {name: value for name, value in wanted.items() if getattr(user, name) != value}
 
 
 def _contact(user: User, given: Mapping[str, Any] | None, *, merge: bool) -> dict[str, Any]:

@@ -45,7 +45,7 @@ _ASKED_RECENTLY = sa.select(
     ))
 )  # fmt: skip
 _USABLE = sa.and_(
-    _t.token_hash == sa.bindparam("token_hash"),
+    _t.token_hash == sa.bindparam("hashed"),
     _t.purpose == sa.bindparam("for_purpose"),
     _t.used_at.is_(None),
     _t.expires_at > sa.func.now(),
@@ -53,7 +53,8 @@ _USABLE = sa.and_(
 
 
 def request_password_reset(session: Session, *, email: str, actor: Actor) -> None:
-    """Have a reset mail sent to the account with this address, if there is one: nobody learns whether there is.
+    """Have a reset mail sent to the account with this address, if there is one: nobody learns whether there
+    is.
 
     Known, unknown and impatient callers cost the same statements; only what may not last is taken back.
     """
@@ -100,8 +101,8 @@ def request_email_confirmation(session: Session, actor: Actor) -> None:
 def confirm_email(session: Session, *, token: str, actor: Actor) -> User:
     """Take the address that the token was mailed to as confirmed; a pending one becomes the account's.
 
-    Raises :class:`Invalid` ``invalid_token``, and :class:`Conflict` ``already_taken`` when another account has the
-    address by now.
+    Raises :class:`Invalid` ``invalid_token``, and :class:`Conflict` ``already_taken`` when another account
+    has the address by now.
     """
     user, found, now = _redeem(session, token, CONFIRM_EMAIL)
     changed = user.pending_email is not None and found.email == user.pending_email
@@ -126,8 +127,8 @@ def issue_token(  # noqa: PLR0917  the mail job passes them in the order in whic
 ) -> str:
     """A new one-time token for the mail to ``email``; the account's older ones of this purpose are void.
 
-    ``purpose`` is :data:`RESET_PASSWORD` (an hour is long enough) or :data:`CONFIRM_EMAIL`; the token is good from
-    ``now`` (aware) for ``lifetime``. Raises :class:`NotFound`.
+    ``purpose`` is :data:`RESET_PASSWORD` (an hour is long enough) or :data:`CONFIRM_EMAIL`; the token is good
+    from ``now`` (aware) for ``lifetime``. Raises :class:`NotFound`.
     """
     rows.lock_user(session, user_id)
     _forget(session, user_id, purpose)
@@ -142,8 +143,8 @@ def issue_token(  # noqa: PLR0917  the mail job passes them in the order in whic
 def set_password(session: Session, user: User, hashed: str, now: datetime) -> None:
     """Store a new password's hash on the locked account and void what was under way before.
 
-    A change of e-mail that somebody else began must not outlive the password they knew (A. Sudhodanan and A. Paverd,
-    "Pre-hijacked accounts", USENIX Security 2022).
+    A change of e-mail that somebody else began must not outlive the password they knew (A. Sudhodanan and A.
+    Paverd, "Pre-hijacked accounts", USENIX Security 2022).
     """
     user.password_hash, user.pending_email, user.date_updated = hashed, None, now
     user.version += 1
@@ -154,7 +155,7 @@ def set_password(session: Session, user: User, hashed: str, now: datetime) -> No
 
 def _redeem(session: Session, token: str, purpose: str) -> tuple[User, Any, datetime]:
     """Use a token up: the locked account, the token's row and the time by the database."""
-    named = {"token_hash": hash_opaque(token), "for_purpose": purpose}
+    named = {"hashed": hash_opaque(token), "for_purpose": purpose}
     user_id = session.execute(sa.select(_t.user_id).where(_USABLE), named).scalar()
     if user_id is None:
         raise refusals.invalid_token()

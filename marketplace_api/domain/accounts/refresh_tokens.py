@@ -1,7 +1,8 @@
 """Refresh tokens: base64url of session id, generation and a keyed hash of both.
 
-The hash makes three answers possible without storing any token: the current one can be told again to a client that
-lost the answer, an older one is known to have been ours, and an invented one cannot end anybody's session.
+The hash makes three answers possible without storing any token: the current one can be told again to a client
+that lost the answer, an older one is known to have been ours, and an invented one cannot end anybody's
+session.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def register(
 ) -> TokenPair:  # fmt: skip
     """Make an account and begin its first session.
 
-    Raises :class:`Invalid` ``weak_password``, and :class:`Conflict` ``already_taken`` naming every taken field, also
-    where two register at the same moment. The confirmation mail follows from the event.
+    Raises :class:`Invalid` ``weak_password``, and :class:`Conflict` ``already_taken`` naming every taken
+    field, also where two register at the same moment. The confirmation mail follows from the event.
     """
     refusals.require_strong(password, username=username, email=email)
     # Asked before the password is hashed, on a connection that is not held meanwhile.
@@ -48,9 +48,9 @@ def create_account(
 ) -> User:  # fmt: skip
     """Make an account for someone: by an operator or an import.
 
-    Without a ``password`` nobody can log in until they have reset it by mail. ``confirmed`` says that the address is
-    known to be theirs. Raises :class:`Invalid` (``weak_password``, an unknown role), and :class:`Conflict`
-    ``already_taken``.
+    Without a ``password`` nobody can log in until they have reset it by mail. ``confirmed`` says that the
+    address is known to be theirs. Raises :class:`Invalid` (``weak_password``, an unknown role), and
+    :class:`Conflict` ``already_taken``.
     """
     granted = complete_roles(roles)
     hashed = None
@@ -63,7 +63,7 @@ def create_account(
 
 
 def complete_roles(roles: Iterable[str]) -> list[str]:
-    """The roles in their usual order, with ``customer``, which everyone is; raises :class:`Invalid` for unknown ones."""
+    """The roles in their usual order, with ``customer``, which everyone is; raises :class:`Invalid` for others."""
     given = {"customer", *roles}
     unknown = sorted(given.difference(ROLES))
     if unknown:

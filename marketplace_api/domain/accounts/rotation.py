@@ -25,10 +25,11 @@ REUSED = "refresh_token_reused"
 def rotate(
     session: Session, rules: AccountRules, token: RefreshToken, *, device: str, address: str
 ) -> tuple[AccountSession, User, str, datetime]:
-    """The session's row, its account, the refresh token that counts from now on, and the time by the database.
+    """The session's row, its account, the refresh token that counts from now on, and the time by the
+    database.
 
-    The row is locked, so two trades of one token happen one after the other. Raises :class:`Unauthenticated` with
-    the codes of ``sessions.refresh``.
+    The row is locked, so two trades of one token happen one after the other. Raises :class:`Unauthenticated`
+    with the codes of ``sessions.refresh``.
     """
     found = session.execute(
         sa.select(AccountSession, User, sa.func.now())

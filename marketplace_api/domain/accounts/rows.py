@@ -42,10 +42,11 @@ _TAKEN = sa.select(_taken_by_another(_u.username, "username"), _taken_by_another
 
 
 def lock_user(session: Session, user_id: int) -> tuple[User, datetime]:
-    """The account, locked against other changes until the transaction ends, and the time by the database (UTC).
+    """The account, locked against other changes until the transaction ends, and the time by the database
+    (UTC).
 
-    Whoever changes an account and its sessions or tokens locks the account first; so they meet in one order and
-    never wait for each other in a circle. Raises :class:`NotFound`.
+    Whoever changes an account and its sessions or tokens locks the account first; so they meet in one order
+    and never wait for each other in a circle. Raises :class:`NotFound`.
     """
     statement = (
         sa.select(User, sa.func.now())

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases, Reader
+from marketplace_api.db import Databases, Prepared, Reader
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import backoff, refresh_tokens, refusals, rotation, rows
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -41,7 +41,7 @@ _CREDENTIALS = sa.select(_u.user_id, _u.email, _u.password_hash, _u.state).where
 )
 
 # One row, on every authenticated request.
-_IDENTITY = (
+_IDENTITY = Prepared(
     sa.select(
         _u.username,
         _u.roles,
@@ -51,10 +51,11 @@ _IDENTITY = (
     )
     .select_from(AccountSession.__table__.join(User.__table__, _s.user_id == _u.user_id))
     .where(_s.session_id == sa.bindparam("session_id"), _s.user_id == sa.bindparam("user_id"))
-    .where(_LIVE, _u.state.in_(rows.LIVING))
+    .where(_LIVE, sa.or_(*(_u.state == state for state in rows.LIVING)))
 )
 
-# The id goes into the refresh token, whose hash goes into the row: so it is drawn first, with 122 random bits.
+# The id goes into the refresh token, whose hash goes into the row: so it is drawn first, with 122 random
+# bits.
 _NEXT_ID = sa.select(
     sa.func.nextval(sa.func.pg_get_serial_sequence("sessions", "session_id")),
     sa.func.uuid_send(sa.func.gen_random_uuid()),
@@ -85,8 +86,9 @@ def log_in(
     """Begin a session; a deactivated account comes back to life by it.
 
     Raises :class:`Unauthenticated` ``invalid_credentials`` for a wrong password and for an unknown address
-    alike, in the same time; :class:`RateLimited` after too many failures; :class:`Forbidden` ``account_banned``,
-    but only to who knows the password. No connection is held while the password is checked.
+    alike, in the same time; :class:`RateLimited` after too many failures; :class:`Forbidden`
+    ``account_banned``, but only to who knows the password. No connection is held while the password is
+    checked.
     """
     with databases.separately() as short:
         account = short.execute(_CREDENTIALS, {"email": email}).one_or_none()
@@ -137,9 +139,9 @@ def refresh(
     """Trade a refresh token for the next pair (rotation with reuse detection, RFC 9700, section 4.14.2).
 
     Within ``rotation.GRACE`` of the trade the same token yields the same pair again. Raises
-    :class:`Unauthenticated`: ``token_invalid`` for what we never made, ``session_ended`` for a session that is
-    over or whose account may not act, ``refresh_token_reused`` for an older token; the latter ends the session,
-    whatever becomes of the request.
+    :class:`Unauthenticated`: ``token_invalid`` for what we never made, ``session_ended`` for a session that
+    is over or whose account may not act, ``refresh_token_reused`` for an older token; the latter ends the
+    session, whatever becomes of the request.
     """
     token = refresh_tokens.parse(refresh_token)
     try:
@@ -162,7 +164,7 @@ def identify(db: Reader, claims: AccessClaims, request_id: str | None) -> Actor:
     A suspension that has run out counts as over. Raises :class:`Unauthenticated` ``session_ended`` when the
     session is over or the account may not act.
     """
-    row = db.execute(_IDENTITY, {"session_id": claims.session_id, "user_id": claims.user_id}).first()
+    row = _IDENTITY.first(db, {"session_id": claims.session_id, "user_id": claims.user_id})
     if row is None:
         raise refusals.session_ended()
     username, roles, suspended = row
@@ -217,7 +219,8 @@ def end(session: Session, actor: Actor, session_id: int) -> None:
 def end_all(
     session: Session, user_id: int, reason: str, *, except_session: int | None = None, actor: Actor = ANONYMOUS
 ) -> int:
-    """End an account's sessions, but for one; ``reason`` is a word of up to 30 characters. Returns how many ended.
+    """End an account's sessions, but for one; ``reason`` is a word of up to 30 characters. Returns how many
+    ended.
 
     Where an account loses rights, its row is locked before, so that no log-in slips through beside it.
     """
@@ -256,7 +259,9 @@ def _pair(
     keys: SigningKeys, rules: AccountRules, user: User, row: AccountSession, *, refresh_token: str, now: datetime
 ) -> TokenPair:
     # Dated from the turn of the refresh token, so that a repeated trade gives the very same pair.
-    token = keys.sign(user.user_id, row.session_id, row.rotated_at, rules.access_lifetime)
+    token = keys.sign(
+        user.user_id, row.session_id, row.rotated_at, rules.access_lifetime, generation=row.refresh_generation
+    )
     left = rules.access_lifetime - max(now - row.rotated_at, timedelta())
     return TokenPair(token, refresh_token, int(left.total_seconds()), user, row.session_id)
 

@@ -92,7 +92,7 @@ def _step_to(session: Session, actor: Actor, row: Any, target: str, may_step: fr
     if transition is None or not workflow.possible(row, transition):
         raise Conflict(
             f"A listing that is {row.status.replace('_', ' ')} cannot become {target.replace('_', ' ')}.",
-            code="wrong_state", extra={"status": row.status}, link=f"/api/listings/{row.listing_id}",
+            code="wrong_state", extra={"state": row.status}, link=f"/api/listings/{row.listing_id}",
         )
     if transition.permission not in may_step:
         raise Forbidden(f"Your account may not take the step `{transition.name}`.")

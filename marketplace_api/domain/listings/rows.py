@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Reader, table_of
+from marketplace_api.db import Prepared, Reader, table_of
 from marketplace_api.errors import Gone, NotFound, PreconditionFailed
 from marketplace_api.models.listings import Listing
 
@@ -23,11 +23,12 @@ COLUMNS = (
 """What every representation of a listing is made from."""
 
 _FIND = sa.select(*COLUMNS).where(_t.listing_id == sa.bindparam("listing_id"))
+_FIND_PREPARED = Prepared(_FIND)
 
 
 def find(db: Reader, listing_id: int) -> Any | None:
     """The row of one listing in whatever state, or ``None``; the caller asks the ACL who may see it."""
-    return db.execute(_FIND, {"listing_id": listing_id}).first()
+    return _FIND_PREPARED.first(db, {"listing_id": listing_id})
 
 
 def lock(session: Session, listing_id: int, expected_version: int | None) -> Any:

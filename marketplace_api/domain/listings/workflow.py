@@ -86,7 +86,7 @@ def take(session: Session, actor: Actor, listing_id: int, name: str, *, reason: 
 def refused(row: Any, name: str) -> Conflict:
     return Conflict(
         f"The step `{name}` is not possible while the listing is {row.status.replace('_', ' ')}.",
-        code="wrong_state", extra={"status": row.status}, link=f"/api/listings/{row.listing_id}",
+        code="wrong_state", extra={"state": row.status}, link=f"/api/listings/{row.listing_id}",
     )
 
 

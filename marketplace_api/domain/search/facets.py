@@ -42,7 +42,7 @@ def count(db: Reader, query: SearchQuery, plan: Plan) -> Counted:
 
     At most the first 10,001 matches are counted; ``capped`` tells whether there are more.
     """
-    statement = _statement(matching.collected(query, plan), query.facets)
+    statement = _statement(matching.collected(query, plan, at_once=matching.CAP / 2), query.facets)
     found: dict[str, list[dict[str, Any]]] = {facet: [] for facet in query.facets}
     total = 0
     for facet, value, number in db.execute(statement, {**matching.values(query, plan), "blocks": plan.blocks()}):

@@ -4,7 +4,7 @@ searchable listings hold each of its terms. One statement, whatever the search."
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,25 +13,17 @@ from marketplace_api.db import Reader
 from marketplace_api.domain.search import geo, text
 from marketplace_api.domain.search.query import SearchQuery
 
-MOST_COMPLETIONS = 250
-"""A prefix with more completions than this is searched as a prefix, not as a list of lexemes."""
+MOST_COMPLETIONS = 50
+"""An unfinished word stands for so many of its completions, the most frequent ones."""
 
 ALL = "#all"
 VERIFIED = "#verified"
 
 
 @dataclass(frozen=True, slots=True)
-class Completions:
-    """The lexemes that begin with a prefix: their number, the sum of their counts, and the most frequent ones."""
-
-    number: int = 0
-    total: int = 0
-    lexemes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about one search. ``counts`` holds only terms that some searchable listing has."""
+    """What is known about one search. ``counts`` holds only terms that some searchable listing has, ``completions``
+    the lexemes that begin with each prefix, the most frequent first."""
 
     head: str
     last: str
@@ -43,7 +35,7 @@ class Facts:
     cells: Sequence[str]
     top: int
     counts: dict[str, int]
-    completions: dict[str, Completions]
+    completions: dict[str, list[str]]
 
     @property
     def everything(self) -> int:
@@ -110,15 +102,15 @@ _TEXT_FACTS = sa.text(
             SELECT pending.term, pending.delta FROM search_term_deltas AS pending
             WHERE pending.kind = 0 AND pending.term >= prefixes.prefix AND pending.term < prefixes.prefix || chr(1114111)
         ) AS found GROUP BY prefixes.prefix, found.term HAVING sum(found.count) > 0
-    ), summed AS (
-        SELECT prefix, count(*) AS number, sum(count) AS total,
-            (array_agg(term ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS lexemes
+    ), listed AS (
+        SELECT prefix, (array_agg(term ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS terms,
+            (array_agg(count ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS counts
         FROM completed GROUP BY prefix
     )
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
         ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
         head::text AS head, last::text AS last, prefix, places, last_place,
-        (SELECT jsonb_object_agg(prefix, jsonb_build_array(number, total, lexemes)) FROM summed) AS completions
+        (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts)) FROM listed) AS completions
     FROM parsed
     """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
 )
@@ -140,7 +132,10 @@ def read(db: Reader, query: SearchQuery) -> Facts:
         _TEXT_FACTS,
         {**parameters, "words": query.words or "", "head": head, "last": last, "place": place, "last_place": last_place},
     ).one()
-    return _facts(row, cells, head=row.head, last=row.last, prefix=_only(row.prefix), places=row.places, last_place=row.last_place, completions=row.completions or {})
+    return _facts(
+        row, cells, head=row.head, last=row.last, prefix=_only(row.prefix), places=row.places,
+        last_place=row.last_place, completions=row.completions or {},
+    )
 
 
 def _facts(
@@ -148,12 +143,15 @@ def _facts(
     last_place: Sequence[str] = (), completions: dict[str, Any] | None = None,
 ) -> Facts:
     counts = dict(zip(row.terms, map(int, row.counts), strict=True))
+    bands = [term for term in counts if term.startswith("#p=")]
+    for terms, numbers in (completions or {}).values():
+        counts.update(zip(terms, numbers, strict=True))
     several = len(last_place) > 1
     return Facts(
         head=head, last=last, prefix=prefix if last else "", slugs=row.slugs,
         places=[*places, *(last_place if several else ())], last_place="" if several else _only(last_place),
-        bands=[term for term in counts if term.startswith("#p=")], cells=cells, top=row.top or 0, counts=counts,
-        completions={name: Completions(*found) for name, found in (completions or {}).items()},
+        bands=bands, cells=cells, top=row.top or 0, counts=counts,
+        completions={prefix: found[0] for prefix, found in (completions or {}).items()},
     )
 
 

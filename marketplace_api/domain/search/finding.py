@@ -9,14 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from marketplace_api.db import Reader
-from marketplace_api.domain.paging import TOTAL_CAP, Page, PageRequest, Position, assemble, decode_cursor, offset_of
-from marketplace_api.domain.search import facets, facts, geo, matching, plan, statements
-from marketplace_api.domain.search.matching import CAP
+from marketplace_api.domain.paging import Page, PageRequest, Position, assemble, decode_cursor, offset_of
+from marketplace_api.domain.search import facets, facts, geo, matching, plan, statements, text
 from marketplace_api.domain.search.query import SearchQuery, check, key_kinds
 from marketplace_api.errors import FieldError, Invalid
 
 _FEW = 500
 """So few rows are sorted faster than any index is walked."""
+_MANY = 1_500
+"""So many matches are better read block by block, when only the newest of them are wanted."""
 
 
 def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
@@ -81,7 +82,7 @@ class Run:
 
     def values(self) -> dict[str, Any]:
         found = matching.values(self.query, self.plan)
-        found |= {"count": self.page.limit + 1, "offset": self.offset, "blocks": self.plan.blocks()}
+        found |= {"count": self.page.limit + 1, "offset": self.offset, "blocks": self.plan.blocks(), "most_ranked": statements.RANKED}
         if self.position is not None:
             found |= {"key": self.position.keys[0], "id": self.position.keys[1]}
         return found
@@ -91,26 +92,42 @@ class Run:
     def ordered(self, counted: int | None = None) -> tuple[list[Any], int]:
         """The rows in the query's order; ``counted`` is their number where it is known already."""
         values = self.values()
-        total = self.plan.exact if self.plan.exact is not None else counted
-        if total is None and matching.is_price_range(self.query):
-            total = self.db.execute(statements.count(matching.price_range(self.query)), values).scalar_one()
+        total = self.known_total(values) if counted is None else counted
         if total is None or not self.walking_is_shorter(total):
             rows, found = self.collect(values)
-            if found < CAP:
+            if found < matching.CAP:
                 return rows, found
             total = found
         return self.walk(values, self.query.order), total
 
+    def known_total(self, values: dict[str, Any]) -> int | None:
+        """The number of matches, where that is known or found without collecting them; above the cap, anything."""
+        if self.plan.exact is not None:
+            return self.plan.exact
+        if matching.is_price_range(self.query):
+            return int(self.db.execute(statements.count(matching.price_range(self.query)), values).scalar_one())
+        if not self.plan.union:
+            return None
+        (first, most), *rest = self.plan.union
+        if most >= matching.CAP:
+            return most
+        if sum(count for _lexeme, count in rest) > _MANY:
+            return None
+        # Those with the most frequent lexeme are counted already; only the few others must be looked at.
+        others = {"indexed_0": text.any_of([lexeme for lexeme, _count in rest]), "indexed_1": f"!{text.quote(first)}"}
+        statement = statements.count_hits(("indexed_0", "indexed_1"))
+        return most + int(self.db.execute(statement, {**values, **others}).scalar_one())
+
     def walking_is_shorter(self, total: int) -> bool:
         """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""
-        if total >= CAP:
+        if total >= matching.CAP:
             return True
         met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
         return total > _FEW and met < total
 
     def collect(self, values: dict[str, Any]) -> tuple[list[Any], int]:
         query = self.query
-        names = matching.price_range(query) if matching.is_price_range(query) else matching.collected(query, self.plan)
+        names = matching.price_range(query) if matching.is_price_range(query) else matching.collected(query, self.plan, at_once=matching.CAP / 2)
         statement = statements.collect(names, query.order, self.sql_descending(), self.position is not None, self.is_near)
         return _split(self.db.execute(statement, values).all())
 
@@ -132,28 +149,37 @@ class Run:
     # Sorted by relevance.
 
     def ranked(self) -> tuple[list[Any], int]:
-        values, total = self.values(), self.plan.exact
-        position = self.position
+        values, position = self.values(), self.position
+        total = self.known_total(values)
         is_older = position is not None and position.keys[0] < 0
-        names = matching.collected(self.query, self.plan)
-        if is_older and total is None:
-            total = self.db.execute(statements.count_hits(names), values).scalar_one()
-        if position and is_older and total and total >= CAP and self.is_beyond_hits(position):
-            values |= {"key": position.keys[1], "floor": position.keys[2]}
-            return self.walk(values, "listing_id"), total
-        if position is not None:
-            values |= {"floor": position.keys[2], "top": position.keys[3]}
-            values["blocks"] = self.plan.blocks(position.keys[3])
-            names = (*names, "not_above")
-        if total is not None and not is_older and self.offset + self.page.limit < statements.RANKED:
-            values["cap"] = statements.RANKED + self.page.limit + 1
-        rows, found = _split(
-            self.db.execute(statements.rank(names, position is not None, self.backward, self.is_near), values).all()
-        )
+        if position and is_older and self.is_beyond_hits(position):
+            if total is None:
+                names = matching.collected(self.query, self.plan, at_once=matching.CAP / 2)
+                total = int(self.db.execute(statements.count_hits(names), values).scalar_one())
+            if total >= matching.CAP:
+                return self.walk(values | {"key": position.keys[1]}, "listing_id"), total
+        at_once = matching.CAP / 2
+        rows_above = position.page * self.page.limit if position else self.offset + self.page.limit
+        is_on_top = not is_older and rows_above < statements.RANKED
+        if total is not None and is_on_top and self.plan.likely > _MANY:
+            at_once, values["cap"] = _MANY, statements.RANKED
+        rows, found = self.rank(values, at_once)
+        if found >= matching.CAP and self.plan.likely <= at_once:
+            # More than was likely, so that those collected need not be the newest.
+            rows, found = self.rank(values, at_once=-1)
         return rows, found if total is None else total
 
+    def rank(self, values: dict[str, Any], at_once: float) -> tuple[list[Any], int]:
+        names = matching.collected(self.query, self.plan, at_once=at_once)
+        if self.position is not None:
+            floor, top = self.position.keys[2:]
+            values |= {"floor": floor, "top": top, "blocks": self.plan.blocks(top)}
+            names = (*names, "not_above")
+        statement = statements.rank(names, self.position is not None, self.backward, self.is_near)
+        return _split(self.db.execute(statement, values).all())
+
     def is_beyond_hits(self, position: Position) -> bool:
-        return not position.backward or position.page * self.page.limit > TOTAL_CAP
+        return not position.backward or position.page * self.page.limit >= matching.CAP
 
 
 def _split(rows: Any) -> tuple[list[Any], int]:

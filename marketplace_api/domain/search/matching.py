@@ -38,17 +38,20 @@ def walked(query: SearchQuery, plan: Plan, order: str) -> tuple[str, ...]:
     return (*words, *names, "category" if has_own_index else "categories")
 
 
-def collected(query: SearchQuery, plan: Plan) -> tuple[str, ...]:
-    """All conditions, led by the one whose index finds the fewest rows."""
+def collected(query: SearchQuery, plan: Plan, *, at_once: float) -> tuple[str, ...]:
+    """All conditions, led by the one whose index finds the fewest rows.
+
+    When more than ``at_once`` matches are likely they are read block by block, the newest first.
+    """
     rest = (("words",) if plan.walked is not None else ()) + (("categories",) if query.category else ())
-    if plan.most < CAP:
-        return ("document", *compared(query))
-    if query.owner is not None:
+    if query.owner is not None and plan.most >= CAP:
         return (*compared(query, indexed=("owner",)), *rest)
     in_region = plan.most_in_region
-    if in_region is not None and (plan.walked is None or in_region < 2 * CAP):
+    if in_region is not None and plan.most >= CAP and (plan.walked is None or in_region < 2 * CAP):
         return ("region", *compared(query), *rest)
-    return ("block", *compared(query))
+    indexed = tuple(f"indexed_{number}" for number in range(len(plan.indexed)))
+    blocks = ("block",) if plan.likely > at_once else ()
+    return (*blocks, *indexed, *compared(query))
 
 
 def is_price_range(query: SearchQuery) -> bool:
@@ -70,10 +73,11 @@ def price_range(query: SearchQuery) -> tuple[str, ...]:
 def values(query: SearchQuery, plan: Plan) -> dict[str, Any]:
     """The parameters of every condition."""
     found: dict[str, Any] = {
-        "words": plan.walked, "indexed": plan.indexed, "ranked": plan.ranked, "cap": CAP,
+        "words": plan.walked, "ranked": plan.ranked, "cap": CAP, "most_collected": CAP,
         "category": plan.slugs[0] if plan.slugs else None, "categories": list(plan.slugs),
         "min_price": query.min_price, "max_price": query.max_price, "owner": query.owner,
     }
+    found |= {f"indexed_{number}": tsquery for number, tsquery in enumerate(plan.indexed)}
     if query.near is not None:
         found |= _around(query, query.near)
     if query.bbox is not None:

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from marketplace_api.db import Reader
 from marketplace_api.domain.listings import rows
-from marketplace_api.domain.paging import TOTAL_CAP, Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
+from marketplace_api.domain import paging
+from marketplace_api.domain.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
 from marketplace_api.domain.search.query import ORDERS
 
 _COLUMNS = ", ".join(column.name for column in rows.COLUMNS)
@@ -30,7 +31,7 @@ def owned(
     position = decode_cursor(page.cursor, list_hash, (order.kind, int)) if page.cursor else None
     parameters: dict[str, Any] = {
         "user_id": user_id, "statuses": list(statuses or ()), "count": page.limit + 1,
-        "offset": 0 if position else offset_of(page), "cap": TOTAL_CAP + 1,
+        "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
     }
     if position:
         parameters |= {"key": position.keys[0], "id": position.keys[1]}

@@ -7,8 +7,9 @@ newest ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from marketplace_api.domain.search import text
@@ -18,43 +19,48 @@ from marketplace_api.domain.search.query import SearchQuery
 _BLOCK_BITS = (12, 15, 18)
 """The sizes of the blocks of ids that ``document`` marks: 4,096, 32,768 and 262,144."""
 _BLOCKS_PER_SIZE = 8
+MOST_CONDITIONS = 6
+"""So many tsqueries are given to the index side by side, which intersects them faster than the parts of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One filter as a tsquery, with at most how many listings pass it; ``is_exact`` when it is just so many."""
+    """One filter as a tsquery, with at most how many listings pass it; ``is_exact`` when it is just so many.
+
+    ``either`` holds the lexemes of which one suffices, the most frequent first, where the filter is nothing else.
+    """
 
     tsquery: str
     count: int
     is_exact: bool = False
+    either: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``walked`` filters rows met in some other order, ``indexed`` finds rows; both ``None`` without such filters.
+    """``walked`` filters rows met in some other order; ``indexed`` finds rows, the filter that fewest pass first.
 
-    ``most`` bounds the number of matches, ``exact`` is that number where the counters know it. ``most_in_region``
-    bounds those in the cells of the map alone (``None`` without a region). ``ranked`` is the text's tsquery.
+    ``most`` bounds the number of matches, ``likely`` guesses it, ``exact`` is that number where the counters know it,
+    ``union`` the lexemes (with counts) of which one is all that is asked. ``most_in_region`` bounds those in the
+    cells of the map alone (``None`` without a region). ``ranked`` is the text's tsquery.
     """
 
     walked: str | None
-    indexed: str
+    indexed: tuple[str, ...]
     ranked: str
     most: int
+    likely: float
     exact: int | None
+    union: tuple[tuple[str, int], ...]
     most_in_region: int | None
     top: int
     everything: int
     slugs: tuple[str, ...]
 
-    @property
-    def density(self) -> float:
-        """The share of listings that may match."""
-        return self.most / self.everything if self.everything else 0.0
-
     def blocks(self, top: int | None = None) -> list[str]:
         """The marks of all blocks of ids up to ``top``, newest first, beginning with a size that suits the density."""
-        size = 0 if self.density > 0.1 else 1 if self.density > 0.0125 else 2
+        density = self.likely / self.everything if self.everything else 0.0
+        size = 0 if density > 0.1 else 1 if density > 0.0125 else 2
         return list(_blocks(self.top if top is None else min(top, self.top), size))
 
 
@@ -74,48 +80,47 @@ def make(query: SearchQuery, facts: Facts) -> Plan:
     """The plan for ``query``, whose category exists."""
     words = list(_words(query, facts))
     category = [_union(facts, [f"#c={slug}" for slug in facts.slugs], is_exact=True)] if query.category else []
-    bands = [_union(facts, list(facts.bands))] if query.min_price is not None or query.max_price is not None else []
-    cells = [_union(facts, list(facts.cells))] if facts.cells else []
+    bands = [_union(facts, facts.bands)] if query.min_price is not None or query.max_price is not None else []
+    cells = [_union(facts, facts.cells)] if facts.cells else []
     terms = [*words, *category, *bands, *cells]
-    most = min((term.count for term in terms), default=facts.everything)
+    everything = facts.everything
     # A band or cell that lets most rows through costs the index more than the rows it saves.
-    useful = [term for term in (*bands, *cells) if term.count < facts.everything / 2]
+    useful = [*words, *category, *(term for term in (*bands, *cells) if term.count < everything / 2)]
+    is_alone = len(terms) == 1 and not _compares_columns(query)
     return Plan(
-        walked=_all_of(words) if words else None,
-        indexed=_all_of([*_anchor(words, category, useful), *words, *category, *useful]),
+        walked=" & ".join(f"( {term.tsquery} )" for term in words) if words else None,
+        indexed=_indexed(useful, everything),
         ranked=words[0].tsquery if query.words else "",
-        most=most,
-        exact=_exact(query, terms, facts),
+        most=min((term.count for term in terms), default=everything),
+        likely=everything * prod(term.count / max(everything, 1) for term in terms),
+        exact=everything if not terms and not _compares_columns(query) else terms[0].count if is_alone and terms[0].is_exact else None,
+        union=tuple((lexeme, facts.counts[lexeme]) for lexeme in terms[0].either) if is_alone else (),
         most_in_region=cells[0].count if cells else None,
         top=facts.top,
-        everything=facts.everything,
+        everything=everything,
         slugs=tuple(facts.slugs),
     )
 
 
-def _anchor(*groups: list[Term]) -> list[Term]:
-    """What an index can begin with, for when the filters only say what must not be there."""
-    return [] if any("!" not in term.tsquery for group in groups for term in group) else [Term(text.quote(ALL), 0)]
-
-
-def _all_of(terms: list[Term]) -> str:
-    return " & ".join(f"( {term.tsquery} )" for term in terms)
-
-
-def _exact(query: SearchQuery, terms: list[Term], facts: Facts) -> int | None:
-    """The number of matches, where one counted filter alone decides."""
+def _compares_columns(query: SearchQuery) -> bool:
+    """Whether some filter is beyond what the counters count."""
     compared: list[Any] = [query.min_price, query.max_price, query.owner, query.radius_km, query.bbox]
-    if any(value is not None for value in compared) or query.order == "distance":
-        return None
-    if not terms:
-        return facts.everything
-    return terms[0].count if len(terms) == 1 and terms[0].is_exact else None
+    return query.order == "distance" or any(value is not None for value in compared)
 
 
-def _union(facts: Facts, terms: list[str], is_exact: bool = False) -> Term:
+def _indexed(terms: list[Term], everything: int) -> tuple[str, ...]:
+    """The tsqueries, the most selective first; an index cannot begin with what must not be there."""
+    if not any("!" not in term.tsquery for term in terms):
+        terms = [*terms, Term(text.quote(ALL), everything)]
+    tsqueries = [term.tsquery for term in sorted(terms, key=lambda term: term.count)]
+    rest = tsqueries[MOST_CONDITIONS - 1 :]
+    return (*tsqueries[: MOST_CONDITIONS - 1], *([" & ".join(f"( {tsquery} )" for tsquery in rest)] if rest else ()))
+
+
+def _union(facts: Facts, terms: Sequence[str], is_exact: bool = False) -> Term:
     """Any of ``terms``; the count is exact where no listing can hold two of them."""
-    known = [term for term in terms if term in facts.counts]
-    return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact)
+    known = sorted((term for term in dict.fromkeys(terms) if term in facts.counts), key=lambda term: -facts.counts[term])
+    return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact or len(known) == 1, tuple(known))
 
 
 def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
@@ -123,46 +128,30 @@ def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
     if query.words:
         yield _text(facts)
     for amenity in query.wanted_amenities:
-        yield _union(facts, [f"#a={amenity}"], is_exact=True)
+        yield _union(facts, [f"#a={amenity}"])
     if query.verified is not None:
         verified = facts.counts.get(VERIFIED, 0)
         mark = text.quote(VERIFIED)
         yield Term(mark, verified, True) if query.verified else Term(f"!{mark}", facts.everything - verified, True)
     if query.place:
-        yield from _place(facts)
+        yield from (_union(facts, [f"#l={place}"]) for place in facts.places)
+        if facts.last_place or not facts.places:
+            yield _union(facts, facts.completions.get(f"#l={facts.last_place}", ()))
 
 
 def _text(facts: Facts) -> Term:
-    parts = [facts.head] if facts.head else []
-    count = text.bound(facts.head, facts.counts, facts.everything)
-    if facts.last:
-        begun, begun_count = _completed(facts, facts.prefix)
-        parts.append(f"( {facts.last} | {begun} )" if begun else facts.last)
-        last = text.bound(facts.last, facts.counts, facts.everything) + begun_count
-        count = min(count, last)
-    tsquery = " & ".join(f"( {part} )" for part in parts)
-    return Term(tsquery, min(count, facts.everything) if parts else 0, is_exact=_is_one_lexeme(tsquery))
-
-
-def _is_one_lexeme(tsquery: str) -> bool:
-    return not any(sign in tsquery.replace("'", "") for sign in "&|!<*")
-
-
-def _place(facts: Facts) -> Iterator[Term]:
-    for place in facts.places:
-        yield _union(facts, [f"#l={place}"], is_exact=True)
-    if facts.last_place:
-        begun, count = _completed(facts, f"#l={facts.last_place}")
-        yield Term(begun, min(count, facts.everything))
-    elif not facts.places:
-        yield Term("", 0)
-
-
-def _completed(facts: Facts, prefix: str) -> tuple[str, int]:
-    """Any lexeme that begins with ``prefix``, and at most how many listings hold one."""
-    found = facts.completions.get(prefix)
-    if not prefix or found is None:
-        return "", 0
-    if found.number > len(found.lexemes):
-        return f"{text.quote(prefix)}:*", int(found.total)
-    return text.any_of(found.lexemes), int(found.total)
+    """The words; the last of them finished by the stemmer or by any completion."""
+    head = Term(facts.head, text.bound(facts.head, facts.counts, facts.everything))
+    if not facts.last:
+        lexeme = text.only_lexeme(facts.head)
+        return head if lexeme is None else _union(facts, [lexeme]) if facts.head else Term("", 0)
+    completions = facts.completions.get(facts.prefix, []) if facts.prefix else []
+    stem = text.only_lexeme(facts.last)
+    if stem is not None:
+        last = _union(facts, [stem, *completions])
+    else:
+        tsquery = " | ".join(filter(None, (facts.last, text.any_of(completions))))
+        last = Term(tsquery, min(facts.everything, text.bound(tsquery, facts.counts, facts.everything)))
+    if not facts.head:
+        return last
+    return Term(f"( {facts.head} ) & ( {last.tsquery} )", min(head.count, last.count))

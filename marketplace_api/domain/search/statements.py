@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from marketplace_api.domain.listings import rows
 from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
+from marketplace_api.domain.search.plan import MOST_CONDITIONS
 from marketplace_api.domain.search.query import ORDERS
 
-RANKED = 1_000
+RANKED = 500
 """Relevance is computed for so many of the newest matches; older ones follow by age."""
 
 _DIAMETER = 2 * EARTH_RADIUS_KM
@@ -44,8 +45,8 @@ CONDITIONS = {
     "AND (round(longitude, 2) >= CAST(:west AS float8) OR round(longitude, 2) <= CAST(:east AS float8))",
     "located": "position IS NOT NULL",
     "region": "position <@ CAST(:region AS cube)",
-    "document": "document @@ CAST(:indexed AS tsquery)",
-    "block": "document @@ (CAST(:indexed AS tsquery) && CAST(block.mark AS tsquery))",
+    "block": "document @@ CAST(block.mark AS tsquery)",
+    **{f"indexed_{number}": f"document @@ CAST(:indexed_{number} AS tsquery)" for number in range(MOST_CONDITIONS)},
     "not_above": "listing_id + 0 <= :top",
 }
 
@@ -98,6 +99,24 @@ def hits(names: tuple[str, ...], columns: str) -> str:
     """  # noqa: S608
 
 
+def whole_blocks(names: tuple[str, ...]) -> str:
+    """The matches block by block until ``:cap`` are reached; no block is left half read, so none is newer than they."""
+    inside = conditions(tuple(name for name in names if name != "block"))
+    return f"""
+        blocks (ordinal, ids, total) AS (
+            SELECT 0, CAST('{{}}' AS bigint[]), 0
+            UNION ALL
+            SELECT ordinal + 1, block.ids, total + cardinality(block.ids) FROM blocks CROSS JOIN LATERAL (
+                SELECT ARRAY(
+                    SELECT listing_id FROM listings WHERE {inside}
+                    AND document @@ CAST((CAST(:blocks AS text[]))[blocks.ordinal + 1] AS tsquery) LIMIT :most_collected
+                ) AS ids
+            ) AS block
+            WHERE total < :cap AND ordinal < cardinality(CAST(:blocks AS text[]))
+        ),
+    """  # noqa: S608
+
+
 @lru_cache(maxsize=1024)
 def collect(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> sa.TextClause:
     """As ``walk``, from collected matches. Every row has ``total``; without any there is one, of nulls but for it."""
@@ -122,12 +141,13 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> sa.
     """
     comparison, direction = (">", "ASC") if backward else ("<", "DESC")
     beyond = f"(sort_key, listing_id) {comparison} (CAST(:key AS float8), :id)" if keyed else "true"
-    newest = "listing_id >= :floor" if keyed else f"place <= {RANKED}"
+    newest = "listing_id >= :floor" if keyed else "place <= :most_ranked"
     # Title words weigh most, the description least; 1: a long text does not win by its length.
     score = "CAST(ts_rank_cd('{0.1, 0.3, 0.4, 1.0}', listing.document, CAST(:ranked AS tsquery), 1) AS float8)"
     return sa.text(
         f"""
-        WITH hits AS MATERIALIZED ({hits(names, 'listing_id')}),
+        WITH RECURSIVE {whole_blocks(names) if 'block' in names else ''}
+        hits AS MATERIALIZED ({'SELECT unnest(ids) AS listing_id, ordinal FROM blocks' if 'block' in names else hits(names, 'listing_id')}),
         placed AS MATERIALIZED (
             SELECT listing_id, row_number() OVER (ORDER BY ordinal, listing_id DESC) AS place FROM hits
         ),

@@ -66,9 +66,13 @@ _BEGUN = {head: _begun(head) for head in _HEADS}
 _SIMILAR = sa.text(
     """
     WITH candidates AS (
-        SELECT base.kind, base.term FROM search_terms AS base
+        (SELECT base.kind, base.term FROM search_terms AS base
         WHERE base.kind = ANY (ARRAY[1, 3]) AND base.term % :word
-        ORDER BY similarity(base.term, :word) DESC, base.count DESC LIMIT 20
+        ORDER BY similarity(base.term, :word) DESC, base.count DESC LIMIT 20)
+        UNION
+        (SELECT pending.kind, pending.term FROM (
+            SELECT kind, term FROM search_term_deltas ORDER BY delta_id DESC LIMIT 2000
+        ) AS pending WHERE pending.kind IN (1, 3) AND pending.term % :word LIMIT 20)
     )
     SELECT kind, term, counted.count FROM candidates CROSS JOIN LATERAL (
         SELECT sum(count) AS count FROM (
@@ -146,4 +150,6 @@ def _resembling(db: Reader, words: list[str], limit: int) -> list[Suggestion]:
     similar = {word: db.execute(_SIMILAR, {"word": word}).all() for word in dict.fromkeys(words)}
     righted = [next((row.term for row in similar[word] if row.kind == WORD), word) for word in words]
     rows = list(_rows(db, " ".join(righted[-2:]), (WORD, PHRASE), limit)) if righted != words else []
-    return _suggestions([*rows, *similar[words[-1]]])
+    whole = " ".join(words)
+    places = db.execute(_SIMILAR, {"word": whole}).all() if len(words) > 1 else ()
+    return _suggestions([*rows, *similar[words[-1]], *(row for row in places if row.kind == PLACE)])

@@ -30,6 +30,18 @@ def any_of(lexemes: list[str]) -> str:
     return " | ".join(map(quote, lexemes))
 
 
+def only_lexeme(tsquery: str) -> str | None:
+    """The lexeme of a tsquery that is nothing but one; ``""`` of an empty tsquery."""
+    if not tsquery:
+        return ""
+    found = _TOKEN.fullmatch(tsquery)
+    return _unquoted(found[1]) if found and found[1] and tsquery.endswith("'") else None
+
+
+def _unquoted(lexeme: str) -> str:
+    return _ESCAPE.sub(lambda found: found[1] or "'", lexeme)
+
+
 def bound(tsquery: str, counts: Mapping[str, int], everything: int) -> int:
     """At most how many listings match ``tsquery``, when ``counts`` tells how many hold each of its lexemes."""
     return _Bound(tsquery, counts, everything).either()
@@ -72,5 +84,4 @@ class _Bound:
         if not self._tokens:
             return self._everything
         written, lexeme = self._tokens.pop(0)
-        plain = _ESCAPE.sub(lambda found: found[1] or "'", lexeme)
-        return self._everything if written.endswith(":*") else self._counts.get(plain, 0)
+        return self._everything if written.endswith("*") else self._counts.get(_unquoted(lexeme), 0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -17,7 +19,8 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.accounts.sessions import TokenPair
 from marketplace_api.domain.actors import ANONYMOUS, Actor, operator
 from marketplace_api.domain.tokens import SigningKeys, generate_seed
-from marketplace_api.models.accounts import User
+from marketplace_api.errors import DomainError
+from marketplace_api.models.accounts import AccountSession, User
 from marketplace_api.models.events import Event
 
 GOOD = "kettle orbit fudge 7"
@@ -58,11 +61,11 @@ class World:
         return sessions.identify(session, self.keys.verify(pair.token), "request-1")
 
 
-def event_types(session: Session, subject_id: int | None = None) -> list[str]:
+def event_types(session: Session, subject_id: int | None = None, subject_type: str = "user") -> list[str]:
     """The types of the events so far, of one subject where it is given."""
     statement = sa.select(Event.type).order_by(Event.event_id)
     if subject_id is not None:
-        statement = statement.where(Event.subject_id == subject_id)
+        statement = statement.where(Event.subject_id == subject_id, Event.subject_type == subject_type)
     return list(session.execute(statement).scalars())
 
 
@@ -85,3 +88,23 @@ def at_once(databases: Databases, *works: Callable[[Session], Any]) -> list[Any]
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    """The code of the error that ``call`` raises."""
+    with pytest.raises(DomainError) as caught:
+        call()
+    return caught.value.code
+
+
+def age(session: Session, pair: TokenPair, **columns: timedelta) -> None:
+    """Move times of the pair's session into the past."""
+    table = AccountSession.__table__.c
+    values = {name: table[name] - by for name, by in columns.items()}
+    session.execute(sa.update(AccountSession).where(table.session_id == pair.session_id).values(values))
+    session.expire_all()
+
+
+def state_of(session: Session, pair: TokenPair) -> AccountSession:
+    """The pair's session as it is in the database."""
+    return session.get_one(AccountSession, pair.session_id, populate_existing=True)

@@ -27,7 +27,10 @@ def test_a_password_matches_its_own_hash(password: str) -> None:
     assert len(hashed) == 60
 
 
-@given(start=st.binary(min_size=72, max_size=90).map(lambda raw: raw.decode("latin-1")), end=st.characters(codec="utf-8"))
+@given(
+    start=st.binary(min_size=72, max_size=90).map(lambda raw: raw.decode("latin-1")),
+    end=st.characters(codec="utf-8"),
+)
 @settings(max_examples=30, deadline=None)
 def test_what_comes_after_72_bytes_counts(start: str, end: str) -> None:
     hashed = passwords.hash_password(start + end, 4)
@@ -50,7 +53,9 @@ def test_composed_and_decomposed_forms_are_one_password(password: str) -> None:
     assert passwords.verify_password(unicodedata.normalize("NFD", password), hashed)
 
 
-@pytest.mark.parametrize("hashed", ["", "x", "$2b$04$short", "$2b$99$" + "a" * 53, "$argon2id$v=19$m=1", "\x00" * 60, "é" * 60])
+@pytest.mark.parametrize(
+    "hashed", ["", "x", "$2b$04$short", "$2b$99$" + "a" * 53, "$argon2id$v=19$m=1", "\x00" * 60, "é" * 60]
+)
 def test_nothing_matches_what_is_no_hash(hashed: str) -> None:
     assert passwords.verify_password("kettle orbit", hashed) is False
     assert passwords.needs_upgrade(hashed, 4)
@@ -88,7 +93,11 @@ def test_everybody_costs_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "password", ["correct horse battery staple", "kettle-orbit-fudge", "tr0ub4dor&3x", "пароль от сарая", "日本語のパスワードです", "x" * 5 + "kettle"]
+    "password",
+    [
+        "correct horse battery staple", "kettle-orbit-fudge", "tr0ub4dor&3x", "пароль от сарая",
+        "日本語のパスワードです", "xxxxxkettle",
+    ],
 )
 def test_good_passwords_pass(password: str) -> None:
     assert judge(password) == []

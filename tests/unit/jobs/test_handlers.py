@@ -107,16 +107,12 @@ def test_a_reset_mail_holds_a_token_that_sets_a_password(
     _happen(db, services, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     (message,) = post.sent
     rules = AccountRules.from_settings(services.settings)
-    recovery.reset_password(
-        db, rules, token=_token(message), new_password="another long password", actor=ANONYMOUS
-    )
+    recovery.reset_password(db, rules, token=_token(message), new_password="another long password", actor=ANONYMOUS)
     db.refresh(ada)
     assert ada.password_hash != before
 
 
-def test_a_repeated_job_sends_a_working_mail_again(
-    db: Session, services: Services, post: Post, ada: User
-) -> None:
+def test_a_repeated_job_sends_a_working_mail_again(db: Session, services: Services, post: Post, ada: User) -> None:
     for _ in range(2):
         _happen(db, services, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     rules = AccountRules.from_settings(services.settings)
@@ -142,27 +138,19 @@ def test_theft_tells_the_owner_which_device(db: Session, services: Services, pos
     assert "(Firefox on Linux)" in _text(post.sent[0])
 
 
-def test_deactivation_tells_when_the_data_is_erased(
-    db: Session, services: Services, post: Post, ada: User
-) -> None:
+def test_deactivation_tells_when_the_data_is_erased(db: Session, services: Services, post: Post, ada: User) -> None:
     ada.state, ada.deactivated_at = "deactivated", datetime(2026, 11, 1, 12, tzinfo=UTC)
     _happen(db, services, EventType.USER_DEACTIVATED, ada.user_id)
     assert "1 December 2026" in _text(post.sent[0])
 
 
-def test_who_came_back_is_not_told_of_the_deactivation(
-    db: Session, services: Services, post: Post, ada: User
-) -> None:
+def test_who_came_back_is_not_told_of_the_deactivation(db: Session, services: Services, post: Post, ada: User) -> None:
     _happen(db, services, EventType.USER_DEACTIVATED, ada.user_id)
     assert post.sent == []
 
 
-@pytest.mark.parametrize(
-    "type", [t for t, handlers in HANDLERS.items() if not DEBOUNCED.issuperset(handlers)]
-)
-def test_an_account_that_is_gone_gets_no_mail(
-    db: Session, services: Services, post: Post, type: EventType
-) -> None:
+@pytest.mark.parametrize("type", [t for t, handlers in HANDLERS.items() if not DEBOUNCED.issuperset(handlers)])
+def test_an_account_that_is_gone_gets_no_mail(db: Session, services: Services, post: Post, type: EventType) -> None:
     _happen(db, services, type, 987_654_321)
     assert post.sent == []
 
@@ -175,12 +163,8 @@ def test_a_refused_address_ends_the_job_quietly(db: Session, settings: Settings,
     _happen(db, Services(settings, Refusing()), EventType.USER_PASSWORD_CHANGED, ada.user_id)
 
 
-def test_links_follow_the_settings(
-    db: Session, settings: Settings, post: Post, ada: User, tmp_path: Path
-) -> None:
-    ours = replace(
-        settings, public_url="https://shop.example/", reset_link="{public_url}/new-password/{token}"
-    )
+def test_links_follow_the_settings(db: Session, settings: Settings, post: Post, ada: User, tmp_path: Path) -> None:
+    ours = replace(settings, public_url="https://shop.example/", reset_link="{public_url}/new-password/{token}")
     _happen(db, Services(ours, LocalMailer(tmp_path)), EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     (path,) = tmp_path.glob("*.eml")
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)

@@ -29,9 +29,7 @@ def _jobs(databases: Databases) -> list[Any]:
     with databases.session() as session:
         return list(
             session.execute(
-                sa.text(
-                    "SELECT id, status::text, queueing_lock, args, attempts FROM procrastinate_jobs ORDER BY id"
-                )
+                sa.text("SELECT id, status::text, queueing_lock, args, attempts FROM procrastinate_jobs ORDER BY id")
             )
         )
 
@@ -146,8 +144,6 @@ def test_only_failed_jobs_are_tried_again(queued: Databases) -> None:
 def _fail(session: Session, job_id: int) -> None:
     for status in ("doing", "failed"):
         session.execute(
-            sa.text(
-                "UPDATE procrastinate_jobs SET status = CAST(:status AS procrastinate_job_status) WHERE id = :id"
-            ),
+            sa.text("UPDATE procrastinate_jobs SET status = CAST(:status AS procrastinate_job_status) WHERE id = :id"),
             {"status": status, "id": job_id},
         )

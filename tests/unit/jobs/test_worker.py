@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import policy
@@ -168,9 +169,7 @@ def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
     )  # fmt: skip
     waits = []
     for attempts in range(schedule.MOST_ATTEMPTS):
-        decision = worker.Backoff().get_retry_decision(
-            exception=Unavailable("away"), job=job.evolve(attempts=attempts)
-        )
+        decision = worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=job.evolve(attempts=attempts))
         assert decision is not None and decision.retry_at is not None
         waits.append((decision.retry_at - datetime.now(UTC)).total_seconds())
     assert 1 <= waits[0] <= 3
@@ -215,9 +214,7 @@ def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, a
     assert _jobs(queued) == []
 
 
-def test_a_job_that_keeps_killing_workers_ends_as_failed(
-    queued: Databases, ours: Settings, ada: User
-) -> None:
+def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours: Settings, ada: User) -> None:
     _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
     with queued.session() as session, session.begin():
         session.execute(
@@ -249,35 +246,40 @@ def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: Us
             _tick(queued, periodic["task"])
     worker.run_pending(ours, queued)
     with queued.session() as session:
-        assert session.execute(sa.text("SELECT purpose FROM one_time_tokens")).scalars().all() == [
-            "confirm_email"
-        ]
+        assert session.execute(sa.text("SELECT purpose FROM one_time_tokens")).scalars().all() == ["confirm_email"]
     _tick(queued, "erase_due_accounts")
     worker.run_pending(ours, queued)
     with queued.session() as session:
         assert session.get_one(User, ada.user_id).state == "erased"
-        left = session.execute(
-            sa.text("SELECT task_name, status::text FROM procrastinate_jobs WHERE status <> 'todo'")
-        )
+        left = session.execute(sa.text("SELECT task_name, status::text FROM procrastinate_jobs WHERE status <> 'todo'"))
         assert left.all() == []
+
+
+@contextmanager
+def _working(settings: Settings, databases: Databases) -> Iterator[None]:
+    """A worker in a thread of its own for the time of the block."""
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def work() -> None:
+        stopping = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stopping))
+        await worker.work_until(stopping, settings, databases, 2)
+
+    thread = threading.Thread(target=lambda: asyncio.run(work()))
+    thread.start()
+    try:
+        yield
+    finally:
+        ((loop, stopping),) = loops
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
     queued: Databases, ours: Settings, ada: User
 ) -> None:
-    stopping: list[Any] = []
-
-    def work() -> None:
-        async def main() -> None:
-            stop = asyncio.Event()
-            stopping.extend((asyncio.get_running_loop(), stop))
-            await worker.work_until(stop, ours, queued, 2)
-
-        asyncio.run(main())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with _working(ours, queued):
         _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         _wait_for(lambda: len(_mails(ours)) == 1)
         with queued.write.connect() as connection:
@@ -290,11 +292,24 @@ def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
         queued.dispose()
         _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         _wait_for(lambda: len(_mails(ours)) == 2)
-    finally:
-        loop, stop = stopping
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
-    assert not thread.is_alive()
+
+
+def test_a_worker_told_to_stop_finishes_the_job_in_hand(
+    queued: Databases, ours: Settings, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, finished = threading.Event(), threading.Event()
+
+    def slow(_session: Any, _event: Any, _services: Any) -> None:
+        begun.set()
+        time.sleep(1)
+        finished.set()
+
+    _use(monkeypatch, slow)
+    with _working(ours, queued):
+        _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+        assert begun.wait(20)
+    assert finished.is_set()
+    assert _jobs(queued) == []
 
 
 def _tick(databases: Databases, task: str) -> None:

@@ -1,0 +1,1 @@
+"""A Django project with one resource, served by Django REST framework."""

@@ -1,0 +1,69 @@
+"""How often a request may run. What changes data runs again after a serialization failure, so its body must be readable
+again; safe requests run once.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from pyramid.request import Request
+
+from marketplace_api.views.session import SAFE
+
+
+def attempts_of(request: Request) -> int | None:
+    """Pyramid_retry's hook: 1 for safe methods, else ``None`` for the usual number.
+
+    Left to itself it would read every body to its end, however long, before anybody could object.
+    """
+    if request.method in SAFE:
+        return 1
+    environ = request.environ
+    length = request.content_length
+    if length is None and not environ.get("wsgi.input_terminated"):
+        length = 0  # nobody says where it would end
+    environ["wsgi.input"] = io.BufferedReader(Body(environ["wsgi.input"], length))
+    environ["webob.is_body_seekable"] = True
+    return None
+
+
+class Body(io.RawIOBase):
+    """A body of ``length`` bytes (``None``: to its end), read as far as somebody asks and remembered from there."""
+
+    def __init__(self, source: Any, length: int | None) -> None:
+        self._source, self._left = source, length
+        self._seen = bytearray()
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("the end is not known")
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        self._fetch(self._position + len(buffer) - len(self._seen))
+        part = self._seen[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _fetch(self, wanted: int) -> None:
+        if self._left is not None:
+            wanted = min(wanted, self._left)
+        if wanted <= 0:
+            return
+        part = self._source.read(wanted)
+        self._seen += part
+        if self._left is not None:
+            self._left -= len(part)

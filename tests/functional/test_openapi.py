@@ -1,0 +1,176 @@
+"""What the OpenAPI document says holds: the shapes of real answers, who may call, what preconditions do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from sqlalchemy.orm import Session
+from webtest import TestResponse
+
+from marketplace_api.hal import operations, shapes
+from marketplace_api.hal.operations import Operation
+from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
+from marketplace_api.views.openapi import openapi
+from marketplace_api.views.openapi.paths import is_conditional, is_public
+from tests.client import Client
+from tests.factories.accounts import PASSWORD, People, make_user
+from tests.factories.listings import make_listing
+from tests.samples import VALUES
+
+MEDIA = (JSON, HAL, HAL_FORMS)
+OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
+STATES = {"restore": "deleted", "publish": "inactive", "verify": "pending_verification",
+          "reject": "pending_verification", "reinstate": "suspended"}  # fmt: skip
+
+
+def complaints(name: str, document: Any) -> list[str]:
+    """What a component schema of the document has against ``document``."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": openapi()["components"]}
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(document)]
+
+
+def assert_fits(result: str, response: TestResponse, media: str, *, sparse: bool = False) -> None:
+    assert response.status_int in (200, 201), response.text
+    if result == "metrics":
+        assert response.content_type == "text/plain"
+        return
+    name = result if result in shapes.DOCUMENTS else shapes.component_name(result, media, sparse=sparse)
+    assert response.content_type == (JSON if result in shapes.DOCUMENTS else media)
+    assert complaints(name, response.json) == []
+
+
+class Place:
+    """A listing of the caller's own in the state that the operation needs, and addresses that lead to it."""
+
+    def __init__(self, db: Session, people: People, state: str = "active", *, roles: tuple[str, ...] = ()) -> None:
+        owner = make_user(db)
+        self.client = people.client_for(make_user(db, roles=list(roles))) if roles else people.client_for(owner)
+        values = {"deleted_at": owner.date_joined} if state == "deleted" else {"status": state}
+        self.listing = make_listing(db, owner, **values)
+        session = self.client.get("/api/auth/sessions").json["sessions"][0]["session_id"]
+        self.parameters = {
+            "listing_id": self.listing.listing_id, "user_id": owner.user_id, "session_id": session, "code": "gone",
+            "rel": "me",
+        }  # fmt: skip
+
+    def address(self, operation: Operation) -> str:
+        return operation.path.format_map(self.parameters)
+
+
+def body_of(operation: Operation) -> dict[str, Any] | None:
+    if operation.body is None:
+        return None
+    return {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
+
+
+@pytest.mark.parametrize("media", MEDIA)
+@pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
+def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, db: Session, people: People) -> None:
+    place = Place(db, people)
+    query = "?query=bic" if operation.name == "suggest" else ""
+    client = people.admin() if operation.name == "metrics" else place.client
+    assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)
+    if is_public(operation) and operation.name != "metrics":
+        assert_fits(operation.result, people.anonymous().get(place.address(operation) + query, Accept=media), media)
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_what_is_written_is_answered_in_the_promised_shape(media: str, db: Session, people: People) -> None:
+    nobody, place = people.anonymous(), Place(db, people)
+    pair = nobody.request("POST", "/api/auth/register", _account(), headers={"Accept": media})
+    assert_fits("token_pair", pair, media)
+    body = {"refresh_token": pair.json["refresh_token"]}
+    assert_fits("token_pair", nobody.request("POST", "/api/auth/refresh", body, headers={"Accept": media}), media)
+    client = place.client
+    made = client.request("POST", "/api/listings", _listing(), headers={"Accept": media})
+    assert_fits("listing", made, media)
+    path = made.headers["Location"]
+    assert_fits("listing", client.request("PUT", path, {"title": "Chairs"}, headers={"Accept": media}), media)
+    assert_fits("message", client.request("DELETE", path, headers={"Accept": media}), media)
+    contact = {"contact_information": {"phone": "+49 30 1"}, "bio": "Reads."}
+    assert_fits("me", client.request("PUT", "/api/users/me", contact, headers={"Accept": media}), media)
+    gone = client.request("DELETE", "/api/users/me", {"password": PASSWORD}, headers={"Accept": media})
+    assert_fits("message", gone, media)
+    assert "erased_at" in gone.json
+
+
+def _account() -> dict[str, Any]:
+    return {name: VALUES[name] for name in ("username", "email", "password")}
+
+
+def _listing() -> dict[str, Any]:
+    return {name: VALUES[name] for name in ("title", "category", "price", "currency")}
+
+
+@pytest.mark.parametrize("media", MEDIA)
+@pytest.mark.parametrize("address", [
+    "/api/listings?fields=title&embed=owner",
+    "/api/listings?facets=category,amenities,city,price,verified",
+    "/api/listings?near=52.5,13.4&sortBy=distance&embed=owner",
+    "/api/listings?search=bicycle",
+])
+def test_lists_have_the_promised_shape(address: str, media: str, db: Session, people: People) -> None:
+    place = Place(db, people)
+    assert_fits("listings", place.client.get(address, Accept=media), media, sparse="fields=" in address)
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_a_part_has_the_promised_shape(media: str, db: Session, people: People) -> None:
+    place = Place(db, people)
+    listing = f"/api/listings/{place.listing.listing_id}"
+    for result, path in (("listing", f"{listing}?fields=title"), ("me", "/api/users/me?fields=bio")):
+        response = place.client.get(path, Accept=media)
+        assert_fits(result, response, media, sparse=True)
+        assert complaints(shapes.component_name(result, media), response.json)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_strangers_are_refused_where_the_document_says_so(operation: Operation, db: Session, people: People) -> None:
+    place, nobody = Place(db, people), people.anonymous()
+    answer = nobody.request(operation.method, place.address(operation), body_of(operation))
+    if is_public(operation):
+        assert answer.status_int != 401 or answer.json["code"] != "unauthenticated"
+    else:
+        assert answer.status_int == (404 if operation.path == "/api/auth/sessions/{session_id}" else 401)
+        assert complaints("Problem", answer.json) == []
+
+
+CHANGES = {
+    key: operation
+    for key, operation in OPERATIONS.items()
+    if not operation.is_safe and operation.path.startswith(("/api/listings/", "/api/users/me"))
+}
+
+
+@pytest.mark.parametrize("operation", CHANGES.values(), ids=CHANGES.keys())
+def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Session, people: People) -> None:
+    moderates = operation.permission == "listing:moderate"
+    place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
+    body = body_of(operation)
+    if operation.name == "edit":
+        body = {"title": "Chairs"} if "listings" in operation.path else {"bio": "Reads."}
+    elif body and operation.name in ("deactivate", "change-password"):
+        body |= {name: PASSWORD for name in ("password", "currentPassword") if name in body}
+    sent = {"If-Match": '"999999.abc"', "Content-Type": operation.content_types[0]}
+    answer = place.client.request(operation.method, place.address(operation), body, headers=sent)
+    if is_conditional(operation):
+        assert answer.status_int == 412, answer.text
+        assert complaints("Problem", answer.json) == []
+        result = "listing" if "listings" in operation.path else "me"
+        assert complaints(result, answer.json["current"]) == []
+    else:
+        assert answer.status_int == 200, answer.text
+
+
+def test_no_shape_is_described_that_nobody_gives() -> None:
+    embedded = {part.shape for shape in shapes.SHAPES.values() for part in shape.embedded.values()}
+    given = {operation.result for operation in operations.ALL} | embedded
+    assert given == {*shapes.SHAPES, *shapes.DOCUMENTS}
+
+
+def test_a_caller_s_own_client_can_read_the_document(client: Client) -> None:
+    response = client.get("/api/openapi.json")
+    assert response.json["info"] == openapi()["info"]
+    assert response.headers["Cache-Control"].startswith("public")

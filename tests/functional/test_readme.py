@@ -1,0 +1,60 @@
+"""The README's tour is true: its commands run against the demo data and answer as it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from waitress.server import create_server
+
+from marketplace_api.db import Databases
+from marketplace_api.domain import demo, search
+from marketplace_api.settings import Settings
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+ADDRESS = "http://127.0.0.1:6543"
+WILD = "…"
+
+
+def blocks() -> list[list[tuple[str, str]]]:
+    """Each console block of the tour as pairs of a command and what it prints."""
+    tour = README.read_text().split("## A tour", 1)[1].split("## For operators", 1)[0]
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", tour, re.DOTALL):
+        parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        found.append([(command, printed.strip()) for command, _, printed in (part.partition("\n") for part in parts)])
+    return found
+
+
+@pytest.fixture
+def server(configured: tuple[Any, Any], committed_databases: Databases, settings: Settings) -> Iterator[str]:
+    """The address of the service with the demo data."""
+    wsgi, current = configured
+    current.target = committed_databases
+    demo.load_once(committed_databases, settings)
+    with committed_databases.session() as session, session.begin():
+        search.compact_terms(session, 10_000)  # what the worker does within a second
+    listening = create_server(wsgi, host="127.0.0.1", port=0, threads=4)
+    thread = Thread(target=listening.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.effective_port}"
+    listening.close()
+    thread.join(5)
+
+
+def test_the_tour(server: str) -> None:
+    """All commands run in one shell, as a reader would type them."""
+    marker = "==next=="
+    pairs = [pair for block in blocks() for pair in block]
+    assert len(pairs) > 10
+    script = "".join(f"{command.replace(ADDRESS, server)}\necho; echo {marker}\n" for command, _ in pairs)
+    run = subprocess.run(["bash", "-u"], input=script, capture_output=True, text=True, timeout=120, check=False)
+    answers = run.stdout.split(f"{marker}\n")
+    for (command, expected), answer in zip(pairs, answers, strict=False):
+        pattern = ".*".join(re.escape(part) for part in re.split(r"…", expected))
+        assert re.fullmatch(pattern, answer.strip(), re.DOTALL), f"$ {command}\nsays:\n{answer}\nnot:\n{expected}\n{run.stderr}"

@@ -1,0 +1,109 @@
+"""The API holds what its OpenAPI document says: schemathesis makes requests of every operation, right and wrong ones.
+
+Each request is taken back, so all start from the same world: a customer with a listing, and a stranger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import CheckFunction
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi import checks
+from sqlalchemy.orm import Session
+
+from marketplace_api.hal import operations
+from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
+from marketplace_api.views.openapi import openapi
+from tests.client import Client
+from tests.factories.accounts import People, make_user, open_session
+from tests.factories.listings import make_listing
+
+ROLES = ("anonymous", "customer", "admin")
+CHECKS: list[CheckFunction] = [
+    schemathesis.checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_headers_conformance, checks.response_schema_conformance, checks.negative_data_rejection,
+]  # fmt: skip
+
+steady = settings(
+    deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+@cache
+def described() -> Any:
+    config = SchemathesisConfig()
+    project = config.projects.default
+    project.generation.with_security_parameters = False  # the test itself says who calls
+    project.checks.negative_data_rejection.expected_statuses = ["4xx"]
+    return schemathesis.openapi.from_dict(deepcopy(openapi()), config=config)
+
+
+@pytest.fixture
+def world(db: Session, people: People) -> dict[str, Any]:
+    """Callers by role, and path parameters that lead somewhere."""
+    owner = make_user(db)
+    listing = make_listing(db, owner)
+    session = open_session(db, owner)
+    db.commit()
+    return {
+        "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
+        "parameters": {
+            "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
+            "code": "gone", "rel": "me",
+        },
+    }  # fmt: skip
+
+
+@contextmanager
+def taken_back(databases: Any) -> Iterator[None]:
+    savepoint = databases.connection.begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
+
+
+def requests(operation: operations.Operation, parameters: dict[str, int | str]) -> st.SearchStrategy[Any]:
+    """Right and wrong requests, to a resource that exists or to any."""
+    found = described()[operation.path][operation.method]
+    existing = {name: value for name, value in parameters.items() if f"{{{name}}}" in operation.path}
+    right, wrong = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+    asked = [found.as_strategy(generation_mode=mode) for mode in (right, wrong)]
+    if existing:
+        asked += [found.as_strategy(generation_mode=mode, path_parameters=existing) for mode in (right, right, wrong)]
+    return st.one_of(asked)
+
+
+def how_many(operation: operations.Operation) -> int:
+    """Requests to make: more where there is more to choose."""
+    fields = [*(operation.body.children if operation.body else ()), *(operation.query.children if operation.query else ())]
+    return min(12, 3 + len(fields) + 2 * operation.path.count("{"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: f"{operation.method} {operation.path}")
+def test_answers_are_as_described(
+    operation: operations.Operation, role: str, app: Any, databases: Any, world: dict[str, Any]
+) -> None:
+    client: Client = world[role]
+    sent = {} if client.token is None else {"Authorization": f"Bearer {client.token}"}
+
+    @settings(steady, max_examples=how_many(operation))
+    @given(case=requests(operation, world["parameters"]), media=st.sampled_from([JSON, HAL, HAL_FORMS]))
+    def ask(case: Any, media: str) -> None:
+        with taken_back(databases):
+            response = case.call(app=app, headers={**sent, "Accept": media})
+        case.validate_response(response, checks=CHECKS, transport_kwargs={"app": app})
+
+    ask()

@@ -1,0 +1,209 @@
+"""The admin commands as an operator types them: what they print, where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from marketplace_api import boot
+from marketplace_api.cli import COMMANDS, main
+from marketplace_api.cli.supervisor import Child, ChildError
+from marketplace_api.db import Databases
+
+ROOT = Path(__file__).resolve().parents[3]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(committed_databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("DATABASE_URL", boot.connection_url(committed_databases))
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MARKETPLACE_INI", str(ROOT / "development.ini"))
+    monkeypatch.setattr("marketplace_api.logs.configure_logging", lambda *_args, **_options: None)
+
+    def run(*words: str, stdin: str = "") -> Result:
+        return CliRunner().invoke(main, list(words), input=stdin)
+
+    return run
+
+
+def _make(run: Run, name: str, *roles: str) -> Result:
+    words = [word for role in roles for word in ("--role", role)]
+    return run(
+        "--json", "users", "create", f"{name}@example.org", "--username", name, *words, "--password-stdin",
+        stdin="correct horse battery\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    assert name in CliRunner().invoke(main, ["--help"]).output
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    commands = re.findall(r"^│ ([a-z-]+) ", result.output.partition("─ Commands ")[2], re.MULTILINE)
+    helps = [CliRunner().invoke(main, [name, command, "--help"]).output for command in commands] or [result.output]
+    assert all("Example" in text for text in helps)
+
+
+def test_accounts_are_made_shown_and_given_roles(run: Run) -> None:
+    made = json.loads(_make(run, "ada", "admin").stdout)
+    assert made["roles"] == ["customer", "admin"]
+    assert made["email_confirmed_at"]
+    assert json.loads(run("--json", "users", "show", "ADA@example.org").stdout)["user_id"] == made["user_id"]
+    done = run("--json", "users", "set-role", "ada", "moderator", "--reason", "helps us")
+    assert json.loads(done.stdout)["previous_roles"] == ["customer", "admin"]
+    listed = json.loads(run("--json", "users", "list", "--role", "moderator").stdout)
+    assert [row["username"] for row in listed] == ["ada"]
+    assert "ada@example.org" in run("users", "list", "--search", "AD").stdout
+    assert run("users", "list", "--search", "%").stdout.count("\n") == 1
+
+
+def test_dry_runs_change_nothing(run: Run) -> None:
+    assert run("users", "create", "a@example.org", "--username", "ada", "--no-password", "--dry-run").exit_code == 0
+    assert json.loads(run("--json", "users", "list").stdout) == []
+    _make(run, "ada")
+    assert "would have" in run("users", "set-role", "ada", "staff", "--dry-run").stdout
+    assert json.loads(run("--json", "users", "show", "ada").stdout)["roles"] == ["customer"]
+
+
+def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
+    _make(run, "ada", "admin")
+    for words, code in (
+        (("users", "show", "nobody"), 3),
+        (("users", "create", "ada@example.org", "--username", "ada", "--no-password"), 4),
+        (("users", "create", "no-address", "--username", "x", "--no-password"), 2),
+        (("users", "create", "b@example.org", "--username", "bob"), 2),
+        (("--as", "ada", "users", "set-role", "ada", "customer"), 1),
+        (("--as", "nobody", "users", "set-role", "ada", "customer"), 3),
+        (("jobs", "retry", "99"), 3),
+        (("--ini", "/none.ini", "users", "list"), 1),
+        (("--quiet", "--verbose", "version"), 2),
+        (("--set", "rubbish", "version"), 2),
+        (("nothing",), 2),
+    ):
+        result = run(*words)
+        assert result.exit_code == code, (words, result.output)
+        assert result.stdout == ""
+        assert "Traceback" not in result.stderr
+        if code != 2:
+            assert re.fullmatch(r"Error: .*\n", result.stderr), result.stderr
+
+
+def test_the_audit_trail_names_who_and_why(run: Run, committed_databases: Databases) -> None:
+    _make(run, "ada", "admin")
+    _make(run, "bob")
+    run("--as", "ada", "users", "set-role", "bob", "staff", "--reason", "helps us")
+    with committed_databases.reader() as db:
+        rows = db.exec_driver_sql("SELECT actor_name, reason, request_id FROM events ORDER BY event_id").all()
+    assert rows[0].actor_name.startswith("operator")
+    last = next(row for row in rows if row.reason)
+    assert (last.actor_name, last.reason) == ("ada", "helps us")
+    assert last.request_id.startswith("cli-")
+
+
+def test_migrations_go_both_ways(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("db", "current").exit_code == 0
+    assert run("db", "downgrade", "base").exit_code == 2  # nobody there to confirm
+    assert run("--yes", "db", "downgrade", "base").exit_code == 0
+    assert run("db", "current").exit_code == 1
+    assert json.loads(run("--json", "db", "upgrade").stdout)["before"] is None
+    assert "already there" in run("db", "upgrade").stdout
+    assert run("db", "downgrade", "nonsense").exit_code == 2
+    monkeypatch.setattr(boot, "load_demo", lambda *_: None)
+    assert run("db", "seed").exit_code == 0
+    _make(run, "ada")
+    assert run("--yes", "db", "reset").exit_code == 0
+    assert json.loads(run("--json", "users", "list").stdout) == []
+
+
+def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def states() -> dict[str, str]:
+        return {row["check"]: row["state"] for row in json.loads(run("--json", "doctor").stdout)}
+
+    assert states()["jobs"] == "warning"
+    assert {state for check, state in states().items() if check != "jobs"} <= {"ok", "warning"}
+    monkeypatch.setenv("EMAIL_BACKEND", "smtp")
+    monkeypatch.setenv("SMTP_URL", "smtp://127.0.0.1:1")
+    assert states()["mail"] == "problem"
+    run("--yes", "db", "downgrade", "base")
+    assert states()["migrations"] == "problem"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secretpw@127.0.0.1:1/x")
+    result = run("--json", "doctor")
+    assert result.exit_code == 1
+    assert "secretpw" not in result.output
+    monkeypatch.setenv("LIMITS", "")
+    monkeypatch.setenv("AUTH_BCRYPT_COST", "banana")
+    assert states() == {"settings": "problem"}
+
+
+def test_jobs_can_be_looked_at(run: Run) -> None:
+    _make(run, "ada")
+    (job,) = json.loads(run("--json", "jobs", "list", "--status", "todo").stdout)
+    assert job["task"] == "handle_event"
+    assert run("jobs", "retry", str(job["job_id"])).exit_code == 4
+    assert "rescue_stalled_jobs" in run("jobs", "schedule").stdout
+
+
+def test_a_key_is_made(run: Run) -> None:
+    assert re.fullmatch(r"[\w-]+:[\w-]{43}\n", run("keys", "generate").stdout)
+
+
+def test_a_port_in_use_stops_before_anything_starts(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("up", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path / "new"))
+    assert result.exit_code == 1
+    assert "is in use" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be_written_stops_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    result = run("up", "--port", str(port), "--data-dir", str(tmp_path / "file" / "new"))
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_a_worker_stops_when_told(run: Run) -> None:
+    command = [sys.executable, "-m", "marketplace_api.cli", "jobs", "run"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "worker.started" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    process.stderr.close()
+
+
+def test_a_child_is_revived_and_given_up_when_it_keeps_ending(capsys: pytest.CaptureFixture[str]) -> None:
+    child = Child("short", [sys.executable, "-c", "print('last words'); raise SystemExit(3)"], dict(os.environ))
+    child.start()
+    with pytest.raises(ChildError, match="exit code 3"):
+        for _ in range(200):
+            child.revive()
+            time.sleep(0.05)
+    child.stop()
+    assert "short  | last words" in capsys.readouterr().out
+
+
+def test_a_child_that_will_not_stop_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketplace_api.cli.supervisor.STOP_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(60)"
+    child = Child("deaf", [sys.executable, "-c", deaf], dict(os.environ))
+    child.start()
+    process = child.process
+    assert process is not None
+    time.sleep(0.5)
+    child.stop()
+    assert process.returncode == -signal.SIGKILL
