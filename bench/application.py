@@ -51,7 +51,7 @@ def make_environ(target: str) -> dict[str, Any]:
     return {
         "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": unquote(path, "latin-1"), "QUERY_STRING": query,
         "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "6543", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "127.0.0.1:6543", "HTTP_USER_AGENT": "bench", "HTTP_ACCEPT": "*/*", "HTTP_CONNECTION": "keep-alive",
+        "HTTP_HOST": "127.0.0.1:6543", "HTTP_USER_AGENT": "bench", "HTTP_ACCEPT": "*/*",
         "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(b""), "wsgi.errors": sys.stderr,
         "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
     }

@@ -47,7 +47,7 @@ class Contestant:
     needs: tuple[str, ...] = ()
 
 
-class Different(RuntimeError):
+class DifferentAnswerError(RuntimeError):
     """A peer does not give our answer, so its speed would say nothing."""
 
 
@@ -151,7 +151,7 @@ def prepare(url: str, data: Path, seconds: float) -> Bout:
 
 
 def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
-    """Every workload by one contestant with so many worker processes. Raises Different, RuntimeError."""
+    """Every workload by one contestant with so many worker processes. Raises DifferentAnswerError, RuntimeError."""
     lacking = [name for name in contestant.needs if find_spec(name) is None]
     if lacking:
         raise RuntimeError(f"not installed: {', '.join(lacking)} (pip install -e '.[bench]')")
@@ -228,7 +228,7 @@ def _compare(server: Server, answers: Mapping[str, Any]) -> None:
         with urlopen(server.url + target, timeout=20) as answer:
             theirs = orjson.loads(answer.read())
         if _normal(ours) != _normal(theirs):
-            raise Different(f"GET {target} answers {_normal(theirs)!s:.800} instead of {_normal(ours)!s:.800}")
+            raise DifferentAnswerError(f"GET {target} answers {_normal(theirs)!s:.800} instead of {_normal(ours)!s:.800}")
 
 
 def _normal(answer: Any, name: str = "") -> Any:

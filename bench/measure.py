@@ -1,4 +1,4 @@
-"""Times requests of one shape, ours and the floor's in turns, so that whatever else the machine does hits both alike."""
+"""Times requests of one shape, ours and the floor's in turns, so that what else the machine does hits both."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Measured:
         return asdict(self)
 
 
-class WrongAnswer(RuntimeError):
+class WrongAnswerError(RuntimeError):
     """A request that is to be measured does not work."""
 
 
@@ -61,7 +61,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def measure(app: WsgiApp, bare: psycopg.Connection[Any], targets: Sequence[str], seconds: float) -> Measured:
     """Ask for ``targets`` over and over for about ``seconds`` each by our application and by the floor.
 
-    Raises :class:`WrongAnswer` where one is not answered with 200.
+    Raises :class:`WrongAnswerError` where one is not answered with 200.
     """
     replay = Replay(bare)
     environs = [make_environ(target) for target in targets]
@@ -72,13 +72,14 @@ def measure(app: WsgiApp, bare: psycopg.Connection[Any], targets: Sequence[str],
             with recorded() as sent:
                 status, body = get(app, environ)
             if not status.startswith("200"):
-                raise WrongAnswer(f"GET {target} answers {status}: {body[:300].decode(errors='replace')}")
+                raise WrongAnswerError(f"GET {target} answers {status}: {body[:300].decode(errors='replace')}")
             replay(sent)
             if turn == 0:
                 sizes.append(len(body))
                 statements.append(list(sent))
     ours, floor = _take_turns(
-        lambda position: get(app, environs[position]), lambda position: replay(statements[position]), len(targets), seconds
+        lambda position: get(app, environs[position]), lambda position: replay(statements[position]),
+        len(targets), seconds,
     )
     return Measured(
         ours, floor, ratio=ours.median / floor.median, cpu_ratio=ours.cpu / max(floor.cpu, 1e-6),

@@ -179,7 +179,8 @@ def _prefix(drawing: Drawing) -> str:
 
 def _location(drawing: Drawing) -> str:
     city = drawing.chance.choice(cities())
-    return _search(location=drawing.chance.choice((city.name, f"{city.name} {city.state}", f"{city.state} {city.country}")))
+    texts = (city.name, f"{city.name} {city.state}", f"{city.state} {city.country}")
+    return _search(location=drawing.chance.choice(texts))
 
 
 def _deep_page(drawing: Drawing) -> str:

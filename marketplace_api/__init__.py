@@ -8,5 +8,10 @@ from typing import Any
 def main(global_config: dict[str, str], **ini: str) -> Any:
     """The paste app factory: a WSGI application from the ini's ``[app:main]``."""
     from marketplace_api.app import make_app
+    from marketplace_api.boot import BootError
+    from marketplace_api.settings import SettingsError
 
-    return make_app({**global_config, **ini})
+    try:
+        return make_app({**global_config, **ini})
+    except (BootError, SettingsError) as error:
+        raise SystemExit(f"Error: {error}") from None

@@ -11,6 +11,7 @@ from pyramid.request import Request
 
 from marketplace_api import boot, logs
 from marketplace_api.db import Databases
+from marketplace_api.domain import demo
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.tokens import SigningKeys
 from marketplace_api.gateways.cipher import Cipher
@@ -43,6 +44,8 @@ def make_app(ini: Mapping[str, str]) -> Any:
     logs.configure_logging(settings.log_level)
     logs.configure_sentry(settings, VERSION)
     databases, server = boot.open_databases(settings, queue.dispatch)
+    if not settings.production:
+        boot.development_ready(databases, settings, demo.load_once)
     app = configure(settings, databases).make_wsgi_app()
     app.embedded_server = server  # lives as long as the application
     return app

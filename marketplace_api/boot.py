@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import import_module
 from typing import Any
 
 import psycopg
@@ -93,8 +92,13 @@ def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = Non
             server.stop()
 
 
-def development_ready(databases: Databases, settings: Settings) -> None:
-    """Bring the database to this code's schema and load the demo data, each once; several processes may call it."""
+def development_ready(
+    databases: Databases, settings: Settings, load_demo: Callable[[Databases, Settings], None]
+) -> None:
+    """Bring the database to this code's schema and load the demo data, each once; several processes may call it.
+
+    ``load_demo`` is passed in, because the demo data is the domain's, which stands above this.
+    """
     url = connection_url(databases)
     with preparation_lock(url):
         if not schema_is_current(url):
@@ -115,17 +119,6 @@ def upgrade(url: str, revision: str = "head") -> None:
                 "the database, or run `marketplace-admin db upgrade` as its owner."
             ) from None
         raise
-
-
-def load_demo(databases: Databases, settings: Settings) -> None:
-    """Load the demo data unless the database already holds any."""
-    demo = import_module("marketplace_api.domain.demo")
-    demo.load_once(databases, settings)
-
-
-def demo_logins() -> list[tuple[str, str, str]]:
-    """Role, e-mail address and password of each demo account."""
-    return list(import_module("marketplace_api.domain.demo").LOGINS)
 
 
 def schema_is_current(url: str) -> bool:

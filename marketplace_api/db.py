@@ -139,6 +139,7 @@ def make_databases(
     """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds."""
     options: dict[str, Any] = {
         "pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 5, "pool_recycle": 1800,
+        "hide_parameters": True,  # values may be personal, and errors are logged
         "connect_args": {
             "connect_timeout": 5,
             "application_name": "marketplace",

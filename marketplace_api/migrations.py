@@ -6,6 +6,7 @@ The revisions live in ``alembic/`` beside the ini files; this module is the only
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FOLDER = Path(os.environ.get("MARKETPLACE_ALEMBIC") or Path(__file__).resolve().
 
 def alembic_config(url: str) -> Config:
     """Alembic's configuration for the database at ``url``, without any ini file."""
-    config = Config()
+    config = Config(stdout=sys.stderr)
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("sqlalchemy.url", driver_url(url).render_as_string(hide_password=False).replace("%", "%%"))
     return config

@@ -110,13 +110,14 @@ def seed(context: Context) -> None:
     Example: `marketplace-admin db seed`
     """
     from marketplace_api import boot
+    from marketplace_api.domain import demo
 
     with (
         context.databases() as databases,
         context.output.working("Loading the demo data …"),
         boot.preparation_lock(boot.connection_url(databases)),
     ):
-        boot.load_demo(databases, context.settings)
+        demo.load_once(databases, context.settings)
     context.output.record({"seeded": True}, "The demo data is there.")
 
 
@@ -128,6 +129,7 @@ def reset(context: Context) -> None:
     Example: `marketplace-admin --yes db reset`
     """
     from marketplace_api import boot, migrations
+    from marketplace_api.domain import demo
 
     if context.settings.production:
         raise click.ClickException("`db reset` works in development only: it deletes everything.")
@@ -137,7 +139,7 @@ def reset(context: Context) -> None:
         with context.output.working("Making the database anew …"):
             with boot.preparation_lock(url):
                 migrations.downgrade(url, "base")
-            boot.development_ready(databases, context.settings)
+            boot.development_ready(databases, context.settings, demo.load_once)
     context.output.record({"reset": True}, "The database is new, with the demo data.")
 
 

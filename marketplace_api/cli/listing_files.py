@@ -10,10 +10,10 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import colander
 import orjson
@@ -43,29 +43,35 @@ class ImportedListing(CreateListing):
     owner_email = colander.SchemaNode(Email(), title="Owner's e-mail")
 
 
+@dataclass(frozen=True, slots=True)
 class ListingFile:
     """An open file of listings. ``size`` and ``position`` are in bytes and tell how far the reading has come."""
 
-    def __init__(self, path: Path, stream: BinaryIO) -> None:
-        self.path = path
-        self.size = path.stat().st_size
-        self._stream = stream
-        if self.size == 0:
-            raise click.ClickException(f"{path} is empty: there is nothing to import.")
-        self.rows: Iterator[tuple[int, Row]] = _json_rows(stream) if _is_json(path) else _csv_rows(path, stream)
+    path: Path
+    size: int
+    rows: Iterator[tuple[int, Row]]
+    stream: BinaryIO
 
     @property
     def position(self) -> int:
-        # The decoder of a CSV closes the stream after the last row.
-        return self.size if self._stream.closed else self._stream.tell()
+        return self.stream.tell()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[ListingFile]:
     """The file at ``path``, its header checked; raises ``click.ClickException`` saying what is wrong with it."""
     try:
-        with path.open("rb") as stream:
-            yield ListingFile(path, stream)
+        with ExitStack() as stack:
+            stream = stack.enter_context(path.open("rb"))
+            size = path.stat().st_size
+            if size == 0:
+                raise click.ClickException(f"{path} is empty: there is nothing to import.")
+            if path.suffix.lower() == ".jsonl":
+                rows = _json_rows(stream)
+            else:
+                text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+                rows = _csv_rows(path, stack.enter_context(text))
+            yield ListingFile(path, size, rows, stream)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -93,10 +99,6 @@ def check_name(path: Path) -> None:
         raise click.BadParameter(f"{path} must end in .csv or .jsonl, so that its format is known.")
 
 
-def _is_json(path: Path) -> bool:
-    return path.suffix.lower() == ".jsonl"
-
-
 def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The flat names of files as the API nests them; what is nested already stays."""
     body = dict(raw)
@@ -110,9 +112,8 @@ def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _csv_rows(path: Path, stream: BinaryIO) -> Iterator[tuple[int, Row]]:
+def _csv_rows(path: Path, text: TextIO) -> Iterator[tuple[int, Row]]:
     """Checks the header at once; the rows come as the iterator is read."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.reader(iter(lambda: text.readline(LONGEST_LINE), ""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]

@@ -60,13 +60,14 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
 
 def _run(context: Context, host: str, port: int) -> None:
     from marketplace_api import boot
+    from marketplace_api.domain import demo
 
     settings = context.settings
     databases, server = boot.open_databases(settings)
     children = _children(context)
     try:
         with context.output.working("Preparing the database …"):
-            boot.development_ready(databases, settings)
+            boot.development_ready(databases, settings, demo.load_once)
         databases.dispose()
         for child in children:
             child.start()
@@ -128,16 +129,14 @@ def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> N
 
 
 def _welcome(context: Context, url: str) -> None:
-    from marketplace_api.boot import demo_logins
+    from marketplace_api.domain import demo
 
     lines = [
         f"The marketplace is ready: {url}/api",
         f"Mails are files in {context.settings.data_dir / 'mail'}",
     ]
-    logins = demo_logins()
-    if logins:
-        lines += ["", "Demo log-ins (POST /api/auth/login):"]
-        lines += [f"  {role:<10} {email}  {password}" for role, email, password in logins]
+    lines += ["", "Demo log-ins (POST /api/auth/login):"]
+    lines += [f"  {role:<10} {email}  {password}" for role, email, password in demo.LOGINS]
     click.echo("\n" + "\n".join(lines) + "\n\nCtrl-C stops everything.\n")
 
 

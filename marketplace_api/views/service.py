@@ -15,7 +15,7 @@ from pyramid.response import Response
 
 from marketplace_api.hal import operations
 from marketplace_api.hal.operations import Applies, Operation, always
-from marketplace_api.hal.representation import JSON, MERGE_PATCH, Representation
+from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
 from marketplace_api.security.permissions import Permission
@@ -26,6 +26,9 @@ from marketplace_api.views.responses import rehearsed, respond
 View = Callable[[Request], Representation | Response]
 
 SERVICES: list[Service] = []
+
+# What was read may be sent back as what it was read as.
+CONTENT_TYPES = {"PUT": (JSON, HAL, HAL_FORMS), "PATCH": (MERGE_PATCH, JSON)}
 
 REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were done, and nothing is kept."
 
@@ -73,7 +76,7 @@ class Service(cornice.Service):  # type: ignore[misc]
             description=f"{description} {REHEARSAL}".strip() if step else description,
             body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None,
             query=query() if query else None, applies=applies, step=step, success=success,
-            content_types=(MERGE_PATCH, JSON) if method == "PATCH" else (JSON,),
+            content_types=CONTENT_TYPES.get(method, (JSON,)),
             template=method not in ("GET", "PATCH") if template is None else template,
             shown_on=shown_on, result=result, errors=errors, limits=self.limits,
         )

@@ -62,15 +62,14 @@ def test_the_database_is_opened_for_a_block(settings: Settings, worker_url: str)
 
 
 def test_an_empty_database_is_made_ready_once(
-    settings: Settings, committed_databases: Databases, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, committed_databases: Databases
 ) -> None:
     loaded: list[Settings] = []
-    monkeypatch.setattr(boot, "load_demo", lambda _databases, given: loaded.append(given))
     url = boot.connection_url(committed_databases)
     migrations.downgrade(url, "base")
     assert boot.current_revision(url) is None
     for _ in range(2):
-        boot.development_ready(committed_databases, settings)
+        boot.development_ready(committed_databases, settings, lambda _databases, given: loaded.append(given))
     assert boot.current_revision(url) == migrations.head()
     assert loaded == [settings, settings]
 

@@ -11,5 +11,5 @@ class OrjsonRenderer(BaseRenderer):
     format = "json"
     charset = None
 
-    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+    def render(self, data: Any, *_: Any) -> bytes:
         return orjson.dumps(data)

@@ -61,7 +61,6 @@ def create_missing(
     Nobody can log in to it before its password was reset by mail, and the address stays unconfirmed until then.
     """
     made: dict[str, Owner] = {}
-    # In one order, so that two imports which make the same accounts wait for each other and not in a circle.
     for email in sorted(set(emails) - known.keys()):
         user = registration.create_account(
             session, rules, username=_free_username(session, email), email=email, password=None, roles=(), actor=actor

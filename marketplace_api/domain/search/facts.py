@@ -22,8 +22,8 @@ VERIFIED = "#verified"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about one search. ``counts`` holds only terms that some searchable listing has, ``completions``
-    the lexemes that begin with each prefix, the most frequent first."""
+    """What is known about one search. ``counts`` holds only terms that some searchable listing has, ``frequent``
+    those that have bitmaps, ``completions`` the lexemes that begin with each prefix, the most frequent first."""
 
     head: str
     last: str
@@ -35,6 +35,7 @@ class Facts:
     cells: Sequence[str]
     top: int
     counts: dict[str, int]
+    frequent: frozenset[str]
     completions: dict[str, list[str]]
 
     @property
@@ -47,10 +48,12 @@ class Facts:
 
 _COUNTED = """
 counted AS (
-    SELECT wanted.term, sum(found.count) AS count FROM wanted CROSS JOIN LATERAL (
-        SELECT base.count FROM search_terms AS base WHERE base.kind = 0 AND base.term = wanted.term
+    SELECT wanted.term, sum(found.count) AS count, bool_or(found.has_bitmaps) AS has_bitmaps
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT base.count, base.has_bitmaps FROM search_terms AS base WHERE base.kind = 0 AND base.term = wanted.term
         UNION ALL
-        SELECT pending.delta FROM search_term_deltas AS pending WHERE pending.kind = 0 AND pending.term = wanted.term
+        SELECT pending.delta, false FROM search_term_deltas AS pending
+        WHERE pending.kind = 0 AND pending.term = wanted.term
     ) AS found GROUP BY wanted.term HAVING sum(found.count) > 0
 )
 """
@@ -75,7 +78,8 @@ _PLAIN_FACTS = sa.text(
     f"""
     {_SUBTREE}, wanted AS ({_WANTED}), {_COUNTED}
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
-        ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts
+        ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
+        ARRAY(SELECT term FROM counted WHERE has_bitmaps) AS frequent
     """  # noqa: S608  every part is a constant of this file
 )
 
@@ -95,22 +99,26 @@ _TEXT_FACTS = sa.text(
         SELECT prefix[1] COLLATE "C" AS prefix FROM parsed WHERE cardinality(prefix) = 1 AND numnode(last) > 0
         UNION ALL SELECT '#l=' || last_place[1] FROM parsed WHERE cardinality(last_place) = 1
     ), completed AS (
-        SELECT prefixes.prefix, found.term, sum(found.count) AS count FROM prefixes CROSS JOIN LATERAL (
-            SELECT base.term, base.count FROM search_terms AS base
+        SELECT prefixes.prefix, found.term, sum(found.count) AS count, bool_or(found.has_bitmaps) AS has_bitmaps
+        FROM prefixes CROSS JOIN LATERAL (
+            SELECT base.term, base.count, base.has_bitmaps FROM search_terms AS base
             WHERE base.kind = 0 AND base.term >= prefixes.prefix AND base.term < prefixes.prefix || chr(1114111)
             UNION ALL
-            SELECT pending.term, pending.delta FROM search_term_deltas AS pending
-            WHERE pending.kind = 0 AND pending.term >= prefixes.prefix AND pending.term < prefixes.prefix || chr(1114111)
+            SELECT pending.term, pending.delta, false FROM search_term_deltas AS pending
+            WHERE pending.kind = 0 AND pending.term >= prefixes.prefix
+            AND pending.term < prefixes.prefix || chr(1114111)
         ) AS found GROUP BY prefixes.prefix, found.term HAVING sum(found.count) > 0
     ), listed AS (
         SELECT prefix, (array_agg(term ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS terms,
-            (array_agg(count ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS counts
+            (array_agg(count ORDER BY count DESC, term))[1:{MOST_COMPLETIONS}] AS counts,
+            array_agg(term) FILTER (WHERE has_bitmaps) AS frequent
         FROM completed GROUP BY prefix
     )
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
         ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
+        ARRAY(SELECT term FROM counted WHERE has_bitmaps) AS frequent,
         head::text AS head, last::text AS last, prefix, places, last_place,
-        (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts)) FROM listed) AS completions
+        (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts, frequent)) FROM listed) AS completions
     FROM parsed
     """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
 )
@@ -144,13 +152,15 @@ def _facts(
 ) -> Facts:
     counts = dict(zip(row.terms, map(int, row.counts), strict=True))
     bands = [term for term in counts if term.startswith("#p=")]
-    for terms, numbers in (completions or {}).values():
+    frequent = set(row.frequent)
+    for terms, numbers, often in (completions or {}).values():
         counts.update(zip(terms, numbers, strict=True))
+        frequent.update(often or ())
     several = len(last_place) > 1
     return Facts(
         head=head, last=last, prefix=prefix if last else "", slugs=row.slugs,
         places=[*places, *(last_place if several else ())], last_place="" if several else _only(last_place),
-        bands=bands, cells=cells, top=row.top or 0, counts=counts,
+        bands=bands, cells=cells, top=row.top or 0, counts=counts, frequent=frozenset(frequent),
         completions={prefix: found[0] for prefix, found in (completions or {}).items()},
     )
 

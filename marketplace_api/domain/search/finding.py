@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from marketplace_api.db import Reader
 from marketplace_api.domain.paging import Page, PageRequest, Position, assemble, decode_cursor, offset_of
-from marketplace_api.domain.search import facets, facts, geo, matching, plan, statements, text
+from marketplace_api.domain.search import bitmaps, facets, facts, geo, matching, plan, statements, text
 from marketplace_api.domain.search.query import SearchQuery, check, key_kinds
 from marketplace_api.errors import FieldError, Invalid
 
@@ -106,17 +106,21 @@ class Run:
             return self.plan.exact
         if matching.is_price_range(self.query):
             return int(self.db.execute(statements.count(matching.price_range(self.query)), values).scalar_one())
-        if not self.plan.union:
-            return None
-        (first, most), *rest = self.plan.union
-        if most >= matching.CAP:
-            return most
-        if sum(count for _lexeme, count in rest) > _MANY:
+        if len(self.plan.groups) == 1 and (total := self.union_total(values)) is not None:
+            return total
+        return bitmaps.count(self.db, self.plan, values) if self.plan.most > _MANY else None
+
+    def union_total(self, values: dict[str, Any]) -> int | None:
+        """The number of listings with any of some lexemes, from the counters."""
+        (first, *rest), counts = self.plan.groups[0], self.plan.counts
+        if counts[first] >= matching.CAP or not rest:
+            return counts[first]
+        if sum(counts[lexeme] for lexeme in rest) > _MANY:
             return None
         # Those with the most frequent lexeme are counted already; only the few others must be looked at.
-        others = {"indexed_0": text.any_of([lexeme for lexeme, _count in rest]), "indexed_1": f"!{text.quote(first)}"}
+        others = {"indexed_0": text.any_of(rest), "indexed_1": f"!{text.quote(first)}"}
         statement = statements.count_hits(("indexed_0", "indexed_1"))
-        return most + int(self.db.execute(statement, {**values, **others}).scalar_one())
+        return counts[first] + int(self.db.execute(statement, {**values, **others}).scalar_one())
 
     def walking_is_shorter(self, total: int) -> bool:
         """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""

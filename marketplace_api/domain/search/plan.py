@@ -7,7 +7,7 @@ newest ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,17 +23,21 @@ MOST_CONDITIONS = 6
 """So many tsqueries are given to the index side by side, which intersects them faster than the parts of one."""
 
 
+Groups = tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """One filter as a tsquery, with at most how many listings pass it; ``is_exact`` when it is just so many.
 
-    ``either`` holds the lexemes of which one suffices, the most frequent first, where the filter is nothing else.
+    ``groups`` says the same in another way where it can be said so: of each group some lexeme must be there. Within a
+    group the most frequent comes first.
     """
 
     tsquery: str
     count: int
     is_exact: bool = False
-    either: tuple[str, ...] = ()
+    groups: Groups = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Plan:
     """``walked`` filters rows met in some other order; ``indexed`` finds rows, the filter that fewest pass first.
 
     ``most`` bounds the number of matches, ``likely`` guesses it, ``exact`` is that number where the counters know it,
-    ``union`` the lexemes (with counts) of which one is all that is asked. ``most_in_region`` bounds those in the
+    ``groups`` are those of all terms, when together they say it all. ``most_in_region`` bounds those in the
     cells of the map alone (``None`` without a region). ``ranked`` is the text's tsquery.
     """
 
@@ -51,7 +55,9 @@ class Plan:
     most: int
     likely: float
     exact: int | None
-    union: tuple[tuple[str, int], ...]
+    groups: Groups
+    counts: Mapping[str, int]
+    frequent: frozenset[str]
     most_in_region: int | None
     top: int
     everything: int
@@ -94,12 +100,19 @@ def make(query: SearchQuery, facts: Facts) -> Plan:
         most=min((term.count for term in terms), default=everything),
         likely=everything * prod(term.count / max(everything, 1) for term in terms),
         exact=everything if not terms and not _compares_columns(query) else terms[0].count if is_alone and terms[0].is_exact else None,
-        union=tuple((lexeme, facts.counts[lexeme]) for lexeme in terms[0].either) if is_alone else (),
+        groups=_groups(terms) if not _compares_columns(query) else (),
+        counts=facts.counts,
+        frequent=facts.frequent,
         most_in_region=cells[0].count if cells else None,
         top=facts.top,
         everything=everything,
         slugs=tuple(facts.slugs),
     )
+
+
+def _groups(terms: list[Term]) -> Groups:
+    """The groups of all ``terms``; none where some term cannot be said so."""
+    return tuple(group for term in terms for group in term.groups) if all(term.groups for term in terms) else ()
 
 
 def _compares_columns(query: SearchQuery) -> bool:
@@ -120,7 +133,7 @@ def _indexed(terms: list[Term], everything: int) -> tuple[str, ...]:
 def _union(facts: Facts, terms: Sequence[str], is_exact: bool = False) -> Term:
     """Any of ``terms``; the count is exact where no listing can hold two of them."""
     known = sorted((term for term in dict.fromkeys(terms) if term in facts.counts), key=lambda term: -facts.counts[term])
-    return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact or len(known) == 1, tuple(known))
+    return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact or len(known) == 1, (tuple(known),))
 
 
 def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
@@ -141,17 +154,25 @@ def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
 
 def _text(facts: Facts) -> Term:
     """The words; the last of them finished by the stemmer or by any completion."""
-    head = Term(facts.head, text.bound(facts.head, facts.counts, facts.everything))
+    head, head_groups = _written(facts, facts.head)
     if not facts.last:
-        lexeme = text.only_lexeme(facts.head)
-        return head if lexeme is None else _union(facts, [lexeme]) if facts.head else Term("", 0)
+        return Term(head.tsquery, head.count, len(head_groups) == 1, head_groups)
     completions = facts.completions.get(facts.prefix, []) if facts.prefix else []
-    stem = text.only_lexeme(facts.last)
-    if stem is not None:
-        last = _union(facts, [stem, *completions])
+    stems = text.all_lexemes(facts.last)
+    if stems is not None and len(stems) == 1:
+        last = _union(facts, [*stems, *completions])
     else:
-        tsquery = " | ".join(filter(None, (facts.last, text.any_of(completions))))
-        last = Term(tsquery, min(facts.everything, text.bound(tsquery, facts.counts, facts.everything)))
+        last, _groups_of_last = _written(facts, " | ".join(filter(None, (facts.last, text.any_of(completions)))))
+        last = Term(last.tsquery, last.count)
     if not facts.head:
         return last
-    return Term(f"( {facts.head} ) & ( {last.tsquery} )", min(head.count, last.count))
+    groups = (*head_groups, *last.groups) if head_groups and last.groups else ()
+    return Term(f"( {head.tsquery} ) & ( {last.tsquery} )", min(head.count, last.count), False, groups)
+
+
+def _written(facts: Facts, tsquery: str) -> tuple[Term, Groups]:
+    """A tsquery as the parser wrote it, and its groups where it is plain words; the empty one matches nothing."""
+    if not tsquery:
+        return Term("", 0), ()
+    lexemes = text.all_lexemes(tsquery) or ()
+    return Term(tsquery, text.bound(tsquery, facts.counts, facts.everything)), tuple((lexeme,) for lexeme in lexemes)

@@ -45,6 +45,7 @@ CONDITIONS = {
     "AND (round(longitude, 2) >= CAST(:west AS float8) OR round(longitude, 2) <= CAST(:east AS float8))",
     "located": "position IS NOT NULL",
     "region": "position <@ CAST(:region AS cube)",
+    "only_rare": "document @@ CAST(:only_rare AS tsquery)",
     "block": "document @@ CAST(block.mark AS tsquery)",
     **{f"indexed_{number}": f"document @@ CAST(:indexed_{number} AS tsquery)" for number in range(MOST_CONDITIONS)},
     "not_above": "listing_id + 0 <= :top",

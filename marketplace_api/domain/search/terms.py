@@ -30,20 +30,23 @@ _FORGET = sa.text(
     WHERE base.kind = gone.kind AND base.term = gone.term COLLATE "C" AND base.count = 0
     """
 )
+_FOLD_BITMAPS = sa.text("SELECT fold_search_bitmaps(:batch, :frequent)")
 _RECOUNT = sa.text("SELECT recount_search_terms()")
 
 
-def compact_terms(session: Session, batch: int = 50_000) -> int:
-    """Fold up to ``batch`` noted changes into the counts; returns how many it folded.
+def compact_terms(session: Session, batch: int = 50_000, frequent: int = 5_000) -> int:
+    """Fold up to ``batch`` noted changes into the counts and the bitmaps; returns how many it folded.
 
-    0 means that nothing is left or that another folding runs. The sums that readers see do not change.
+    Lexemes that ``frequent`` listings hold get bitmaps.
+    0 means that nothing is left or that another folding runs. What readers count does not change.
     """
     if not session.execute(_TRY_LOCK, {"lock": _LOCK}).scalar_one():
         return 0
     folded = session.execute(_FOLD, {"batch": batch}).one()
     if folded.terms:
         session.execute(_FORGET, {"kinds": folded.kinds, "terms": folded.terms})
-    return int(folded.taken)
+    bitmaps = session.execute(_FOLD_BITMAPS, {"batch": max(1, batch // 10), "frequent": frequent}).scalar_one()
+    return int(folded.taken) + int(bitmaps)
 
 
 def recount_terms(session: Session) -> None:

@@ -30,12 +30,12 @@ def any_of(lexemes: list[str]) -> str:
     return " | ".join(map(quote, lexemes))
 
 
-def only_lexeme(tsquery: str) -> str | None:
-    """The lexeme of a tsquery that is nothing but one; ``""`` of an empty tsquery."""
-    if not tsquery:
-        return ""
-    found = _TOKEN.fullmatch(tsquery)
-    return _unquoted(found[1]) if found and found[1] and tsquery.endswith("'") else None
+def all_lexemes(tsquery: str) -> list[str] | None:
+    """The lexemes of a tsquery that asks for all of them and for nothing else; ``None`` for any other."""
+    found = list(_TOKEN.finditer(tsquery))
+    if any(token[1] is None and token[0] != "&" or not token[0].endswith(("'", "&")) for token in found):
+        return None
+    return [_unquoted(token[1]) for token in found if token[1] is not None]
 
 
 def _unquoted(lexeme: str) -> str:

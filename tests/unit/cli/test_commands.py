@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from marketplace_api import boot
+from marketplace_api.domain import demo
 from marketplace_api.cli import COMMANDS, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
@@ -101,14 +102,14 @@ def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
 
 
 def test_the_audit_trail_names_who_and_why(run: Run, committed_databases: Databases) -> None:
-    _make(run, "ada", "admin")
+    ada = json.loads(_make(run, "ada", "admin").stdout)
     _make(run, "bob")
     run("--as", "ada", "users", "set-role", "bob", "staff", "--reason", "helps us")
     with committed_databases.reader() as db:
-        rows = db.exec_driver_sql("SELECT actor_name, reason, request_id FROM events ORDER BY event_id").all()
+        rows = db.exec_driver_sql("SELECT actor_id, actor_name, reason, request_id FROM events ORDER BY event_id").all()
     assert rows[0].actor_name.startswith("operator")
     last = next(row for row in rows if row.reason)
-    assert (last.actor_name, last.reason) == ("ada", "helps us")
+    assert (last.actor_id, last.reason) == (ada["user_id"], "helps us")
     assert last.request_id.startswith("cli-")
 
 
@@ -120,7 +121,7 @@ def test_migrations_go_both_ways(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert json.loads(run("--json", "db", "upgrade").stdout)["before"] is None
     assert "already there" in run("db", "upgrade").stdout
     assert run("db", "downgrade", "nonsense").exit_code == 2
-    monkeypatch.setattr(boot, "load_demo", lambda *_: None)
+    monkeypatch.setattr(demo, "load_once", lambda *_: None)
     assert run("db", "seed").exit_code == 0
     _make(run, "ada")
     assert run("--yes", "db", "reset").exit_code == 0

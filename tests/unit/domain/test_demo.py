@@ -11,14 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.boot import demo_logins
 from marketplace_api.db import Databases
 from marketplace_api.domain import demo
 from marketplace_api.domain.passwords import verify_password
 from marketplace_api.errors import Forbidden
 from marketplace_api.models.accounts import User
 from marketplace_api.models.categories import Category
-from marketplace_api.models.listings import Listing
+from marketplace_api.models.listings import STATUSES, Listing
 from marketplace_api.schemas.listings import CreateListing
 from marketplace_api.settings import Settings
 
@@ -43,7 +42,7 @@ def test_the_market_is_full_and_varied(loaded: Session) -> None:
 
     statuses = dict(loaded.execute(sa.select(Listing.status, sa.func.count()).group_by(Listing.status)).all())
     assert statuses["active"] > 150
-    assert all(statuses[name] for name in ("draft", "inactive", "sold", "pending_verification", "rejected", "suspended"))
+    assert set(statuses) == set(STATUSES)
     assert loaded.scalar(sa.select(sa.func.count()).where(Listing.is_verified_listing)) >= 20
 
 
@@ -54,7 +53,6 @@ def test_the_dates_are_recent_and_follow_the_ids(loaded: Session) -> None:
     assert now - timedelta(days=200) < dates[0].date_created
     assert now - timedelta(days=1) < dates[-1].date_created < now
     assert all(row.date_created <= row.date_updated <= now for row in dates)
-    assert all(joined < dates[0].date_created or joined < now for joined in loaded.scalars(sa.select(User.date_joined)))
 
 
 def test_every_owner_joined_before_selling(loaded: Session) -> None:
@@ -63,8 +61,8 @@ def test_every_owner_joined_before_selling(loaded: Session) -> None:
 
 
 def test_the_printed_log_ins_work(loaded: Session) -> None:
-    assert {role for role, _, _ in demo_logins()} == {"admin", "moderator", "staff", "customer"}
-    for role, email, password in demo_logins():
+    assert {role for role, _, _ in demo.LOGINS} == {"admin", "moderator", "staff", "customer"}
+    for role, email, password in demo.LOGINS:
         user = loaded.scalars(sa.select(User).where(User.email == email)).one()
         assert role in user.roles
         assert user.email_confirmed_at is not None

@@ -1,0 +1,163 @@
+"""`python -m bench`: fills databases, measures in process and over HTTP, and reports. See docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import application, databases, floor, http, machine, measure, report, shapes, targets
+from bench.fill import SIZES
+from marketplace_api.embedded_postgres import EmbeddedPostgres
+
+HTTP_SIZE = 100_000
+QUICK_SIZES, QUICK_SECONDS = (10_000,), 1.0
+WORKERS = (1, 2)
+
+Results = dict[str, Any]
+
+
+class Run:
+    """The state of a run: results so far, progress, and how failures of a part are kept from the others."""
+
+    def __init__(self, arguments: argparse.Namespace, console: Console, progress: Progress) -> None:
+        self.arguments, self.console, self.progress = arguments, console, progress
+        self.is_whole = not (arguments.quick or arguments.shapes or arguments.skip or tuple(arguments.sizes) != SIZES)
+        name, changed = machine.commit()
+        self.results: Results = {
+            "began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": name, "changed": changed,
+            "machine": machine.describe(), "load": machine.load(), "conditions": application.CONDITIONS,
+            "seconds": arguments.seconds, "sizes": {}, "targets": [], "failures": [],
+        }
+        self.urls: dict[int, str] = {}
+
+    def part(self, name: str, work: Callable[[], None]) -> None:
+        """Do ``work``; what goes wrong in it is told in the results, and the other parts go on."""
+        task = self.progress.add_task(name, total=None)
+        try:
+            work()
+        except Exception as error:
+            self.results["failures"].append({"part": name, "why": f"{type(error).__name__}: {error}"})
+            self.console.print(f"[red]{name}:[/] {type(error).__name__}: {error}", highlight=False, markup=True)
+        finally:
+            self.progress.remove_task(task)
+            self.results["targets"] = targets.judge(self.results)
+            report.write_json(self.results, is_latest=self.is_whole)
+
+    def everything(self, server: EmbeddedPostgres) -> None:
+        for size in self.arguments.sizes:
+            self.part(f"filling {size:,} listings", lambda size=size: self._fill(server, size))  # type: ignore[misc]
+        if "process" not in self.arguments.skip:
+            for size in self.urls:
+                self.part(f"in process, {size:,} listings", lambda size=size: self._in_process(size))  # type: ignore[misc]
+        if "http" not in self.arguments.skip:
+            self.part("over HTTP", self._over_http)
+
+    def _fill(self, server: EmbeddedPostgres, size: int) -> None:
+        self.urls[size] = databases.database(server, size)
+
+    def _in_process(self, size: int) -> None:
+        url, folder = self.urls[size], self.arguments.data
+        databases.warm(url)
+        found = self.results["sizes"][str(size)] = {"database": databases.facts(url), "shapes": {}}
+        wanted = [shape for shape in shapes.SHAPES if shape.name in (self.arguments.shapes or [shape.name])]
+        with application.application(url, folder) as app, floor.connection(url) as bare:
+            for shape in self._each(wanted, lambda shape: shape.title):
+                self.part(shape.title, lambda shape=shape: self._shape(found, shape, app, bare))  # type: ignore[misc]
+
+    def _shape(self, found: Results, shape: shapes.Shape, app: application.WsgiApp, bare: Any) -> None:
+        drawn = shapes.targets(shape, bare, app)
+        gc.collect()
+        found["shapes"][shape.name] = measure.measure(app, bare, drawn, self.arguments.seconds).as_json()
+
+    def _over_http(self) -> None:
+        reason = http.missing()
+        if reason:
+            raise RuntimeError(reason)
+        size = max((size for size in self.urls if size <= HTTP_SIZE), default=min(self.urls))
+        bout = http.prepare(self.urls[size], self.arguments.data, self.arguments.seconds)
+        found = self.results["http"] = {"size": size, "runs": []}
+        runs = [(contestant, workers) for workers in self.arguments.workers for contestant in http.CONTESTANTS]
+        for contestant, workers in self._each(runs, lambda run: f"{run[0].name}, {run[1]} workers"):
+            self.part(
+                f"{contestant.name}, workers: {workers}",
+                lambda who=contestant, number=workers: found["runs"].append(http.run(bout, who, number)),  # type: ignore[misc]
+            )
+
+    def _each(self, things: list[Any], name: Callable[[Any], str]) -> Iterator[Any]:
+        task = self.progress.add_task("", total=len(things))
+        for thing in things:
+            self.progress.update(task, description=name(thing))
+            yield thing
+            self.progress.advance(task)
+        self.progress.remove_task(task)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--sizes", type=_numbers, help="numbers of listings, for example 10000,100000,1000000")
+    parser.add_argument("--seconds", type=float, help="seconds for each measurement (default 5)")
+    parser.add_argument("--workers", type=_numbers, default=WORKERS, help="numbers of processes over HTTP (default 1,2)")
+    parser.add_argument("--shapes", type=_names, default=[], help=f"only these in process: {','.join(s.name for s in shapes.SHAPES)}")
+    parser.add_argument("--skip", type=_names, default=[], help="parts to leave out: process, http")
+    parser.add_argument("--data", type=Path, default=report.ROOT / "bench" / "data", help="folder of the databases")
+    parser.add_argument("--quick", action="store_true", help="10,000 listings, one second each; keeps the latest results")
+    found = parser.parse_args(arguments)
+    found.sizes = tuple(found.sizes or (QUICK_SIZES if found.quick else SIZES))
+    found.seconds = found.seconds or (QUICK_SECONDS if found.quick else 5.0)
+    found.data = found.data.absolute()
+    unknown = {*found.shapes} - {shape.name for shape in shapes.SHAPES}
+    if unknown or {*found.skip} - {"process", "http"} or {*found.workers} - {*http.CONNECTIONS}:
+        parser.error(f"unknown: {', '.join(sorted(unknown)) or 'see --skip and --workers'}")
+    return found
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part.replace("_", "")) for part in text.split(","))
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does, so that every server is stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> int:
+    arguments = parse()
+    arguments.data.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        run = Run(arguments, console, progress)
+        try:
+            with _interruptible(), databases.server(arguments.data) as server:
+                run.everything(server)
+        except KeyboardInterrupt:
+            console.print("Interrupted; what was measured so far is kept.")
+    report.show(console, run.results)
+    if run.is_whole and not run.results["failures"]:
+        report.draw_chart(run.results)
+        report.write_document(run.results)
+    console.print(f"Results: {report.write_json(run.results, is_latest=run.is_whole)}")
+    return 1 if run.results["failures"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

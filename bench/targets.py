@@ -1,0 +1,85 @@
+"""What we want to reach, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import shapes
+
+FLOOR_RATIO = 3.0
+OVER_FASTAPI = 2.0
+OVER_DJANGO = 4.0
+P99_MS = 40.0
+LARGE = 1_000_000
+SMALL = 10_000
+GROWTH = 2.0
+MEMORY_MB = 150.0
+
+Goal = dict[str, Any]
+
+
+def judge(results: dict[str, Any]) -> list[Goal]:
+    """Each target with its measured value, as far as that was measured; ``share`` is measured over wanted."""
+    return [*_floor(results), *_peers(results), *_slowest(results), *_growth(results), *_memory(results)]
+
+
+def _goal(name: str, wanted: float, measured: float, unit: str, *, at_least: bool = False) -> Goal:
+    reached = measured >= wanted if at_least else measured <= wanted
+    return {
+        "name": name, "wanted": wanted, "measured": round(measured, 2), "unit": unit, "at_least": at_least,
+        "reached": reached, "share": round(measured / wanted, 2),
+    }
+
+
+def _floor(results: dict[str, Any]) -> Iterator[Goal]:
+    for size, measured in results["sizes"].items():
+        for shape in (shapes.ITEM, shapes.NEWEST):
+            if shape.name in measured["shapes"]:
+                ratio = measured["shapes"][shape.name]["ratio"]
+                yield _goal(f"{shape.title}, in process, over the floor ({int(size):,} listings)", FLOOR_RATIO, ratio, "×")
+
+
+def _peers(results: dict[str, Any]) -> Iterator[Goal]:
+    runs = [run for run in results.get("http", {}).get("runs", []) if run["workers"] == 1]
+    for family, title, wanted in (("fastapi", "FastAPI", OVER_FASTAPI), ("django", "Django REST framework", OVER_DJANGO)):
+        for shape in (shapes.ITEM, shapes.NEWEST):
+            ours, theirs = _best(runs, "ours", shape.name), _best(runs, family, shape.name)
+            for key, unit in (("per_second", "requests/s on one core"), ("per_cpu_second", "requests per CPU second")):
+                if ours and theirs:
+                    ratio = ours[key] / theirs[key]
+                    yield _goal(f"{shape.title}, {unit}, over {title}'s best", wanted, ratio, "×", at_least=True)
+
+
+def _best(runs: list[dict[str, Any]], family: str, workload: str) -> dict[str, float]:
+    """The best of each number that any of the family's servers reached."""
+    found = [run["workloads"][workload] for run in runs if run["family"] == family]
+    return {key: max(one[key] for one in found) for key in ("per_second", "per_cpu_second")} if found else {}
+
+
+def _slowest(results: dict[str, Any]) -> Iterator[Goal]:
+    for name, measured in _search_shapes(results, LARGE).items():
+        yield _goal(f"{_title(name)}, p99 at {LARGE:,} listings", P99_MS, measured["ours"]["p99"], "ms")
+
+
+def _growth(results: dict[str, Any]) -> Iterator[Goal]:
+    small = _search_shapes(results, SMALL)
+    for name, measured in _search_shapes(results, LARGE).items():
+        if name in small:
+            ratio = measured["ours"]["median"] / small[name]["ours"]["median"]
+            yield _goal(f"{_title(name)}, median at {LARGE:,} over that at {SMALL:,}", GROWTH, ratio, "×")
+
+
+def _memory(results: dict[str, Any]) -> Iterator[Goal]:
+    peaks = [run["memory"]["peak_process_mb"] for run in results.get("http", {}).get("runs", []) if run["family"] == "ours"]
+    if peaks:
+        yield _goal("Peak memory (RSS) of one API process", MEMORY_MB, max(peaks), "MB")
+
+
+def _search_shapes(results: dict[str, Any], size: int) -> dict[str, Any]:
+    measured = results["sizes"].get(str(size), {}).get("shapes", {})
+    return {shape.name: measured[shape.name] for shape in shapes.SHAPES if shape.is_search and shape.name in measured}
+
+
+def _title(name: str) -> str:
+    return next(shape.title for shape in shapes.SHAPES if shape.name == name)
