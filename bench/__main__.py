@@ -22,6 +22,7 @@ from marketplace_api.embedded_postgres import EmbeddedPostgres
 HTTP_SIZE = 100_000
 QUICK_SIZES, QUICK_SECONDS = (10_000,), 1.0
 WORKERS = (1, 2)
+WIDE = 170
 
 Results = dict[str, Any]
 
@@ -39,6 +40,8 @@ class Run:
             "seconds": arguments.seconds, "sizes": {}, "targets": [], "failures": [],
         }
         self.urls: dict[int, str] = {}
+        self.path = Path()
+        self.is_finished = False
 
     def part(self, name: str, work: Callable[[], None]) -> None:
         """Do ``work``; what goes wrong in it is told in the results, and the other parts go on."""
@@ -51,7 +54,7 @@ class Run:
         finally:
             self.progress.remove_task(task)
             self.results["targets"] = targets.judge(self.results)
-            report.write_json(self.results, is_latest=self.is_whole)
+            self.path = report.write_json(self.results, self.arguments.data / "results")
 
     def everything(self, server: EmbeddedPostgres) -> None:
         for size in self.arguments.sizes:
@@ -61,6 +64,7 @@ class Run:
                 self.part(f"in process, {size:,} listings", lambda size=size: self._in_process(size))  # type: ignore[misc]
         if "http" not in self.arguments.skip:
             self.part("over HTTP", self._over_http)
+        self.is_finished = True
 
     def _fill(self, server: EmbeddedPostgres, size: int) -> None:
         self.urls[size] = databases.database(server, size)
@@ -106,11 +110,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--sizes", type=_numbers, help="numbers of listings, for example 10000,100000,1000000")
     parser.add_argument("--seconds", type=float, help="seconds for each measurement (default 5)")
-    parser.add_argument("--workers", type=_numbers, default=WORKERS, help="numbers of processes over HTTP (default 1,2)")
-    parser.add_argument("--shapes", type=_names, default=[], help=f"only these in process: {','.join(s.name for s in shapes.SHAPES)}")
+    parser.add_argument("--workers", type=_numbers, default=WORKERS, help="processes of each server (default 1,2)")
+    kinds = ",".join(shape.name for shape in shapes.SHAPES)
+    parser.add_argument("--shapes", type=_names, default=[], help=f"only these in process: {kinds}")
     parser.add_argument("--skip", type=_names, default=[], help="parts to leave out: process, http")
     parser.add_argument("--data", type=Path, default=report.ROOT / "bench" / "data", help="folder of the databases")
-    parser.add_argument("--quick", action="store_true", help="10,000 listings, one second each; keeps the latest results")
+    parser.add_argument("--quick", action="store_true", help="10,000 listings, a second each; latest.json stays")
     found = parser.parse_args(arguments)
     found.sizes = tuple(found.sizes or (QUICK_SIZES if found.quick else SIZES))
     found.seconds = found.seconds or (QUICK_SECONDS if found.quick else 5.0)
@@ -142,7 +147,7 @@ def _interruptible() -> Iterator[None]:
 def main() -> int:
     arguments = parse()
     arguments.data.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         run = Run(arguments, console, progress)
@@ -152,10 +157,12 @@ def main() -> int:
         except KeyboardInterrupt:
             console.print("Interrupted; what was measured so far is kept.")
     report.show(console, run.results)
-    if run.is_whole and not run.results["failures"]:
+    if run.is_whole and run.is_finished:
+        run.path = report.write_json(run.results)
+        report.LATEST.write_bytes(run.path.read_bytes())
         report.draw_chart(run.results)
         report.write_document(run.results)
-    console.print(f"Results: {report.write_json(run.results, is_latest=run.is_whole)}")
+    console.print(f"Results: {run.path}")
     return 1 if run.results["failures"] else 0
 
 

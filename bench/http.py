@@ -26,7 +26,7 @@ import orjson
 from bench import application, shapes
 from bench.floor import connection
 from bench.measure import statements_of
-from bench.servers import Server, cpu_seconds, free_port, pin, serving, tree
+from bench.servers import Server, cpu_seconds, free_port, on_cores, pin, serving, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKLOADS = (shapes.ITEM, shapes.NEWEST, shapes.COMMON_WORD)
@@ -204,13 +204,11 @@ def _wrk(
     bout: Bout, server: Server, workload: str, workers: int, seconds: float, cores: set[int] | None
 ) -> dict[str, Any]:
     command = [
-        "wrk", "--threads", "1", "--connections", str(CONNECTIONS[workers]), "--duration", f"{max(1, round(seconds))}s",
-        "--timeout", "10s", "--script", str(_SCRIPT), server.url, "--", str(bout.targets_file(workload)),
+        "wrk", "--threads", "1", "--connections", str(CONNECTIONS[workers]), "--duration",
+        f"{max(1, round(seconds))}s", "--timeout", "10s", "--script", str(_SCRIPT), server.url,
+        "--", str(bout.targets_file(workload)),
     ]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True,
-        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
-    )
+    done = subprocess.run(on_cores(command, cores), check=False, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines or not lines[-1].startswith("{"):
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-500:]}")
@@ -227,8 +225,9 @@ def _compare(server: Server, answers: Mapping[str, Any]) -> None:
     for target, ours in answers.items():
         with urlopen(server.url + target, timeout=20) as answer:
             theirs = orjson.loads(answer.read())
-        if _normal(ours) != _normal(theirs):
-            raise DifferentAnswerError(f"GET {target} answers {_normal(theirs)!s:.800} instead of {_normal(ours)!s:.800}")
+        wanted, found = _normal(ours), _normal(theirs)
+        if found != wanted:
+            raise DifferentAnswerError(f"GET {target} answers {found!s:.800} instead of {wanted!s:.800}")
 
 
 def _normal(answer: Any, name: str = "") -> Any:
@@ -256,7 +255,7 @@ def _word(target: str) -> str:
 def _cores(workers: int) -> tuple[set[int] | None, set[int] | None]:
     """Those of the server, and those of everything else; ``None`` where there are too few to keep them apart."""
     available = sorted(os.sched_getaffinity(0))
-    if len(available) < 2 * workers:
+    if len(available) < 2 * workers or not shutil.which("taskset"):
         return None, None
     return set(available[:workers]), set(available[workers:])
 

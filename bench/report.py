@@ -40,14 +40,12 @@ How fast the service answers, what the least possible would be, and how other fr
 """
 
 
-def write_json(results: dict[str, Any], *, is_latest: bool) -> Path:
-    """Keep the results under their date and commit; those of a whole run also as the latest."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    raw = orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-    path = FOLDER / f"{results['began'][:10]}-{results['commit']}{'' if is_latest else '-partial'}.json"
-    path.write_bytes(raw)
-    if is_latest:
-        LATEST.write_bytes(raw)
+def write_json(results: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Keep the results under their date and commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{results['began'][:10]}-{results['commit']}.json"
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    path.write_bytes(orjson.dumps(results, option=options))
     return path
 
 
@@ -99,7 +97,8 @@ def _draw_shapes(axis: Any, results: dict[str, Any]) -> None:
     for position, (size, measured) in enumerate(results["sizes"].items()):
         places = [index + (position - (number - 1) / 2) * 0.8 / number for index in range(len(names))]
         found = [measured["shapes"].get(shape.name) for shape in names]
-        axis.barh(places, [one["ours"]["median"] if one else 0 for one in found], 0.8 / number, label=f"{int(size):,} listings")
+        medians = [one["ours"]["median"] if one else 0 for one in found]
+        axis.barh(places, medians, 0.8 / number, label=f"{int(size):,} listings")
         axis.plot([one["floor"]["median"] if one else None for one in found], places, "k|", markersize=8)
         axis.plot([one["ours"]["p99"] if one else None for one in found], places, ".", color="grey", markersize=4)
     axis.set_yticks(range(len(names)), [shape.title for shape in names])
@@ -125,75 +124,94 @@ def _draw_servers(axis: Any, results: dict[str, Any]) -> None:
 
 # Tables, the same on the terminal and in the document.
 
+_SHAPE_HEAD = (
+    "Request", "median ms", "p99 ms", "CPU ms", "floor median", "floor p99", "floor CPU", "ratio", "statements",
+    "bytes", "requests",
+)
+_SERVER_HEAD = (
+    "Server", "workers", "request", "per second", "per CPU second", "p50 ms", "p99 ms", "database CPU ms", "peak MB",
+)
+_TARGET_HEAD = ("Target", "wanted", "measured", "")
+
 
 def _tables(results: dict[str, Any]) -> Rows:
     for size, measured in results["sizes"].items():
-        head = ("Request", "median ms", "p99 ms", "CPU ms", "floor median", "floor p99", "floor CPU", "ratio", "statements",
-                "bytes", "requests")
-        rows = [_shape_row(shape, measured["shapes"][shape.name]) for shape in shapes.SHAPES if shape.name in measured["shapes"]]
-        yield f"In process, {int(size):,} listings", head, rows
+        found = measured["shapes"]
+        rows = [_shape_row(shape, found[shape.name]) for shape in shapes.SHAPES if shape.name in found]
+        yield f"In process, {int(size):,} listings", _SHAPE_HEAD, rows
     runs = results.get("http", {}).get("runs", [])
     if runs:
-        names = {shape.name: shape.title for shape in shapes.SHAPES}
-        head = ("Server", "workers", "request", "per second", "per CPU second", "p50 ms", "p99 ms", "database CPU ms", "peak MB")
-        rows = [_server_row(run, names[workload], told) for workload in runs[0]["workloads"] for run in runs
-                for told in [run["workloads"][workload]]]
-        yield f"Over HTTP, {results['http']['size']:,} listings", head, rows
+        rows = [_server_row(run, workload) for workload in runs[0]["workloads"] for run in runs]
+        yield f"Over HTTP, {results['http']['size']:,} listings", _SERVER_HEAD, rows
     if results["targets"]:
-        yield "Targets", ("Target", "wanted", "measured", ""), [_target_row(goal) for goal in results["targets"]]
+        yield "Targets", _TARGET_HEAD, [_target_row(goal) for goal in results["targets"]]
 
 
 def _shape_row(shape: shapes.Shape, measured: dict[str, Any]) -> Sequence[str]:
     ours, floor = measured["ours"], measured["floor"]
+    times = [times[key] for times in (ours, floor) for key in ("median", "p99", "cpu")]
     return (
-        shape.title, *(f"{value:.2f}" for value in (ours["median"], ours["p99"], ours["cpu"])),
-        *(f"{value:.2f}" for value in (floor["median"], floor["p99"], floor["cpu"])), f"{measured['ratio']:.1f}",
+        shape.title, *(f"{value:.2f}" for value in times), f"{measured['ratio']:.1f}",
         f"{measured['statements']:.1f}", f"{measured['answer_bytes']:,}", f"{ours['count']:,}",
     )
 
 
-def _server_row(run: dict[str, Any], workload: str, told: dict[str, Any]) -> Sequence[str]:
+def _server_row(run: dict[str, Any], workload: str) -> Sequence[str]:
+    told = run["workloads"][workload]
+    title = next(shape.title for shape in shapes.SHAPES if shape.name == workload)
     return (
-        run["contestant"], str(run["workers"]), workload, f"{told['per_second']:,.0f}", f"{told['per_cpu_second']:,.0f}",
-        f"{told['p50']:.1f}", f"{told['p99']:.1f}", f"{told['database_cpu_ms']:.2f}", f"{run['memory']['peak_process_mb']:.0f}",
+        run["contestant"], str(run["workers"]), title, f"{told['per_second']:,.0f}", f"{told['per_cpu_second']:,.0f}",
+        f"{told['p50']:.1f}", f"{told['p99']:.1f}", f"{told['database_cpu_ms']:.2f}",
+        f"{run['memory']['peak_process_mb']:.0f}",
     )
 
 
 def _target_row(goal: dict[str, Any]) -> Sequence[str]:
-    sign = "≥" if goal["at_least"] else "≤"
-    short = (1 / goal["share"] if goal["at_least"] else goal["share"]) if goal["share"] else 0
+    sign, share, unit = "≥" if goal["at_least"] else "≤", goal["share"], goal["unit"]
+    short = (1 / share if goal["at_least"] else share) if share else 0
     verdict = "reached" if goal["reached"] else f"short by a factor of {short:.2f}"
-    return (goal["name"], f"{sign} {goal['wanted']:g} {goal['unit']}", f"{goal['measured']:.2f} {goal['unit']}", verdict)
+    return goal["name"], f"{sign} {goal['wanted']:g} {unit}", f"{goal['measured']:.2f} {unit}", verdict
 
 
 def _markdown(results: dict[str, Any]) -> str:
-    machine = results["machine"]
-    lines = [
-        f"Measured {results['began'][:10]} at commit `{results['commit']}`{' with changes' if results['changed'] else ''} "
-        f"on {machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB, {machine['system']}, "
-        f"{machine['python']}; load before the run {results['load']}. Again: `make bench`, or `.venv/bin/python -m bench --help`.",
-        "",
-        f"![Medians by kind of request, and requests per CPU second by server](../{CHART.relative_to(ROOT).as_posix()})",
-        "",
-        f"**In process** the WSGI application is called without a server: {results['conditions']}. Each kind of request has up "
-        f"to {shapes.VALUES} different values. **The floor** is bare psycopg with orjson, which runs the statements that "
-        "our application sent and writes their rows as JSON. **Ratio** is between the medians.",
-        "",
-        "**Over HTTP** every server runs one process (or two) and is asked by wrk over "
-        "persistent connections; the peers give our answers from our tables, and need neither plan searches nor "
-        "limit rates, check permissions or compute ETags. **Per CPU second** counts the CPU time of the server's processes.",
-        "",
-    ]
+    lines = [_measured_on(results), "", _EXPLAINED.format(
+        chart=f"../{CHART.relative_to(ROOT).as_posix()}", conditions=results["conditions"], values=shapes.VALUES
+    ), ""]
     for title, head, rows in _tables(results):
         lines += [f"## {title}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     lines += [f"Not measured: {failure['part']} ({failure['why'].splitlines()[0]})" for failure in results["failures"]]
-    lines += ["## Versions", "", ", ".join(f"{name} {number}" for name, number in machine["packages"].items()), ""]
-    database = next((measured["database"] for measured in results["sizes"].values() if "database" in measured), None)
+    packages = results["machine"]["packages"]
+    lines += ["## Versions", "", ", ".join(f"{name} {number}" for name, number in packages.items()) + ".", ""]
+    database = next((one["database"] for one in results["sizes"].values() if "database" in one), None)
     if database:
-        told = ", ".join(f"{name} {value}" for name, value in database["settings"].items())
+        told = ", ".join(f"`{name}` {value}" for name, value in database["settings"].items())
         lines += [f"PostgreSQL: {told}.", ""]
     return "\n".join(lines)
+
+
+def _measured_on(results: dict[str, Any]) -> str:
+    machine, changed = results["machine"], " with changes" if results["changed"] else ""
+    return (
+        f"Measured {results['began'][:10]} at commit `{results['commit']}`{changed} on {machine['cores']} cores of "
+        f"{machine['processor']}, {machine['memory_gb']} GB, {machine['system']}, {machine['python']}; load before the "
+        f"run {results['load']}, {results['seconds']:g} seconds for each number. "
+        "Again: `make bench`; `.venv/bin/python -m bench --help` tells how to measure a part."
+    )
+
+
+_EXPLAINED = """\
+![Medians by kind of request, and requests per CPU second by server]({chart})
+
+**In process** the WSGI application is called without a server: {conditions}. Each kind of request has up to {values}
+different values, drawn with a seed. **The floor** is bare psycopg with orjson: it runs the very statements that our
+application sent and writes their rows as JSON. **Ratio** is between the medians; both take turns, so what else the
+machine does hits both.
+
+**Over HTTP** every server runs one process or two, and wrk asks over persistent connections. With one process the
+server has a core to itself, and PostgreSQL and wrk have the others. The peers give our answers from our tables, which
+is checked first; they need not limit rates, check permissions, compute ETags or plan searches. **Per CPU second**
+counts the CPU time of all processes of the server, and **database CPU** that of PostgreSQL for one request."""
 
 
 def main() -> None:

@@ -65,8 +65,8 @@ def serving(
     """The server that ``command`` starts, once ``ready`` answers; on ``cores`` only, where given."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True,
-            env={**os.environ, **environment}, preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+            on_cores(command, cores), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
+            start_new_session=True, env={**os.environ, **environment},
         )
     try:
         server = Server(process, f"http://127.0.0.1:{port}")
@@ -83,6 +83,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
+
+
+def on_cores(command: Sequence[str], cores: set[int] | None) -> list[str]:
+    """``command``, kept on ``cores`` where given. (A preexec_fn could deadlock: progress bars have a thread.)"""
+    return ["taskset", "--cpu-list", ",".join(map(str, sorted(cores))), *command] if cores else [*command]
 
 
 def free_port() -> int:

@@ -36,13 +36,14 @@ def _floor(results: dict[str, Any]) -> Iterator[Goal]:
     for size, measured in results["sizes"].items():
         for shape in (shapes.ITEM, shapes.NEWEST):
             if shape.name in measured["shapes"]:
-                ratio = measured["shapes"][shape.name]["ratio"]
-                yield _goal(f"{shape.title}, in process, over the floor ({int(size):,} listings)", FLOOR_RATIO, ratio, "×")
+                name = f"{shape.title}, in process, over the floor ({int(size):,} listings)"
+                yield _goal(name, FLOOR_RATIO, measured["shapes"][shape.name]["ratio"], "×")
 
 
 def _peers(results: dict[str, Any]) -> Iterator[Goal]:
-    runs = [run for run in results.get("http", {}).get("runs", []) if run["workers"] == 1]
-    for family, title, wanted in (("fastapi", "FastAPI", OVER_FASTAPI), ("django", "Django REST framework", OVER_DJANGO)):
+    runs = [run for run in _runs(results) if run["workers"] == 1]
+    peers = (("fastapi", "FastAPI", OVER_FASTAPI), ("django", "Django REST framework", OVER_DJANGO))
+    for family, title, wanted in peers:
         for shape in (shapes.ITEM, shapes.NEWEST):
             ours, theirs = _best(runs, "ours", shape.name), _best(runs, family, shape.name)
             for key, unit in (("per_second", "requests/s on one core"), ("per_cpu_second", "requests per CPU second")):
@@ -71,9 +72,14 @@ def _growth(results: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _memory(results: dict[str, Any]) -> Iterator[Goal]:
-    peaks = [run["memory"]["peak_process_mb"] for run in results.get("http", {}).get("runs", []) if run["family"] == "ours"]
+    peaks = [run["memory"]["peak_process_mb"] for run in _runs(results) if run["family"] == "ours"]
     if peaks:
         yield _goal("Peak memory (RSS) of one API process", MEMORY_MB, max(peaks), "MB")
+
+
+def _runs(results: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = results.get("http", {}).get("runs", [])
+    return found
 
 
 def _search_shapes(results: dict[str, Any], size: int) -> dict[str, Any]:

@@ -60,27 +60,34 @@ class Reader(Protocol):
 
 
 class Prepared:
-    """A SELECT of Core's, compiled once in the process and run on the driver's own cursor.
+    """A statement of Core's (or a ``text``), compiled once in the process and run on the driver's own cursor.
 
     For what is asked on every request: rows are named tuples, and nothing is built or compiled for a call. The
     transaction is the one of the session or connection that is passed in. ``IN`` does not work here. Errors are the driver's, see
     :func:`is_outage`; a broken connection is taken out of its pool.
     """
 
-    def __init__(self, statement: sa.Select[Any]) -> None:
+    def __init__(self, statement: sa.Select[Any] | sa.TextClause) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         self._sql = str(compiled)
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
-        row: Any = namedtuple("Row", statement.selected_columns.keys())  # type: ignore[misc]  # noqa: PYI024
-        self._make: Callable[[Any], Any] = row._make
-
+        self._row: Any = None
     def first(self, db: Reader, parameters: Mapping[str, Any]) -> Any | None:
         """The first row, or ``None``."""
-        row = self._run(db, parameters).fetchone()
-        return None if row is None else self._make(row)
+        cursor = self._run(db, parameters)
+        row = cursor.fetchone()
+        return None if row is None else self._maker(cursor)(row)
 
     def all(self, db: Reader, parameters: Mapping[str, Any]) -> list[Any]:
-        return [self._make(row) for row in self._run(db, parameters).fetchall()]
+        cursor = self._run(db, parameters)
+        make = self._maker(cursor)
+        return [make(row) for row in cursor.fetchall()]
+
+    def _maker(self, cursor: Any) -> Callable[[Any], Any]:
+        """The rows' class, made from the names of the first answer's columns."""
+        if self._row is None:
+            self._row = namedtuple("Row", [column.name for column in cursor.description])  # type: ignore[misc]  # noqa: PYI024
+        return self._row._make  # type: ignore[no-any-return]
 
     def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
         connection: Any = db.connection() if isinstance(db, Session) else db

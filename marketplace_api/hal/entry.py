@@ -105,7 +105,9 @@ def categories(nodes: Iterable[Any]) -> Representation:
 def _category(node: Any) -> Representation:
     state = {"slug": node.slug, "name": node.name, "count": node.count, "total_count": node.total}
     children = [_category(child) for child in node.children]
-    return Representation(state, {"mkt:listings": link(f"/api/listings?category={node.slug}")}, {"children": children})
+    # A category is a part of the tree's document, so a fragment names it; HAL clients pass over items without ``self``.
+    own, theirs = link(f"/api/categories#{node.slug}"), link(f"/api/listings?category={node.slug}")
+    return Representation(state, {"self": own, "mkt:listings": theirs}, {"children": children})
 
 
 def suggestions(found: Iterable[Any], path: str) -> Representation:

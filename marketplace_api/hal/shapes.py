@@ -219,7 +219,7 @@ SHAPES: Mapping[str, Shape] = {
     "relation": Shape({"rel": TEXT, "meaning": TEXT}),
     "category": Shape(
         {"slug": TEXT, "name": TEXT, "count": COUNT, "total_count": COUNT},
-        ("mkt:listings",), embedded={"children": Embedded("category")},
+        ("self", "mkt:listings"), embedded={"children": Embedded("category")},
     ),
     "categories": Shape({}, embedded={"categories": Embedded("category")}),
     "suggestions": Shape(
