@@ -14,8 +14,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from bench import application, databases, floor, http, machine, measure, report, shapes, targets
+from bench import application, databases, floor, http, machine, measure, report, servers, shapes, targets
 from bench.fill import SIZES
 from marketplace_api.embedded_postgres import EmbeddedPostgres
 
@@ -50,7 +51,7 @@ class Run:
             work()
         except Exception as error:
             self.results["failures"].append({"part": name, "why": f"{type(error).__name__}: {error}"})
-            self.console.print(f"[red]{name}:[/] {type(error).__name__}: {error}", highlight=False, markup=True)
+            self.console.print(Text.assemble((f"{name}: ", "red"), str(error)))
         finally:
             self.progress.remove_task(task)
             self.results["targets"] = targets.judge(self.results)
@@ -74,7 +75,11 @@ class Run:
         databases.warm(url)
         found = self.results["sizes"][str(size)] = {"database": databases.facts(url), "shapes": {}}
         wanted = [shape for shape in shapes.SHAPES if shape.name in (self.arguments.shapes or [shape.name])]
-        with application.application(url, folder) as app, floor.connection(url) as bare:
+        ours, others = servers.divide_cores(1)
+        with (
+            servers.pinned(servers.postmaster(folder / "postgres"), others), servers.pinned(0, ours),
+            application.application(url, folder) as app, floor.connection(url) as bare,
+        ):
             for shape in self._each(wanted, lambda shape: shape.title):
                 self.part(shape.title, lambda shape=shape: self._shape(found, shape, app, bare))  # type: ignore[misc]
 
@@ -89,6 +94,7 @@ class Run:
             raise RuntimeError(reason)
         size = max((size for size in self.urls if size <= HTTP_SIZE), default=min(self.urls))
         bout = http.prepare(self.urls[size], self.arguments.data, self.arguments.seconds)
+        self.results["failures"] += [{"part": "over HTTP", "why": problem} for problem in bout.problems]
         found = self.results["http"] = {"size": size, "runs": []}
         runs = [(contestant, workers) for workers in self.arguments.workers for contestant in http.CONTESTANTS]
         for contestant, workers in self._each(runs, lambda run: f"{run[0].name}, {run[1]} workers"):

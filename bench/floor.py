@@ -32,7 +32,7 @@ def recorded() -> Iterator[list[Statement]]:
         sent.append(Statement(query, dict(params) if isinstance(params, dict) else params))
         return original(self, query, params, **options)
 
-    Cursor.execute = execute  # type: ignore[assignment]
+    Cursor.execute = execute  # type: ignore[method-assign]
     try:
         yield sent
     finally:

@@ -7,13 +7,11 @@ seconds of the server's processes are counted as well, because what they buy doe
 from __future__ import annotations
 
 import configparser
-import contextlib
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +23,18 @@ import orjson
 
 from bench import application, shapes
 from bench.floor import connection
-from bench.measure import statements_of
-from bench.servers import Server, cpu_seconds, free_port, on_cores, pin, serving, tree
+from bench.measure import WrongAnswerError, statements_of
+from bench.servers import (
+    Server,
+    cpu_seconds,
+    divide_cores,
+    free_port,
+    on_cores,
+    pinned,
+    postmaster,
+    serving,
+    tree,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKLOADS = (shapes.ITEM, shapes.NEWEST, shapes.COMMON_WORD)
@@ -118,6 +126,11 @@ class Bout:
     targets: Mapping[str, Sequence[str]]
     answers: Mapping[str, Any]
     seconds: float
+    problems: Sequence[str] = ()
+
+    @property
+    def workloads(self) -> list[shapes.Shape]:
+        return [shape for shape in WORKLOADS if shape.name in self.targets]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -132,22 +145,41 @@ class Bout:
 
 
 def prepare(url: str, data: Path, seconds: float) -> Bout:
-    """Draw the addresses, and write down our answers and our statements for the peers."""
+    """Draw the addresses, and write down our answers and our statements for the peers.
+
+    A workload that we do not answer ourselves is left out; ``problems`` says why.
+    """
     folder = data / "http"
     folder.mkdir(parents=True, exist_ok=True)
+    targets: dict[str, Sequence[str]] = {}
+    answers: dict[str, Any] = {}
+    queries: dict[str, Any] = {}
+    problems = []
     with application.application(url, data) as app, connection(url) as bare:
-        targets = {shape.name: shapes.targets(shape, bare, app) for shape in WORKLOADS}
-        compared = [target for some in targets.values() for target in some[:COMPARED]]
-        answers = {target: _answer_of(app, target) for target in compared}
-        queries = {}
-        for target in targets[shapes.COMMON_WORD.name]:
-            statements = [[sql, parameters] for sql, parameters in statements_of(app, target)]
-            queries[_word(target)] = {"statements": statements, "total": _answer_of(app, target)["totalItems"]}
-    bout = Bout(url, data / "postgres", folder, targets, answers, seconds)
+        for shape in WORKLOADS:
+            drawn = shapes.targets(shape, bare, app)
+            try:
+                found = {target: _answer_of(app, target) for target in drawn}
+            except WrongAnswerError as error:
+                problems.append(f"{shape.title}: {error}")
+                continue
+            targets[shape.name] = drawn
+            answers |= {target: found[target] for target in drawn[:COMPARED]}
+            if shape is shapes.COMMON_WORD:
+                queries = {_word(target): _query(app, target, answer) for target, answer in found.items()}
+    bout = Bout(url, data / "postgres", folder, targets, answers, seconds, problems)
     (folder / "queries.json").write_bytes(orjson.dumps(queries, default=str))
     for name, some in targets.items():
         bout.targets_file(name).write_text("\n".join(some) + "\n")
     return bout
+
+
+def _query(app: application.WsgiApp, target: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """What a peer needs for the search that ``target`` asks for."""
+    return {
+        "statements": [[sql, parameters] for sql, parameters in statements_of(app, target)],
+        "total": answer["totalItems"], "is_capped": answer.get("totalIsCapped", False),
+    }
 
 
 def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
@@ -155,23 +187,22 @@ def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
     lacking = [name for name in contestant.needs if find_spec(name) is None]
     if lacking:
         raise RuntimeError(f"not installed: {', '.join(lacking)} (pip install -e '.[bench]')")
-    server_cores, other_cores = _cores(workers)
-    port = free_port()
+    server_cores, other_cores = divide_cores(workers)
+    port, database = free_port(), postmaster(bout.postgres_folder)
     with ExitStack() as stack:
-        postmaster = _postmaster(bout.postgres_folder)
-        stack.enter_context(_pinned(postmaster, other_cores))
+        stack.enter_context(pinned(database, other_cores))
         server = stack.enter_context(
             serving(
-                contestant.command(bout.folder, port, workers), port, ready=bout.targets[shapes.ITEM.name][0],
+                contestant.command(bout.folder, port, workers), port, ready="/api/listings",
                 log=bout.folder / "server.log", environment=bout.environment(), folder=ROOT, cores=server_cores,
             )
         )
         if contestant is not OURS:
             _compare(server, bout.answers)
         workloads = {}
-        for shape in WORKLOADS:
+        for shape in bout.workloads:
             _wrk(bout, server, shape.name, workers, min(2.0, bout.seconds), other_cores)
-            workloads[shape.name] = _weighed(bout, server, postmaster, shape.name, workers, other_cores)
+            workloads[shape.name] = _weighed(bout, server, database, shape.name, workers, other_cores)
         return {
             "contestant": contestant.name, "family": contestant.family, "workers": workers,
             "connections": CONNECTIONS[workers], "pinned": server_cores is not None, "workloads": workloads,
@@ -180,10 +211,10 @@ def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
 
 
 def _weighed(
-    bout: Bout, server: Server, postmaster: int, workload: str, workers: int, cores: set[int] | None
+    bout: Bout, server: Server, database: int | None, workload: str, workers: int, cores: set[int] | None
 ) -> dict[str, Any]:
     def spent() -> tuple[float, float]:
-        return server.cpu_seconds(), sum(cpu_seconds(pid) for pid in tree(postmaster)) if postmaster else 0.0
+        return server.cpu_seconds(), sum(cpu_seconds(pid) for pid in tree(database)) if database else 0.0
 
     server_before, database_before = spent()
     told = _wrk(bout, server, workload, workers, bout.seconds, cores)
@@ -214,7 +245,7 @@ def _wrk(
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-500:]}")
     told: dict[str, Any] = orjson.loads(lines[-1])
     if told["failed"] > told["requests"] / 100:
-        raise RuntimeError(f"{told['failed']} of {told['requests']} requests failed")
+        raise RuntimeError(f"{told['failed']} of {told['requests']} requests failed ({workload})")
     return told
 
 
@@ -225,57 +256,39 @@ def _compare(server: Server, answers: Mapping[str, Any]) -> None:
     for target, ours in answers.items():
         with urlopen(server.url + target, timeout=20) as answer:
             theirs = orjson.loads(answer.read())
-        wanted, found = _normal(ours), _normal(theirs)
-        if found != wanted:
-            raise DifferentAnswerError(f"GET {target} answers {found!s:.800} instead of {wanted!s:.800}")
+        wanted, found = dict(_leaves(ours)), dict(_leaves(theirs))
+        different = sorted(place for place in wanted.keys() | found.keys() if wanted.get(place) != found.get(place))
+        if different:
+            place = different[0]
+            raise DifferentAnswerError(
+                f"GET {target}: {place} is {found.get(place)!r:.80} instead of {wanted.get(place)!r:.80}, "
+                f"{len(different)} differences in all"
+            )
 
 
-def _normal(answer: Any, name: str = "") -> Any:
-    """``answer`` without what may differ: cursors, and the spelling of UTC."""
+def _leaves(answer: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of an answer with its place, without what may differ: cursors, and the spelling of UTC."""
     if isinstance(answer, dict):
-        return {key: _normal(value, key) for key, value in sorted(answer.items()) if key not in _IGNORED_LINKS}
-    if isinstance(answer, list):
-        return [_normal(value) for value in answer]
-    if name.startswith("date_") and isinstance(answer, str):
-        return answer.replace("Z", "+00:00")
-    return answer
+        for name, value in answer.items():
+            if name not in _IGNORED_LINKS and (name, value) != ("totalIsCapped", False):
+                yield from _leaves(value, f"{place}.{name}")
+    elif isinstance(answer, list):
+        yield place, len(answer)
+        for position, value in enumerate(answer):
+            yield from _leaves(value, f"{place}[{position}]")
+    elif ".date_" in place:
+        yield place, str(answer).replace("Z", "+00:00")
+    else:
+        yield place, answer
 
 
 def _answer_of(app: application.WsgiApp, target: str) -> Any:
-    return orjson.loads(application.get(app, application.make_environ(target))[1])
+    status, body = application.get(app, application.make_environ(target))
+    if not status.startswith("200"):
+        raise WrongAnswerError(f"GET {target} answers {status}: {body[:300].decode(errors='replace')}")
+    return orjson.loads(body)
 
 
 def _word(target: str) -> str:
     return parse_qs(urlsplit(target).query)["search"][0]
 
-
-# Cores.
-
-
-def _cores(workers: int) -> tuple[set[int] | None, set[int] | None]:
-    """Those of the server, and those of everything else; ``None`` where there are too few to keep them apart."""
-    available = sorted(os.sched_getaffinity(0))
-    if len(available) < 2 * workers or not shutil.which("taskset"):
-        return None, None
-    return set(available[:workers]), set(available[workers:])
-
-
-@contextmanager
-def _pinned(postmaster: int, cores: set[int] | None) -> Iterator[None]:
-    """Keep PostgreSQL on ``cores``; those that it had come back afterwards."""
-    if not postmaster or cores is None:
-        yield
-        return
-    before = os.sched_getaffinity(postmaster)
-    pin(tree(postmaster), cores)
-    try:
-        yield
-    finally:
-        pin(tree(postmaster), before)
-
-
-def _postmaster(folder: Path) -> int:
-    """The process id of the PostgreSQL in ``folder``, 0 if we may not know."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    return 0

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import shapes, targets
 
@@ -59,7 +60,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
             table.add_row(*row)
         console.print(table)
     for failure in results["failures"]:
-        console.print(f"[red]Not measured:[/] {failure['part']}: {failure['why']}")
+        console.print(Text.assemble(("Not measured: ", "red"), f"{failure['part']}: {failure['why']}"))
 
 
 def write_document(results: dict[str, Any]) -> None:
@@ -105,7 +106,8 @@ def _draw_shapes(axis: Any, results: dict[str, Any]) -> None:
     axis.invert_yaxis()
     axis.set_xscale("log")
     axis.set_xlabel("milliseconds in process: bar median, dot p99, | the floor's median")
-    axis.legend(loc="lower right")
+    if names:
+        axis.legend(loc="lower right")
 
 
 def _draw_servers(axis: Any, results: dict[str, Any]) -> None:
@@ -204,9 +206,9 @@ _EXPLAINED = """\
 ![Medians by kind of request, and requests per CPU second by server]({chart})
 
 **In process** the WSGI application is called without a server: {conditions}. Each kind of request has up to {values}
-different values, drawn with a seed. **The floor** is bare psycopg with orjson: it runs the very statements that our
-application sent and writes their rows as JSON. **Ratio** is between the medians; both take turns, so what else the
-machine does hits both.
+different values, drawn with a seed. The process has a core to itself, and PostgreSQL has the others. **The floor** is
+bare psycopg with orjson: it runs the very statements that our application sent and writes their rows as JSON.
+**Ratio** is between the medians; both take turns, so what else the machine does hits both.
 
 **Over HTTP** every server runs one process or two, and wrk asks over persistent connections. With one process the
 server has a core to itself, and PostgreSQL and wrk have the others. The peers give our answers from our tables, which

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,11 +121,41 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS
 
 
-def pin(pids: Sequence[int], cores: set[int]) -> None:
-    """Keep processes on ``cores``, as far as we may."""
-    for pid in pids:
+def divide_cores(number: int) -> tuple[set[int] | None, set[int] | None]:
+    """``number`` cores for what is measured, and the others; ``None`` where they cannot be kept apart."""
+    if sys.platform != "linux" or not shutil.which("taskset"):
+        return None, None
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2 * number:
+        return None, None
+    return set(available[:number]), set(available[number:])
+
+
+@contextmanager
+def pinned(pid: int | None, cores: set[int] | None) -> Iterator[None]:
+    """Keep a process and those that it started on ``cores``; 0 means this process alone. Undone at the end."""
+    if pid is None or cores is None:
+        yield
+        return
+    before = os.sched_getaffinity(pid)
+    _pin(pid, cores)
+    try:
+        yield
+    finally:
+        _pin(pid, before)
+
+
+def _pin(pid: int, cores: set[int]) -> None:
+    for one in tree(pid) if pid else [0]:
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(pid, cores)
+            os.sched_setaffinity(one, cores)
+
+
+def postmaster(folder: Path) -> int | None:
+    """The process id of the PostgreSQL in ``folder``, ``None`` if we may not know."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    return None
 
 
 def _stat(pid: int) -> list[str]:

@@ -83,10 +83,15 @@ class Prepared:
         make = self._maker(cursor)
         return [make(row) for row in cursor.fetchall()]
 
+    def scalar(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
+        """The only column of the only row."""
+        (value,) = self._run(db, parameters).fetchone()
+        return value
+
     def _maker(self, cursor: Any) -> Callable[[Any], Any]:
         """The rows' class, made from the names of the first answer's columns."""
         if self._row is None:
-            self._row = namedtuple("Row", [column.name for column in cursor.description])  # type: ignore[misc]  # noqa: PYI024
+            self._row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
         return self._row._make  # type: ignore[no-any-return]
 
     def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:

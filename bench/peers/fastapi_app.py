@@ -104,6 +104,7 @@ class ListingPage(BaseModel):
     total_pages: int = Field(serialization_alias="totalPages")
     current_page: int = Field(serialization_alias="currentPage")
     total_items: int = Field(serialization_alias="totalItems")
+    total_is_capped: bool = Field(serialization_alias="totalIsCapped")
     listings: list[Listing]
     links: dict[str, Link] = Field(serialization_alias="_links")
 
@@ -121,17 +122,17 @@ async def _item(listing_id: int) -> Any:
     return row
 
 
-async def _rows(search: str | None, page: int, limit: int) -> tuple[Any, int]:
-    """The rows of a page and the total, which is counted up to 10,000."""
+async def _rows(search: str | None, page: int, limit: int) -> tuple[Any, int, bool]:
+    """The rows of a page, the total, which is counted up to 10,000, and whether there are more."""
     async with engine.connect() as connection:
         if search is None:
             number = (await connection.execute(total)).scalar_one()
             rows = (await connection.execute(newest, {"limit": limit, "offset": (page - 1) * limit})).all()
-            return rows, min(number, 10_000)
+            return rows, min(number, 10_000), number > 10_000
         query = _queries[search]
         for sql, parameters in query["statements"]:
             result = await connection.execute(_statements[sql], parameters)
-        return result.all()[:limit], query["total"]
+        return result.all()[:limit], query["total"], query["is_capped"]
 
 
 def _hrefs(search: str | None, page: int, limit: int, number: int) -> dict[str, str]:
@@ -206,9 +207,9 @@ async def read_typed(listing_id: int) -> ListingItem:
 
 @typed.get("/api/listings")
 async def search_typed(search: Words = None, page: Page = 1, limit: Limit = 10) -> ListingPage:
-    rows, number = await _rows(search, page, limit)
+    rows, number, is_capped = await _rows(search, page, limit)
     return ListingPage(
-        total_pages=-(-number // limit), current_page=page, total_items=number,
+        total_pages=-(-number // limit), current_page=page, total_items=number, total_is_capped=is_capped,
         listings=[
             Listing(**_fields(row), links=Links(**_hrefs_of(row))) for row in rows if row.listing_id is not None
         ],
@@ -225,9 +226,9 @@ async def read_plain(listing_id: int) -> Response:
 
 @plain.get("/api/listings")
 async def search_plain(search: Words = None, page: Page = 1, limit: Limit = 10) -> Response:
-    rows, number = await _rows(search, page, limit)
+    rows, number, is_capped = await _rows(search, page, limit)
     shown = {
-        "totalPages": -(-number // limit), "currentPage": page, "totalItems": number,
+        "totalPages": -(-number // limit), "currentPage": page, "totalItems": number, "totalIsCapped": is_capped,
         "listings": [_plain_listing(row) for row in rows if row.listing_id is not None],
         "_links": {rel: {"href": href} for rel, href in _hrefs(search, page, limit, number).items()},
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Reader
+from marketplace_api.db import Prepared, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Node:
 
 
 # The counters hold every category as a mark, so that nobody counts listings here.
-_TREE = sa.text(
+_TREE = Prepared(sa.text(
     """
     SELECT slug, name, parent_slug, (
         SELECT coalesce(sum(count), 0) FROM (
@@ -33,7 +33,7 @@ _TREE = sa.text(
     ) AS count
     FROM categories ORDER BY position, slug
     """
-)
+))
 _SUBTREE = sa.text(
     """
     WITH RECURSIVE subtree AS (
@@ -49,7 +49,7 @@ _EXISTS = sa.text("SELECT EXISTS (SELECT FROM categories WHERE slug = :slug)")
 def tree(db: Reader) -> tuple[Node, ...]:
     """The roots with their descendants, in the operator's order; the counts are exact."""
     below: dict[str | None, list[tuple[str, str, int]]] = {}
-    for slug, name, parent, count in db.execute(_TREE):
+    for slug, name, parent, count in _TREE.all(db, {}):
         below.setdefault(parent, []).append((slug, name, int(count)))
     return _nodes(below, None)
 

@@ -62,9 +62,9 @@ class ListingContext(Context):
         return None
 
     def unavailable(self, operation: str) -> DomainError:
-        if self.deleted and operation != "restore":
-            return Gone("This listing was deleted.")
-        status = "deleted" if self.deleted else self.row.status
+        if self.deleted:
+            return Gone("This listing was deleted." if operation != "restore" else "It was deleted too long ago to come back.")
+        status = self.row.status
         return Conflict(
             f"The operation `{operation}` is not possible while the listing is {status.replace('_', ' ')}.",
             code="wrong_state", extra={"state": status}, link=self.path,

@@ -45,9 +45,10 @@ def domain_error(error: DomainError, request: Request) -> Response:
     if isinstance(error, PreconditionFailed):
         current = represent(request.context.refreshed())
         error.extra = {**error.extra, "current": current.render(JSON, request.actor)}
-    if isinstance(error, Gone) and isinstance(request.context, Context):
+    context = getattr(request, "context", None)  # what is gone may have been met on the way through the tree
+    if isinstance(error, Gone) and isinstance(context, Context):
         # Who may bring it back is told how.
-        forms = templates(request.context, request.actor, {})
+        forms = templates(context, request.actor, {})
         error.extra = {**error.extra, **({"_templates": forms} if forms else {})}
     return answer(error, request)
 

@@ -75,7 +75,7 @@ def send(request: Request) -> Response:
     if asset is None or request.matchdict["version"] != _version():
         raise HTTPNotFound
     response = Response(asset.body, content_type=asset.media, charset="utf-8")
-    if "gzip" in request.accept_encoding:
+    if "HTTP_ACCEPT_ENCODING" in request.environ and request.accept_encoding.acceptable_offers(["gzip"]):
         response.body = asset.packed
         response.content_encoding = "gzip"
     response.headers["Vary"] = "Accept-Encoding"

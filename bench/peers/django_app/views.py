@@ -35,24 +35,24 @@ class ListingsView(APIView):
     def get(self, request: Request) -> Response:
         search = request.query_params.get("search")
         page, limit = int(request.query_params.get("page", 1)), int(request.query_params.get("limit", 10))
-        found, total = _searched(search, limit) if search else _newest(page, limit)
+        found, total, is_capped = _searched(search, limit) if search else _newest(page, limit)
         pages = -(-total // limit)
         return Response({
-            "totalPages": pages, "currentPage": page, "totalItems": total,
+            "totalPages": pages, "currentPage": page, "totalItems": total, "totalIsCapped": is_capped,
             "listings": ListingSerializer(found, many=True).data, "_links": _links(search, page, pages),
         })
 
 
-def _newest(page: int, limit: int) -> tuple[list[Listing], int]:
-    """The listings of a page and their number, which is counted up to 10,000."""
+def _newest(page: int, limit: int) -> tuple[list[Listing], int, bool]:
+    """The listings of a page, the total, which is counted up to 10,000, and whether there are more."""
     with connection.cursor() as cursor:
         cursor.execute(TOTAL)
         total = cursor.fetchone()[0]
     ordered = _shown.filter(is_searchable=True).order_by("-date_created", "-listing_id")
-    return list(ordered[(page - 1) * limit : page * limit]), min(total, 10_000)
+    return list(ordered[(page - 1) * limit : page * limit]), min(total, 10_000), total > 10_000
 
 
-def _searched(search: str, limit: int) -> tuple[list[Listing], int]:
+def _searched(search: str, limit: int) -> tuple[list[Listing], int, bool]:
     query = _QUERIES[search]
     *before, (sql, parameters) = query["statements"]
     with connection.cursor() as cursor:
@@ -60,7 +60,7 @@ def _searched(search: str, limit: int) -> tuple[list[Listing], int]:
             cursor.execute(earlier, values)
             cursor.fetchall()
     found = [listing for listing in Listing.objects.raw(sql, parameters) if listing.listing_id is not None]
-    return found[:limit], query["total"]
+    return found[:limit], query["total"], query["is_capped"]
 
 
 def _links(search: str | None, page: int, pages: int) -> dict[str, Any]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import sqlalchemy as sa
-
-from marketplace_api.db import Reader
+from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain.search import matching, statements
 from marketplace_api.domain.search.plan import Plan
 from marketplace_api.domain.search.query import SearchQuery
@@ -45,7 +43,7 @@ def count(db: Reader, query: SearchQuery, plan: Plan) -> Counted:
     statement = _statement(matching.collected(query, plan, at_once=matching.CAP / 2), query.facets)
     found: dict[str, list[dict[str, Any]]] = {facet: [] for facet in query.facets}
     total = 0
-    for facet, value, number in db.execute(statement, {**matching.values(query, plan), "blocks": plan.blocks()}):
+    for facet, value, number in statement.all(db, {**matching.values(query, plan), "blocks": plan.blocks()}):
         if facet == "total":
             total = number
         else:
@@ -61,13 +59,13 @@ def nothing(query: SearchQuery) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> sa.TextClause:
+def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> Prepared:
     columns = "listing_id, category, amenities, city, price, is_verified_listing"
     counts = " UNION ALL ".join(
         f"(SELECT '{facet}', counted.* FROM ({_COUNTS[facet]}) AS counted ORDER BY 3 DESC, 2 LIMIT {_MOST_VALUES})"  # noqa: S608
         for facet in (*dict.fromkeys(facets), "total")
     )
-    return sa.text(f"WITH hits AS MATERIALIZED ({statements.hits(names, columns)}) {counts}".replace("::", r"\:\:"))
+    return statements.prepared(f"WITH hits AS MATERIALIZED ({statements.hits(names, columns)}) {counts}".replace("::", r"\:\:"))
 
 
 def _value(facet: str, value: str) -> Any:

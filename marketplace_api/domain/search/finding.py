@@ -105,7 +105,7 @@ class Run:
         if self.plan.exact is not None:
             return self.plan.exact
         if matching.is_price_range(self.query):
-            return int(self.db.execute(statements.count(matching.price_range(self.query)), values).scalar_one())
+            return int(statements.count(matching.price_range(self.query)).scalar(self.db, values))
         if len(self.plan.groups) == 1 and (total := self.union_total(values)) is not None:
             return total
         return bitmaps.count(self.db, self.plan, values) if self.plan.most > _MANY else None
@@ -120,7 +120,7 @@ class Run:
         # Those with the most frequent lexeme are counted already; only the few others must be looked at.
         others = {"indexed_0": text.any_of(rest), "indexed_1": f"!{text.quote(first)}"}
         statement = statements.count_hits(("indexed_0", "indexed_1"))
-        return counts[first] + int(self.db.execute(statement, {**values, **others}).scalar_one())
+        return counts[first] + int(statement.scalar(self.db, {**values, **others}))
 
     def walking_is_shorter(self, total: int) -> bool:
         """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""
@@ -133,7 +133,7 @@ class Run:
         query = self.query
         names = matching.price_range(query) if matching.is_price_range(query) else matching.collected(query, self.plan, at_once=matching.CAP / 2)
         statement = statements.collect(names, query.order, self.sql_descending(), self.position is not None, self.is_near)
-        return _split(self.db.execute(statement, values).all())
+        return _split(statement.all(self.db, values))
 
     def walk(self, values: dict[str, Any], order: str) -> list[Any]:
         names = matching.walked(self.query, self.plan, order)
@@ -143,7 +143,7 @@ class Run:
             values["region"] = geo.cube_around(centre, self.position.keys[0])
             names = (*names, "region")
         statement = statements.walk(names, order, self.sql_descending(), self.position is not None, self.is_near)
-        return list(self.db.execute(statement, values).all())
+        return statement.all(self.db, values)
 
     def sql_descending(self) -> bool:
         """The direction in SQL: distances are always measured from where the first rows lie."""
@@ -154,33 +154,47 @@ class Run:
 
     def ranked(self) -> tuple[list[Any], int]:
         values, position = self.values(), self.position
-        total = self.known_total(values)
         is_older = position is not None and position.keys[0] < 0
+        rows_above = position.page * self.page.limit if position else self.offset + self.page.limit
+        is_on_top = not is_older and rows_above < statements.RANKED
+        if is_on_top and (found := self.rank_bitmaps(values)):
+            return found
+        total = self.known_total(values)
         if position and is_older and self.is_beyond_hits(position):
             if total is None:
                 names = matching.collected(self.query, self.plan, at_once=matching.CAP / 2)
-                total = int(self.db.execute(statements.count_hits(names), values).scalar_one())
+                total = int(statements.count_hits(names).scalar(self.db, values))
             if total >= matching.CAP:
                 return self.walk(values | {"key": position.keys[1]}, "listing_id"), total
         at_once = matching.CAP / 2
-        rows_above = position.page * self.page.limit if position else self.offset + self.page.limit
-        is_on_top = not is_older and rows_above < statements.RANKED
         if total is not None and is_on_top and self.plan.likely > _MANY:
             at_once, values["cap"] = _MANY, statements.RANKED
-        rows, found = self.rank(values, at_once)
-        if found >= matching.CAP and self.plan.likely <= at_once:
+        rows, found_total = self.rank(values, at_once)
+        if found_total >= matching.CAP and self.plan.likely <= at_once:
             # More than was likely, so that those collected need not be the newest.
-            rows, found = self.rank(values, at_once=-1)
-        return rows, found if total is None else total
+            rows, found_total = self.rank(values, at_once=-1)
+        return rows, found_total if total is None else total
+
+    def rank_bitmaps(self, values: dict[str, Any]) -> tuple[list[Any], int] | None:
+        """The page from the bitmaps of the newest matches; ``None`` where these cannot tell, or few match anyway."""
+        names = bitmaps.conditions(self.plan) if self.plan.most > _MANY else None
+        if names is None:
+            return None
+        rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan), "cap": statements.RANKED})
+        return None if total is None else (rows, total)
 
     def rank(self, values: dict[str, Any], at_once: float) -> tuple[list[Any], int]:
-        names = matching.collected(self.query, self.plan, at_once=at_once)
+        return self.rank_from(matching.collected(self.query, self.plan, at_once=at_once), values)
+
+    def rank_from(self, names: tuple[str, ...], values: dict[str, Any]) -> tuple[list[Any], int]:
         if self.position is not None:
             floor, top = self.position.keys[2:]
-            values |= {"floor": floor, "top": top, "blocks": self.plan.blocks(top)}
+            values = {**values, "floor": floor, "top": top, "blocks": self.plan.blocks(top)}
+            if "bitmaps" in names:
+                values["cap"] = matching.CAP
             names = (*names, "not_above")
         statement = statements.rank(names, self.position is not None, self.backward, self.is_near)
-        return _split(self.db.execute(statement, values).all())
+        return _split(statement.all(self.db, values))
 
     def is_beyond_hits(self, position: Position) -> bool:
         return not position.backward or position.page * self.page.limit >= matching.CAP

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Reader
-from marketplace_api.domain.listings import rows
+from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain import paging
+from marketplace_api.domain.listings import rows
 from marketplace_api.domain.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
 from marketplace_api.domain.search.query import ORDERS
 
@@ -37,7 +37,7 @@ def owned(
         parameters |= {"key": position.keys[0], "id": position.keys[1]}
     condition = _condition(include_private, deleted, statuses is not None)
     statement = _statement(condition, position is not None, position is not None and position.backward)
-    found = db.execute(statement, parameters).all()
+    found = statement.all(db, parameters)
     kept = [row for row in found if row.listing_id is not None]
     return assemble(kept, page, position, list_hash, lambda row: (row.date_created, row.listing_id), found[0].total)
 
@@ -51,11 +51,11 @@ def _condition(include_private: bool, deleted: bool, has_statuses: bool) -> str:
 
 
 @lru_cache(maxsize=32)
-def _statement(condition: str, keyed: bool, backward: bool) -> sa.TextClause:
+def _statement(condition: str, keyed: bool, backward: bool) -> Prepared:
     comparison, direction = (">", "ASC") if backward else ("<", "DESC")
     beyond = f"(date_created, listing_id) {comparison} (CAST(:key AS timestamptz), :id)" if keyed else "true"
     order = f"ORDER BY date_created {direction}, listing_id {direction}"
-    return sa.text(
+    return Prepared(sa.text(
         f"""
         WITH counted AS (
             SELECT count(*) AS total FROM (SELECT 1 FROM listings WHERE {condition} LIMIT :cap) AS hits
@@ -64,4 +64,4 @@ def _statement(condition: str, keyed: bool, backward: bool) -> sa.TextClause:
         )
         SELECT page.*, counted.total FROM counted LEFT JOIN page ON true {order}
         """  # noqa: S608  made of constants only
-    )
+    ))

@@ -84,7 +84,8 @@ def _blocks(following: int, size: int) -> Iterator[str]:
 
 def make(query: SearchQuery, facts: Facts) -> Plan:
     """The plan for ``query``, whose category exists."""
-    words = list(_words(query, facts))
+    typed = _text(facts) if query.words else []
+    words = [*typed, *_attributes(query, facts)]
     category = [_union(facts, [f"#c={slug}" for slug in facts.slugs], is_exact=True)] if query.category else []
     bands = [_union(facts, facts.bands)] if query.min_price is not None or query.max_price is not None else []
     cells = [_union(facts, facts.cells)] if facts.cells else []
@@ -92,14 +93,13 @@ def make(query: SearchQuery, facts: Facts) -> Plan:
     everything = facts.everything
     # A band or cell that lets most rows through costs the index more than the rows it saves.
     useful = [*words, *category, *(term for term in (*bands, *cells) if term.count < everything / 2)]
-    is_alone = len(terms) == 1 and not _compares_columns(query)
     return Plan(
-        walked=" & ".join(f"( {term.tsquery} )" for term in words) if words else None,
+        walked=_all_of(words) if words else None,
         indexed=_indexed(useful, everything),
-        ranked=words[0].tsquery if query.words else "",
+        ranked=_all_of(typed),
         most=min((term.count for term in terms), default=everything),
         likely=everything * prod(term.count / max(everything, 1) for term in terms),
-        exact=everything if not terms and not _compares_columns(query) else terms[0].count if is_alone and terms[0].is_exact else None,
+        exact=_exact(terms, everything) if not _compares_columns(query) else None,
         groups=_groups(terms) if not _compares_columns(query) else (),
         counts=facts.counts,
         frequent=facts.frequent,
@@ -108,6 +108,17 @@ def make(query: SearchQuery, facts: Facts) -> Plan:
         everything=everything,
         slugs=tuple(facts.slugs),
     )
+
+
+def _exact(terms: list[Term], everything: int) -> int | None:
+    """The number of matches, where the counters know it."""
+    if not terms:
+        return everything
+    return terms[0].count if len(terms) == 1 and terms[0].is_exact else None
+
+
+def _all_of(terms: Sequence[Term]) -> str:
+    return " & ".join(f"( {term.tsquery} )" for term in terms)
 
 
 def _groups(terms: list[Term]) -> Groups:
@@ -125,9 +136,9 @@ def _indexed(terms: list[Term], everything: int) -> tuple[str, ...]:
     """The tsqueries, the most selective first; an index cannot begin with what must not be there."""
     if not any("!" not in term.tsquery for term in terms):
         terms = [*terms, Term(text.quote(ALL), everything)]
-    tsqueries = [term.tsquery for term in sorted(terms, key=lambda term: term.count)]
-    rest = tsqueries[MOST_CONDITIONS - 1 :]
-    return (*tsqueries[: MOST_CONDITIONS - 1], *([" & ".join(f"( {tsquery} )" for tsquery in rest)] if rest else ()))
+    terms = sorted(terms, key=lambda term: term.count)
+    rest = terms[MOST_CONDITIONS - 1 :]
+    return (*(term.tsquery for term in terms[: MOST_CONDITIONS - 1]), *([_all_of(rest)] if rest else ()))
 
 
 def _union(facts: Facts, terms: Sequence[str], is_exact: bool = False) -> Term:
@@ -136,10 +147,8 @@ def _union(facts: Facts, terms: Sequence[str], is_exact: bool = False) -> Term:
     return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact or len(known) == 1, (tuple(known),))
 
 
-def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
-    """The filters that are lexemes of the document: the text first, then amenities, badge and place."""
-    if query.words:
-        yield _text(facts)
+def _attributes(query: SearchQuery, facts: Facts) -> Iterator[Term]:
+    """The other filters that are lexemes of the document: amenities, badge and place."""
     for amenity in query.wanted_amenities:
         yield _union(facts, [f"#a={amenity}"])
     if query.verified is not None:
@@ -152,27 +161,21 @@ def _words(query: SearchQuery, facts: Facts) -> Iterator[Term]:
             yield _union(facts, facts.completions.get(f"#l={facts.last_place}", ()))
 
 
-def _text(facts: Facts) -> Term:
-    """The words; the last of them finished by the stemmer or by any completion."""
-    head, head_groups = _written(facts, facts.head)
-    if not facts.last:
-        return Term(head.tsquery, head.count, len(head_groups) == 1, head_groups)
-    completions = facts.completions.get(facts.prefix, []) if facts.prefix else []
-    stems = text.all_lexemes(facts.last)
-    if stems is not None and len(stems) == 1:
-        last = _union(facts, [*stems, *completions])
-    else:
-        last, _groups_of_last = _written(facts, " | ".join(filter(None, (facts.last, text.any_of(completions)))))
-        last = Term(last.tsquery, last.count)
-    if not facts.head:
-        return last
-    groups = (*head_groups, *last.groups) if head_groups and last.groups else ()
-    return Term(f"( {head.tsquery} ) & ( {last.tsquery} )", min(head.count, last.count), False, groups)
+def _text(facts: Facts) -> list[Term]:
+    """The words; the last of them finished by the stemmer or by any completion. Only stop words match nothing."""
+    terms = [_written(facts, facts.head)] if facts.head else []
+    if facts.last:
+        completions = facts.completions.get(facts.prefix, []) if facts.prefix else []
+        stems = text.all_lexemes(facts.last)
+        if stems is not None and len(stems) == 1:
+            terms.append(_union(facts, [*stems, *completions]))
+        else:
+            terms.append(_written(facts, " | ".join(filter(None, (facts.last, text.any_of(completions))))))
+    return terms or [Term("", 0)]
 
 
-def _written(facts: Facts, tsquery: str) -> tuple[Term, Groups]:
-    """A tsquery as the parser wrote it, and its groups where it is plain words; the empty one matches nothing."""
-    if not tsquery:
-        return Term("", 0), ()
+def _written(facts: Facts, tsquery: str) -> Term:
+    """A tsquery as the parser wrote it."""
     lexemes = text.all_lexemes(tsquery) or ()
-    return Term(tsquery, text.bound(tsquery, facts.counts, facts.everything)), tuple((lexeme,) for lexeme in lexemes)
+    count = text.bound(tsquery, facts.counts, facts.everything)
+    return Term(tsquery, count, len(lexemes) == 1, tuple((lexeme,) for lexeme in lexemes))

@@ -82,6 +82,14 @@ class SearchQuery:
         return tuple(dict.fromkeys(name.lower()[:100] for name in names if name))
 
     @property
+    def narrows_by_terms(self) -> bool:
+        """Whether any filter is one that the counters know."""
+        return bool(
+            self.words or self.place or self.category or self.wanted_amenities
+            or self.verified is not None or self.min_price is not None or self.max_price is not None
+        )
+
+    @property
     def order(self) -> str:
         sort = self.sort or ("relevance" if self.words else "date_created")
         return "date_created" if sort == "relevance" and not self.words else sort

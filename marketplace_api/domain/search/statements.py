@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 
+from marketplace_api.db import Prepared
 from marketplace_api.domain.listings import rows
 from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
 from marketplace_api.domain.search.plan import MOST_CONDITIONS
@@ -52,6 +53,11 @@ CONDITIONS = {
 }
 
 
+def prepared(sql: str) -> Prepared:
+    """``sql`` with ``:name`` parameters, ready to run."""
+    return Prepared(sa.text(sql))
+
+
 def conditions(names: tuple[str, ...]) -> str:
     return " AND ".join(["is_searchable", *(CONDITIONS[name] for name in names)])
 
@@ -67,7 +73,7 @@ def sorted_by(descending: bool) -> str:
 
 
 @lru_cache(maxsize=1024)
-def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> sa.TextClause:
+def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> Prepared:
     """``:count`` listings after ``:offset`` or the cursor's keys, read in the order of an index.
 
     The inner select names only ids and keys, so that an index alone can answer it where it holds all that is asked.
@@ -75,7 +81,7 @@ def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near
     key = ORDERS[order].key
     beyond = after(order, descending).replace("sort_key", key, 1) if keyed else "true"
     direction = "DESC" if descending else "ASC"
-    return sa.text(
+    return prepared(
         f"""
         WITH page AS MATERIALIZED (
             SELECT listing_id, {key} AS sort_key FROM listings WHERE {conditions(names)} AND {beyond}
@@ -118,11 +124,85 @@ def whole_blocks(names: tuple[str, ...]) -> str:
     """  # noqa: S608
 
 
+MOST_PENDING = 2_000
+"""With more changes than these not yet in the bitmaps it is better not to use them."""
+
+# ``matched`` are the bitmaps of the listings that hold a lexeme of each group, but for those that changed since;
+# ``others`` the matches among these, and those that hold a rare lexeme instead of a frequent one.
+_MATCHED = f"""
+    pending AS MATERIALIZED (SELECT listing_id FROM search_changes LIMIT {MOST_PENDING + 1}),
+    changed AS MATERIALIZED (SELECT DISTINCT listing_id FROM pending),
+    masks AS (
+        SELECT listing_id >> 12 AS block,
+            bit_or(set_bit(CAST(0 AS bit(4096)), CAST(listing_id & 4095 AS integer), 1)) AS bits
+        FROM changed GROUP BY 1
+    ),
+    held AS (
+        SELECT block, bit_and(bits) AS bits FROM (
+            SELECT wanted.number, bitmap.block, bit_or(bitmap.bits) AS bits
+            FROM unnest(CAST(:terms AS text[]), CAST(:numbers AS integer[])) AS wanted (term, number)
+            JOIN search_bitmaps AS bitmap ON bitmap.term = wanted.term COLLATE "C"
+            GROUP BY wanted.number, bitmap.block
+        ) AS one GROUP BY block HAVING count(*) = CAST(:groups AS integer)
+    ),
+    matched AS MATERIALIZED (
+        SELECT block, CASE WHEN masks.bits IS NULL THEN held.bits ELSE held.bits & ~masks.bits END AS bits
+        FROM held LEFT JOIN masks USING (block)
+    )
+"""  # noqa: S608
+_TOTAL_COLLECTED = "SELECT count(*) AS total FROM hits"
+_TOTAL_MATCHED = f"""
+    SELECT CASE WHEN (SELECT count(*) FROM pending) <= {MOST_PENDING} THEN
+        (SELECT coalesce(sum(bit_count(bits)), 0) FROM matched) + (SELECT count(*) FROM others)
+    END AS total
+"""
+
+
+def _others(names: tuple[str, ...]) -> str:
+    rare = tuple(name for name in names if name not in ("bitmaps", "not_above"))
+    looked_up = f"UNION ALL SELECT listing_id FROM listings WHERE {conditions(rare)}" if rare else ""  # noqa: S608
+    return f"""
+        others AS MATERIALIZED (
+            SELECT listing_id FROM changed JOIN listings USING (listing_id)
+            WHERE is_searchable AND ts_match_vq(document, CAST(:frequent AS tsquery))
+            {looked_up}
+        )
+    """  # noqa: S608
+
+
+def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
+    """The ids of ``matched``, block by block until ``:cap`` are reached. Words of 64 bits skip the emptiness."""
+    above = "block >= CAST(:floor AS bigint) >> 12" if keyed else "true"
+    return f"""
+        counted_blocks AS (
+            SELECT block, bits, sum(bit_count(bits)) OVER (ORDER BY block DESC) - bit_count(bits) AS above
+            FROM matched WHERE {above} AND bit_count(bits) > 0
+        ),
+        parts AS MATERIALIZED (
+            SELECT (block << 12) + (part << 6) AS start, substring(bits FROM (part << 6) + 1 FOR 64) AS bits
+            FROM counted_blocks CROSS JOIN generate_series(0, 63) AS part WHERE above < :cap
+        ),
+        hits AS MATERIALIZED (
+            SELECT listing_id, 0 AS ordinal FROM (
+                SELECT start + bit AS listing_id FROM parts CROSS JOIN generate_series(0, 63) AS bit
+                WHERE bit_count(bits) > 0 AND get_bit(bits, bit) = 1
+                UNION ALL SELECT listing_id FROM others
+            ) AS found {'WHERE listing_id <= :top' if 'not_above' in names else ''}
+        ),
+    """  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def count_bitmaps(names: tuple[str, ...]) -> Prepared:
+    """How many match by their bitmaps; null where too many changes are pending."""
+    return prepared(f"WITH {_MATCHED}, {_others(names)} {_TOTAL_MATCHED}")
+
+
 @lru_cache(maxsize=1024)
-def collect(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> sa.TextClause:
+def collect(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near: bool) -> Prepared:
     """As ``walk``, from collected matches. Every row has ``total``; without any there is one, of nulls but for it."""
     beyond = after(order, descending) if keyed else "true"
-    return sa.text(
+    return prepared(
         f"""
         WITH hits AS MATERIALIZED ({hits(names, f"listing_id, {ORDERS[order].key} AS sort_key")}),
         page AS (
@@ -134,7 +214,7 @@ def collect(names: tuple[str, ...], order: str, descending: bool, keyed: bool, n
 
 
 @lru_cache(maxsize=1024)
-def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> sa.TextClause:
+def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> Prepared:
     """The most relevant of the collected matches; the key of those too old to be ranked is -1.
 
     ``floor`` and ``top`` of each row are the ids between which matches are ranked. A cursor carries them back, so
@@ -145,10 +225,9 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> sa.
     newest = "listing_id >= :floor" if keyed else "place <= :most_ranked"
     # Title words weigh most, the description least; 1: a long text does not win by its length.
     score = "CAST(ts_rank_cd('{0.1, 0.3, 0.4, 1.0}', listing.document, CAST(:ranked AS tsquery), 1) AS float8)"
-    return sa.text(
+    return prepared(
         f"""
-        WITH RECURSIVE {whole_blocks(names) if 'block' in names else ''}
-        hits AS MATERIALIZED ({'SELECT unnest(ids) AS listing_id, ordinal FROM blocks' if 'block' in names else hits(names, 'listing_id')}),
+        WITH RECURSIVE {_newest_hits(names, keyed)}
         placed AS MATERIALIZED (
             SELECT listing_id, row_number() OVER (ORDER BY ordinal, listing_id DESC) AS place FROM hits
         ),
@@ -163,26 +242,35 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> sa.
             FROM scored WHERE {beyond}
             ORDER BY sort_key {direction}, listing_id {direction} LIMIT :count OFFSET :offset
         )
-        {_with_total(near, ', page.floor, page.top')} ORDER BY sort_key {direction}, listing_id {direction}
+        {_with_total(near, ', page.floor, page.top', _TOTAL_MATCHED if 'bitmaps' in names else _TOTAL_COLLECTED)}
+        ORDER BY sort_key {direction}, listing_id {direction}
         """  # noqa: S608
     )
 
 
-def _with_total(near: bool, more: str = "") -> str:
+def _newest_hits(names: tuple[str, ...], keyed: bool) -> str:
+    if "bitmaps" in names:
+        return f"{_MATCHED}, {_others(names)}, {_newest_matched(names, keyed)}"
+    if "block" in names:
+        return f"{whole_blocks(names)} hits AS MATERIALIZED (SELECT unnest(ids) AS listing_id, ordinal FROM blocks),"
+    return f"hits AS MATERIALIZED ({hits(names, 'listing_id')}),"
+
+
+def _with_total(near: bool, more: str = "", total: str = _TOTAL_COLLECTED) -> str:
     return f"""
         SELECT {_COLUMNS}, page.sort_key, counted.total{more}{_DISTANCE if near else ''}
-        FROM (SELECT count(*) AS total FROM hits) AS counted
+        FROM ({total}) AS counted
         LEFT JOIN (page JOIN listings AS listing USING (listing_id)) ON true
     """  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def count(names: tuple[str, ...]) -> sa.TextClause:
+def count(names: tuple[str, ...]) -> Prepared:
     """How many match, up to ``:cap``."""
-    return sa.text(f"SELECT count(*) FROM (SELECT 1 FROM listings WHERE {conditions(names)} LIMIT :cap) AS hits")  # noqa: S608
+    return prepared(f"SELECT count(*) FROM (SELECT 1 FROM listings WHERE {conditions(names)} LIMIT :cap) AS hits")  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def count_hits(names: tuple[str, ...]) -> sa.TextClause:
+def count_hits(names: tuple[str, ...]) -> Prepared:
     """How many can be collected, up to ``:cap``."""
-    return sa.text(f"SELECT count(*) FROM ({hits(names, 'listing_id')}) AS hits")  # noqa: S608
+    return prepared(f"SELECT count(*) FROM ({hits(names, 'listing_id')}) AS hits")  # noqa: S608

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
-from marketplace_api.db import Reader
+from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain import categories
+from marketplace_api.domain.search.statements import prepared
 from marketplace_api.models.search import PHRASE, PLACE, WORD
 
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -32,9 +31,9 @@ class Suggestion:
 _KINDS: dict[int, Literal["listing", "location"]] = {WORD: "listing", PHRASE: "listing", PLACE: "location"}
 
 
-def _begun(head: int) -> sa.TextClause:
+def _begun(head: int) -> Prepared:
     """The most frequent terms that begin with ``:prefix``, of the kinds with one index on their first letters."""
-    return sa.text(
+    return prepared(
         f"""
         WITH candidates AS (
             SELECT wanted.kind, found.term FROM unnest(CAST(:kinds AS smallint[])) AS wanted (kind)
@@ -63,7 +62,7 @@ def _begun(head: int) -> sa.TextClause:
 
 _BEGUN = {head: _begun(head) for head in _HEADS}
 
-_SIMILAR = sa.text(
+_SIMILAR = prepared(
     """
     WITH candidates AS (
         (SELECT base.kind, base.term FROM search_terms AS base
@@ -137,7 +136,7 @@ def _begin_with(db: Reader, words: list[str], limit: int) -> list[Suggestion]:
 def _rows(db: Reader, prefix: str, kinds: tuple[int, ...], limit: int) -> list[Any]:
     head = max(length for length in _HEADS if length <= len(prefix))
     parameters = {"kinds": list(kinds), "head": prefix[:head], "prefix": prefix, "limit": limit}
-    return list(db.execute(_BEGUN[head], parameters).all())
+    return _BEGUN[head].all(db, parameters)
 
 
 def _suggestions(rows: Iterable[Any]) -> list[Suggestion]:
@@ -147,9 +146,9 @@ def _suggestions(rows: Iterable[Any]) -> list[Suggestion]:
 def _resembling(db: Reader, words: list[str], limit: int) -> list[Suggestion]:
     """Each word is put right by the most similar known one, then completed as if it had been typed so."""
     words = words[-_MOST_WORDS:]
-    similar = {word: db.execute(_SIMILAR, {"word": word}).all() for word in dict.fromkeys(words)}
+    similar = {word: _SIMILAR.all(db, {"word": word}) for word in dict.fromkeys(words)}
     righted = [next((row.term for row in similar[word] if row.kind == WORD), word) for word in words]
     rows = list(_rows(db, " ".join(righted[-2:]), (WORD, PHRASE), limit)) if righted != words else []
     whole = " ".join(words)
-    places = db.execute(_SIMILAR, {"word": whole}).all() if len(words) > 1 else ()
+    places = _SIMILAR.all(db, {"word": whole}) if len(words) > 1 else ()
     return _suggestions([*rows, *similar[words[-1]], *(row for row in places if row.kind == PLACE)])
