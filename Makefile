@@ -11,7 +11,7 @@ BENCH_STAMP := $(VENV)/.made-bench
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench where clean
+.PHONY: help run test lint types docs bench where clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ lint: $(TEST_STAMP) ## Check style
 
 types: $(TEST_STAMP) ## Check types
 	$(BIN)/mypy
+
+docs: $(TEST_STAMP) ## Write the tables of docs/reference anew
+	$(BIN)/python -m tests.reference_docs
 
 bench: $(BENCH_STAMP) ## Measure speed against other frameworks
 	$(BIN)/python -m bench

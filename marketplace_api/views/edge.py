@@ -18,6 +18,7 @@ from pyramid.response import Response
 from marketplace_api.errors import DomainError, RateLimited
 from marketplace_api.gateways.limiter import Allowance
 from marketplace_api.views.errors import answer, crash
+from marketplace_api.views.responses import VARY
 
 log = logging.getLogger("marketplace_api.access")
 
@@ -37,6 +38,7 @@ _SECURITY = (
     ("Referrer-Policy", "no-referrer"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 )
+_ALWAYS = (*_SECURITY, ("Vary", VARY))
 _HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 Handler = Callable[[Request], Response]
@@ -45,7 +47,7 @@ Handler = Callable[[Request], Response]
 def edge_factory(handler: Handler, registry: object) -> Handler:
     """The outermost tween."""
     settings = registry.app_settings  # type: ignore[attr-defined]
-    fixed = (*_SECURITY, _HSTS) if settings.production else _SECURITY
+    fixed = (*_ALWAYS, _HSTS) if settings.production else _ALWAYS
     origins = frozenset(settings.cors_origins)
 
     def edge(request: Request) -> Response:
@@ -89,7 +91,7 @@ def _too_much(environ: dict[str, str]) -> DomainError | None:
 
 
 def _preflight(origin: str, origins: frozenset[str]) -> Response:
-    headers = [("Vary", "Origin")]
+    headers: list[tuple[str, str]] = []
     if origin in origins:
         headers += [
             ("Access-Control-Allow-Methods", _METHODS),

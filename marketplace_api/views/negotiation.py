@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ from marketplace_api.schemas.base import Query, field_errors
 
 OFFERS = (JSON, HAL, HAL_FORMS)
 MAX_PARAMETERS = 60
+_CHARSET = re.compile(r"\s*;\s*charset=[^;,]*", re.IGNORECASE)
 MAX_DEPTH = 20
 
 
@@ -28,7 +30,8 @@ def media_for(accept: str) -> str | None:
     """The best of our media types for an ``Accept`` header, ``None`` when it takes none of them."""
     if not accept or accept in ("*/*", JSON):
         return JSON
-    offers = create_accept_header(accept).acceptable_offers(OFFERS)
+    # JSON has no charset parameter (RFC 8259, 11); who sends one all the same means JSON.
+    offers = create_accept_header(_CHARSET.sub("", accept)).acceptable_offers(OFFERS)
     return offers[0][0] if offers else None
 
 

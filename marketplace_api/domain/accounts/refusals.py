@@ -44,7 +44,7 @@ def gone() -> Gone:
 
 def wrong_state(state: str, wanted: str) -> Conflict:
     message = f"The account is {state}; this needs it to be {wanted}."
-    return Conflict(message, "wrong_state", extra={"status": state})
+    return Conflict(message, "wrong_state", extra={"state": state})
 
 
 def require_strong(password: str, *, username: str, email: str, field: str = "password") -> None:

@@ -156,7 +156,7 @@ def test_a_ban_ends_everything_and_can_be_lifted(db: Session, world: World) -> N
         world.log_in(db)
     with pytest.raises(Conflict) as caught:
         lifecycle.suspend(db, admin, pair.user.user_id, reason="x")
-    assert (caught.value.code, caught.value.extra["status"]) == ("wrong_state", "banned")
+    assert (caught.value.code, caught.value.extra["state"]) == ("wrong_state", "banned")
     lifecycle.reinstate(db, admin, pair.user.user_id, reason="A mistake.")
     assert public_listings(db, pair.user) == 1
     assert world.log_in(db)
