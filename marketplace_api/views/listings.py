@@ -103,7 +103,8 @@ restoring = Service("listing-restore", "/api/listings/{listing_id}/restore", Lis
 
 @restoring.operation("POST", "restore", P.LISTING_RESTORE, title="Restore", applies=_restorable, result="listing")
 def restore(request: Request) -> Representation:
-    row = editing.restore(request.db, request.actor, request.context.row.listing_id)
+    version = expected_version(request)
+    row = editing.restore(request.db, request.actor, request.context.row.listing_id, expected_version=version)
     return represent.listing(request.context.with_row(row))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -165,8 +166,8 @@ def test_what_is_deleted_meanwhile_does_not_make_the_walk_skip(client: Client, i
 
 
 def test_equal_keys_are_walked_in_one_fixed_order(client: Client, db: Session, seller: Any) -> None:
-    same = [int(make_listing(db, seller, title="Same", price=Decimal(5), date_created=START, date_updated=START).listing_id) for _ in range(9)]
-    for query in ("", "sortBy=price", "sortBy=title&order=desc", "sortBy=rating", "search=same", "near=1,1&sortBy=distance"):
+    same = [int(make_listing(db, seller, title="Twin", price=Decimal(5), date_created=START, date_updated=START).listing_id) for _ in range(9)]
+    for query in ("", "sortBy=price", "sortBy=title&order=desc", "sortBy=rating", "search=twin", "near=1,1&sortBy=distance"):
         walked = [listing_id for page in _walk(client, f"/api/listings?limit=2&{query}") for listing_id in _ids(page)]
         assert sorted(walked) == same, query
 
@@ -186,7 +187,7 @@ def test_a_cursor_belongs_to_its_list(client: Client, ids: list[int], people: Pe
 
 
 def _forged(*content: Any) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(list(content))).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
 
 
 def test_a_cursor_that_we_never_made_is_refused(client: Client, ids: list[int]) -> None:
@@ -200,7 +201,7 @@ def test_a_cursor_that_we_never_made_is_refused(client: Client, ids: list[int]) 
         _forged(name, page, backward, "0001-01-01T00:00:00", listing_id), _forged({"a": 1}), real + "x", real[:-4],
         base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="), base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
     ):  # fmt: skip
-        answer = client.get("/api/listings", **{}) if not cursor else client.get(f"/api/listings?limit=5&cursor={cursor}")
+        answer = client.get(f"/api/listings?limit=5&cursor={cursor}")
         body = assert_problem(answer, 400, answer.json["code"])
         assert named(body).keys() == {"cursor"}, cursor
 

@@ -114,14 +114,18 @@ def is_restorable(deleted_at: datetime | None, now: datetime) -> bool:
     return deleted_at is not None and deleted_at > now - RESTORABLE_FOR
 
 
-def restore(session: Session, actor: Actor, listing_id: int) -> Any:
-    """Bring a deleted listing back as it was. Raises NotFound, Conflict if it is there, Gone after 30 days."""
+def restore(session: Session, actor: Actor, listing_id: int, *, expected_version: int | None = None) -> Any:
+    """Bring a deleted listing back as it was.
+
+    Raises NotFound, PreconditionFailed, Conflict if it is there, and Gone after 30 days.
+    """
     statement = sa.select(*rows.COLUMNS, sa.func.now().label("now")).where(_t.c.listing_id == listing_id).with_for_update()
     row = session.execute(statement).first()
     if row is None:
         raise NotFound("There is no such listing.")
     if row.deleted_at is None:
         raise workflow.refused(row, "restore")
+    rows.require_version(row.version, expected_version)
     if not is_restorable(row.deleted_at, row.now):
         raise Gone("This listing was deleted more than 30 days ago.")
     values = {"deleted_at": None, "date_updated": sa.func.now(), "version": _t.c.version + 1}
@@ -162,4 +166,4 @@ def _told(name: str, value: Any) -> Any:
     """A value as the event log keeps it: no street addresses or exact positions."""
     if name in ("address", "zip", "latitude", "longitude"):
         return None if value is None else "(changed)"
-    return str(value) if isinstance(value, Decimal) else value
+    return f"{value:.2f}" if isinstance(value, Decimal) else value

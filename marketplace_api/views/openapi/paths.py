@@ -25,7 +25,7 @@ from marketplace_api.views.openapi.components import Json, headers, problem_name
 _ALWAYS_PUBLIC = {(Root, Permission.API_READ)}
 _SOMETIMES_PUBLIC = {(ListingContext, Permission.LISTING_READ), (Root, Permission.METRICS_READ)}
 # Operations on versioned resources to which it does not matter what the caller has read.
-_UNCONDITIONAL = {(ListingContext, "restore"), (MeContext, "deactivate"), (MeContext, "change-password")}
+_UNCONDITIONAL = {(MeContext, "deactivate"), (MeContext, "change-password")}
 _IDENTIFIER: Json = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _PATH_PARAMETERS: dict[str, Json] = {
     "code": {"type": "string", "enum": list(CODES)},
