@@ -24,6 +24,7 @@ HTTP_SIZE = 100_000
 QUICK_SIZES, QUICK_SECONDS = (10_000,), 1.0
 WORKERS = (1, 2)
 WIDE = 170
+INTERRUPTED = 130
 
 Results = dict[str, Any]
 
@@ -33,7 +34,8 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace, console: Console, progress: Progress) -> None:
         self.arguments, self.console, self.progress = arguments, console, progress
-        self.is_whole = not (arguments.quick or arguments.shapes or arguments.skip or tuple(arguments.sizes) != SIZES)
+        asked = (tuple(arguments.sizes), tuple(arguments.workers))
+        self.is_whole = asked == (SIZES, WORKERS) and not (arguments.quick or arguments.shapes or arguments.skip)
         name, changed = machine.commit()
         self.results: Results = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": name, "changed": changed,
@@ -42,7 +44,6 @@ class Run:
         }
         self.urls: dict[int, str] = {}
         self.path = Path()
-        self.is_finished = False
 
     def part(self, name: str, work: Callable[[], None]) -> None:
         """Do ``work``; what goes wrong in it is told in the results, and the other parts go on."""
@@ -65,7 +66,6 @@ class Run:
                 self.part(f"in process, {size:,} listings", lambda size=size: self._in_process(size))  # type: ignore[misc]
         if "http" not in self.arguments.skip:
             self.part("over HTTP", self._over_http)
-        self.is_finished = True
 
     def _fill(self, server: EmbeddedPostgres, size: int) -> None:
         self.urls[size] = databases.database(server, size)
@@ -161,9 +161,10 @@ def main() -> int:
             with _interruptible(), databases.server(arguments.data) as server:
                 run.everything(server)
         except KeyboardInterrupt:
-            console.print("Interrupted; what was measured so far is kept.")
+            console.print(f"Interrupted; what was measured so far is in {run.path}.")
+            return INTERRUPTED
     report.show(console, run.results)
-    if run.is_whole and run.is_finished:
+    if run.is_whole:
         run.path = report.write_json(run.results)
         report.LATEST.write_bytes(run.path.read_bytes())
         report.draw_chart(run.results)

@@ -38,7 +38,7 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
     global_conf: Mapping[str, str],
     host: str = "127.0.0.1",
     workers: str = "",
-    blocking_threads: str = "2",
+    blocking_threads: str = "4",
     backlog: str = "1024",
     **unknown: str,
 ) -> None:

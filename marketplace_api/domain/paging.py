@@ -79,7 +79,9 @@ def decode_cursor(cursor: str, list_hash: str, kinds: Sequence[type]) -> Positio
         if len(cursor) > _LONGEST_CURSOR:
             raise ValueError("too long")
         content = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        found_hash, page, backward, *keys = content if isinstance(content, list) else ()
+        if not isinstance(content, list):
+            raise TypeError("not a list")
+        found_hash, page, backward, *keys = content
         if found_hash != list_hash or backward not in (0, 1) or len(keys) != len(kinds):
             raise ValueError("of another list")
         return Position(

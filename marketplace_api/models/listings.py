@@ -54,6 +54,15 @@ DOCUMENT = (
 # Thousandths of a star, so that it can be compared exactly; 0 without any rating.
 RATING = "CASE WHEN rating_count = 0 THEN 0 ELSE (rating_sum::bigint * 1000 / rating_count)::integer END"
 _SEARCHABLE = sa.text("is_searchable")
+# The orders that search walks.
+_ORDERS: dict[str, list[Any]] = {
+    "date_created": ["date_created"],
+    "date_updated": ["date_updated"],
+    "price": ["price"],
+    "title": [sa.text("lower(title)")],
+    "rating": ["rating"],
+    "category_price": ["category", "price"],
+}
 
 
 class Listing(Base):
@@ -108,17 +117,10 @@ class Listing(Base):
         sa.CheckConstraint("rating_count >= 0 AND rating_sum BETWEEN rating_count AND 5 * rating_count", "rating"),
         sa.UniqueConstraint("user_id", "import_key"),
         sa.Index("ix_listings_user_id", "user_id", "date_created", "listing_id"),
-        # The orders that search walks. Only what a stranger may see is in them.
+        # Only what a stranger may see is in these.
         *(
             sa.Index(f"ix_listings_search_{name}", *columns, "listing_id", postgresql_where=_SEARCHABLE)
-            for name, columns in {
-                "date_created": ["date_created"],
-                "date_updated": ["date_updated"],
-                "price": ["price"],
-                "title": [sa.text("lower(title)")],
-                "rating": ["rating"],
-                "category_price": ["category", "price"],
-            }.items()
+            for name, columns in _ORDERS.items()
         ),
         sa.Index(
             "ix_listings_search_category_date_created", "category", "date_created", "listing_id",

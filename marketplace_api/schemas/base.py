@@ -18,7 +18,7 @@ MAX_UNKNOWN = 20  # unknown fields that are told at most: to guess what was mean
 class ObjectType(StrictType):
     """A JSON object with known fields; unknown ones are errors, read-only ones are ignored (so a GET can be PUT back)."""
 
-    unknown_code = "unknown_field"
+    noun = "field"
 
     def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
         if cstruct is colander.null:
@@ -48,7 +48,8 @@ class ObjectType(StrictType):
     def _unknown(self, name: str, known: list[str]) -> InvalidField:
         close = get_close_matches(name[:SHOWN], known, 1)
         hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known) or 'none'}."
-        return InvalidField(colander.SchemaNode(colander.String(), name=name[:SHOWN]), self.unknown_code, f"There is no field of this name. {hint}")
+        unknown = colander.SchemaNode(colander.String(), name=name[:SHOWN])
+        return InvalidField(unknown, f"unknown_{self.noun}", f"There is no {self.noun} of this name. {hint}")
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "object"}
@@ -68,10 +69,16 @@ class Body(colander.SchemaNode):
     read_only: ClassVar[frozenset[str]] = frozenset()
 
 
-class Query(colander.SchemaNode):
-    """Base of query strings; every operation knows ``fields``."""
+class ParametersType(ObjectType):
+    """A query string's parameters."""
 
-    schema_type = ObjectType
+    noun = "parameter"
+
+
+class Query(colander.SchemaNode):
+    """Base of query strings."""
+
+    schema_type = ParametersType
 
 
 class PageQuery(Query):

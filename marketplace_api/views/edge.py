@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable
-from uuid import uuid4
+from functools import lru_cache
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -53,7 +54,7 @@ def edge_factory(handler: Handler, registry: object) -> Handler:
     def edge(request: Request) -> Response:
         began = time.perf_counter()
         given = request.environ.get("HTTP_X_REQUEST_ID", "")
-        request.id = given if _SANE_ID.fullmatch(given) else uuid4().hex
+        request.id = given if _SANE_ID.fullmatch(given) else os.urandom(16).hex()
         structlog.contextvars.bind_contextvars(request_id=request.id)
         try:
             response = _handled(handler, request, origins)
@@ -118,12 +119,19 @@ def _finish(request: Request, response: Response, fixed: tuple[tuple[str, str], 
         headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", _EXPOSED)]
 
 
+@lru_cache(maxsize=2048)
+def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """The counter and the histogram of one kind of request."""
+    return REQUESTS.labels(method, route, str(status)), SECONDS.labels(route)
+
+
 def _account(request: Request, response: Response, seconds: float) -> None:
     route = getattr(request, "matched_route", None)
     name = route.name if route is not None else "-"
     status = response.status_int
-    REQUESTS.labels(request.method if request.method in _COUNTED else "other", name, str(status)).inc()
-    SECONDS.labels(name).observe(seconds)
+    requests, duration = _meters(request.method if request.method in _COUNTED else "other", name, status)
+    requests.inc()
+    duration.observe(seconds)
     if log.isEnabledFor(logging.INFO):
         actor = request.__dict__.get("actor")
         log.info(
@@ -146,7 +154,7 @@ def limit_rate(event: BeforeTraversal) -> None:
     group = groups.get(route.name, "default") if route is not None else "default"
     if group == "default" and request.method not in ("GET", "HEAD", "OPTIONS"):
         group = "write"
-    allowance = limiter.hit(group, request.address, account=False)
+    allowance = request.allowance = limiter.hit(group, request.address, account=False)  # told even if the token is dead
     if allowance is not None and allowance.allowed and "HTTP_AUTHORIZATION" in request.environ:
         own = limiter.hit(group, f"user:{request.actor.user_id}", account=True)
         if own is not None and (not own.allowed or own.remaining < allowance.remaining):

@@ -12,7 +12,16 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.db import is_outage
-from marketplace_api.errors import DomainError, Forbidden, Gone, Invalid, NotFound, PreconditionFailed, Unauthenticated, Unavailable
+from marketplace_api.errors import (
+    DomainError,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    Unauthenticated,
+    Unavailable,
+)
 from marketplace_api.hal.forms import templates
 from marketplace_api.hal.problems import CODES, PROBLEM, problem
 from marketplace_api.hal.registry import represent

@@ -109,7 +109,7 @@ def read_query(request: Request, schema: Query | None) -> dict[str, Any]:
         validated: dict[str, Any] = schema.deserialize(given)
     except colander.Invalid as problem:
         errors = field_errors(problem, "querystring")
-        code = "unknown_parameter" if all(e.code == "unknown_field" for e in errors) else "invalid_input"
+        code = "unknown_parameter" if all(e.code == "unknown_parameter" for e in errors) else "invalid_input"
         raise Invalid(_summary(errors), code=code, errors=errors) from problem
     return validated
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 from pyramid.request import Request
 from pyramid.response import Response
-from webob.datetime_utils import serialize_date
 
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import Representation
@@ -41,13 +43,13 @@ def respond(request: Request, operation: Operation, representation: Representati
         ("Cache-Control", _cache_control(request, operation, representation)),
     ]
     if representation.last_modified is not None:
-        headers.append(("Last-Modified", serialize_date(representation.last_modified)))
+        headers.append(("Last-Modified", _http_date(int(representation.last_modified.timestamp()))))
     if representation.paging:
         headers.append(("Link", ", ".join(f'<{href}>; rel="{rel}"' for rel, href in representation.paging.items())))
     if operation.is_safe and _has_it(request, etag):
         return Response(status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[])
     if operation.success == 201:
-        headers.append(("Location", representation.links["self"]["href"]))  # type: ignore[call-overload]
+        headers.append(("Location", representation.links["self"]["href"]))
     headers.append(("Content-Length", str(len(body))))
     return Answer(status=STATUS[operation.success], headerlist=headers, app_iter=[body])
 
@@ -79,6 +81,11 @@ def document(body: dict[str, Any], status: int, media: str, headers: list[tuple[
     response = Response(headerlist=fixed + (headers or []), app_iter=[raw])
     response.status = status
     return response
+
+
+@lru_cache(maxsize=4096)
+def _http_date(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
 def _minimal(representation: Representation) -> Response:

@@ -35,7 +35,7 @@ REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were don
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
 
 
-class Service(cornice.Service):  # type: ignore[misc]
+class Service(cornice.Service):
     """One URL pattern. ``on`` is the pattern of the context that it acts on, where that is not its own path."""
 
     renderer = "json"

@@ -9,19 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace_api.db import Reader
-from marketplace_api.domain.search import statements, text
+from marketplace_api.domain.search import matching, statements, text
 from marketplace_api.domain.search.plan import Plan
 
 _MOST_RARE = 3_000
+_ONLY_FREQUENT = ("bitmaps",)
 
 
 def conditions(plan: Plan) -> tuple[str, ...] | None:
     """The conditions with which ``statements`` reads the bitmaps for ``plan``; ``None`` where they cannot tell."""
     often, rare = _split(plan)
-    if not often or not all(often) or sum(plan.counts.get(lexeme, 0) for group in rare for lexeme in group) > _MOST_RARE:
+    if not often or not all(often) or _sum(plan, rare) > _MOST_RARE:
         return None
     if not any(rare):
-        return ("bitmaps",)
+        return _ONLY_FREQUENT
     return ("bitmaps", "only_rare", *(f"indexed_{number}" for number in range(len(plan.indexed))))
 
 
@@ -46,10 +47,16 @@ def _split(plan: Plan) -> tuple[list[list[str]], list[list[str]]]:
     return often, rare
 
 
+def _sum(plan: Plan, groups: list[list[str]]) -> int:
+    return sum(plan.counts.get(lexeme, 0) for group in groups for lexeme in group)
+
+
 def count(db: Reader, plan: Plan, parameters: dict[str, Any]) -> int | None:
-    """The number of matches; ``None`` where bitmaps cannot tell."""
-    names = conditions(plan)
-    if names is None:
+    """The number of matches; ``None`` where bitmaps cannot tell. Above the cap it may be too small."""
+    often, _rare = _split(plan)
+    if not often or not all(often):
         return None
-    found = statements.count_bitmaps(names).scalar(db, {**parameters, **values(plan)})
-    return None if found is None else int(found)
+    names = conditions(plan)
+    found = statements.count_bitmaps(names or _ONLY_FREQUENT).scalar(db, {**parameters, **values(plan)})
+    # Without the rare lexemes it is no more than a lower bound, which is enough above the cap.
+    return None if found is None or (names is None and found < matching.CAP) else int(found)

@@ -14,12 +14,26 @@ from marketplace_api.domain.search.query import SearchQuery
 
 _PRICES = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
 _MOST_VALUES = 50
+CAP = 5_001
+"""One more than are counted. Facets need whole rows, so their cap is below that of totals."""
 
 _COUNTS = {
     "category": "SELECT category AS value, count(*) AS count FROM hits GROUP BY 1",
-    "amenities": "SELECT value, count(*) FROM ("
-    "SELECT DISTINCT listing_id, lower(btrim(amenity)) AS value FROM hits, unnest(amenities) AS amenity"
-    ") AS had WHERE value <> '' GROUP BY 1",
+    # As they are written first, which is quick; then spellings are united, less the listings that have several of one.
+    "amenities": """
+        WITH written AS MATERIALIZED (
+            SELECT amenity, count(*) AS count FROM hits, unnest(amenities) AS amenity GROUP BY 1
+        ), spellings AS (
+            SELECT lower(btrim(amenity)) AS value, sum(count) AS count, count(*) > 1 AS are_many FROM written GROUP BY 1
+        ), repeated AS (
+            SELECT lower(btrim(amenity)) AS value, count(*) - count(DISTINCT listing_id) AS count
+            FROM hits, unnest(amenities) AS amenity
+            WHERE (SELECT bool_or(are_many) FROM spellings)
+            AND lower(btrim(amenity)) IN (SELECT value FROM spellings WHERE are_many) GROUP BY 1
+        )
+        SELECT value, CAST(spellings.count - coalesce(repeated.count, 0) AS bigint) AS count
+        FROM spellings LEFT JOIN repeated USING (value) WHERE value <> ''
+    """,
     "city": "SELECT city, count(*) FROM hits WHERE city <> '' GROUP BY 1",
     "price": f"SELECT width_bucket(price, ARRAY[{', '.join(map(str, _PRICES))}]::numeric[])::text, count(*) FROM hits GROUP BY 1",  # noqa: S608
     "verified": "SELECT is_verified_listing::text, count(*) FROM hits GROUP BY 1",
@@ -29,28 +43,28 @@ _COUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The wanted facets, and the number of matches (up to ``matching.CAP``)."""
+    """The wanted facets, and the number of matches; ``None`` when that is too high to be known from them."""
 
     values: Mapping[str, Any]
-    total: int
+    total: int | None
 
 
 def count(db: Reader, query: SearchQuery, plan: Plan) -> Counted:
     """The facets of ``query``: each value with its count, the most frequent first (prices: the lowest first).
 
-    At most the first 10,001 matches are counted; ``capped`` tells whether there are more.
+    At most the first 5,001 matches are counted; ``capped`` tells whether there are more.
     """
     statement = _statement(matching.collected(query, plan, at_once=matching.CAP / 2), query.facets)
     found: dict[str, list[dict[str, Any]]] = {facet: [] for facet in query.facets}
     total = 0
-    for facet, value, number in statement.all(db, {**matching.values(query, plan), "blocks": plan.blocks()}):
+    for facet, value, number in statement.all(db, {**matching.values(query, plan), "cap": CAP, "blocks": plan.blocks()}):
         if facet == "total":
             total = number
         else:
             found[facet].append({"value": _value(facet, value), "count": number})
     if "price" in found:
         found["price"].sort(key=lambda entry: float(entry["value"]["from"]))
-    return Counted({**found, "capped": total >= matching.CAP}, total)
+    return Counted({**found, "capped": total >= CAP}, total if total < CAP else None)
 
 
 def nothing(query: SearchQuery) -> dict[str, Any]:

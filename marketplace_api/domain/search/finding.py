@@ -25,7 +25,7 @@ def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
 
     With ``near`` each row also has ``distance_km`` (``None`` where a listing has no place). Sorting by distance
     leaves out those. ``facets`` of the page maps each wanted facet to ``[{"value", "count"}, …]`` and ``capped`` to
-    whether only the first 10,000 matches were counted; price values are ``{"from", "to"}``.
+    whether only the first 5,001 matches were counted; price values are ``{"from", "to"}``.
     Raises ``Invalid``: contradictions, ``unknown_category``, ``invalid_cursor``, ``page_too_deep``.
     """
     check(query)

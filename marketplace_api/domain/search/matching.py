@@ -47,7 +47,8 @@ def collected(query: SearchQuery, plan: Plan, *, at_once: float) -> tuple[str, .
     if query.owner is not None and plan.most >= CAP:
         return (*compared(query, indexed=("owner",)), *rest)
     in_region = plan.most_in_region
-    if in_region is not None and plan.most >= CAP and (plan.walked is None or in_region < 2 * CAP):
+    # The index of positions holds what else such a search compares; only words make it visit the rows.
+    if in_region is not None and (plan.walked is None or CAP <= plan.most <= in_region < 2 * CAP):
         return ("region", *compared(query), *rest)
     indexed = tuple(f"indexed_{number}" for number in range(len(plan.indexed)))
     blocks = ("block",) if plan.likely > at_once else ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from marketplace_api.domain import paging
@@ -103,7 +104,13 @@ class SearchQuery:
     @property
     def list_hash(self) -> str:
         """Names the list: equal for two queries that give the same rows in the same order."""
-        return paging.fingerprint({**asdict(self), "facets": None, "sort": self.order, "descending": self.is_descending})
+        return _list_hash(self)
+
+
+@lru_cache(maxsize=4096)
+def _list_hash(query: SearchQuery) -> str:
+    parts = [getattr(query, each.name) for each in fields(query) if each.name not in ("facets", "sort", "descending")]
+    return paging.fingerprint(*parts, query.order, query.is_descending)
 
 
 def _clean(text: str | None) -> str | None:

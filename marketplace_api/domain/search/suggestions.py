@@ -15,6 +15,8 @@ from marketplace_api.models.search import PHRASE, PLACE, WORD
 _NOT_WORD = re.compile(r"[\W_]+")
 _LONGEST = 80
 _HEADS = (1, 3, 6)
+_LONG = 9
+"""Few terms begin with so many given letters: they are read in their own order, not in that of their frequency."""
 _MOST_WORDS = 4
 _CANDIDATES = 40
 
@@ -31,16 +33,16 @@ class Suggestion:
 _KINDS: dict[int, Literal["listing", "location"]] = {WORD: "listing", PHRASE: "listing", PLACE: "location"}
 
 
-def _begun(head: int) -> Prepared:
-    """The most frequent terms that begin with ``:prefix``, of the kinds with one index on their first letters."""
+def _begun(condition: str) -> Prepared:
+    """The most frequent terms that begin with ``:prefix``."""
     return prepared(
         f"""
         WITH candidates AS (
             SELECT wanted.kind, found.term FROM unnest(CAST(:kinds AS smallint[])) AS wanted (kind)
             CROSS JOIN LATERAL (
                 SELECT base.term FROM search_terms AS base
-                WHERE base.kind = wanted.kind AND base.kind > 0 AND "left"(base.term, {head}) = :head
-                AND starts_with(base.term, :prefix) ORDER BY base.count DESC LIMIT {_CANDIDATES}
+                WHERE base.kind = wanted.kind AND base.kind > 0 AND {condition}
+                ORDER BY base.count DESC LIMIT {_CANDIDATES}
             ) AS found
             UNION
             (SELECT pending.kind, pending.term FROM search_term_deltas AS pending
@@ -60,7 +62,10 @@ def _begun(head: int) -> Prepared:
     )
 
 
-_BEGUN = {head: _begun(head) for head in _HEADS}
+_BEGUN = {
+    head: _begun(f"\"left\"(base.term, {head}) = :head AND starts_with(base.term || '', :prefix)") for head in _HEADS
+}
+_BEGUN_LONG = _begun("base.term >= :prefix AND base.term < :prefix || chr(1114111)")
 
 _SIMILAR = prepared(
     """
@@ -136,7 +141,7 @@ def _begin_with(db: Reader, words: list[str], limit: int) -> list[Suggestion]:
 def _rows(db: Reader, prefix: str, kinds: tuple[int, ...], limit: int) -> list[Any]:
     head = max(length for length in _HEADS if length <= len(prefix))
     parameters = {"kinds": list(kinds), "head": prefix[:head], "prefix": prefix, "limit": limit}
-    return _BEGUN[head].all(db, parameters)
+    return (_BEGUN[head] if len(prefix) < _LONG else _BEGUN_LONG).all(db, parameters)
 
 
 def _suggestions(rows: Iterable[Any]) -> list[Suggestion]:

@@ -16,7 +16,9 @@ from marketplace_api.domain.paging import Page, PageRequest
 from marketplace_api.domain.search import (
     FACETS,
     SearchQuery,
+    bitmaps,
     compact_terms,
+    facets,
     finding,
     geo,
     matching,
@@ -48,6 +50,8 @@ def few_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "TOTAL_CAP", 60)
     monkeypatch.setattr(matching, "CAP", 61)
     monkeypatch.setattr(statements, "RANKED", 20)
+    monkeypatch.setattr(facets, "CAP", 61)
+    monkeypatch.setattr(bitmaps, "_MOST_RARE", 20)
     monkeypatch.setattr(finding, "_FEW", 10)
     monkeypatch.setattr(finding, "_MANY", 15)
     monkeypatch.setattr(plan, "_BLOCKS_PER_SIZE", 1)
@@ -306,6 +310,13 @@ def test_facets(db: Session, filled: random.Random) -> None:
         ):
             assert {entry["value"]: entry["count"] for entry in found.facets[facet]} == {value: values.count(value) for value in values}
         assert sum(entry["count"] for entry in found.facets["price"]) == len(matches)
+
+
+def test_an_amenity_counts_once_however_it_is_spelled(db: Session, owner: int) -> None:
+    add(db, owner, amenities=["WiFi", "wifi ", "Pool"])
+    add(db, owner, amenities=["wifi", "pool", "WIFI"])
+    found = search(db, SearchQuery(facets=("amenities",)), PageRequest()).facets["amenities"]
+    assert found == [{"value": "pool", "count": 2}, {"value": "wifi", "count": 2}]
 
 
 def test_facets_say_when_they_are_capped(db: Session, filled: random.Random) -> None:
