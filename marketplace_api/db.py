@@ -64,7 +64,7 @@ class Prepared:
 
     For what is asked on every request: rows are named tuples, and nothing is built or compiled for a call. The
     transaction is the one of the session or connection that is passed in. ``IN`` does not work here. Errors are the driver's, see
-    :func:`is_outage`; a broken connection is taken out of its pool.
+    :func:`is_outage`; a broken connection empties its pool.
     """
 
     def __init__(self, statement: sa.Select[Any] | sa.TextClause) -> None:
@@ -102,6 +102,8 @@ class Prepared:
         except psycopg.OperationalError:
             if driver.broken or driver.closed:
                 connection.invalidate()
+                # The others in the pool were lost with it, most likely: none shall cost a request of its own.
+                connection.engine.dispose()
             raise
 
 

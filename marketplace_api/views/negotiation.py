@@ -62,7 +62,9 @@ def _bounded(request: Request) -> bytes:
     """The body as it came, read no further than the limit; also ``request.raw_body`` from here on."""
     limit: int = request.registry.app_settings.body_limit
     length: int = request.content_length or 0
-    body: bytes = request.environ["wsgi.input"].read(limit + 1) if length <= limit else b""
+    stream = request.environ["wsgi.input"]
+    stream.seek(0)  # an earlier attempt may have read it
+    body: bytes = stream.read(limit + 1) if length <= limit else b""
     if max(len(body), length) > limit:
         raise DomainError(f"The body may have {limit} bytes at most.", code="body_too_large")
     if len(body) < length:

@@ -318,7 +318,7 @@ def test_every_change_is_in_the_log_with_who_and_what(owner: Client, moderator: 
     events = _events(db, "listing.created", "listing.edited", "listing.status_changed", "listing.deleted")
     assert [event.type for event in events] == ["listing.created", "listing.edited", "listing.status_changed", "listing.deleted"]
     assert [event.actor_id for event in events] == [owner.user.user_id] * 2 + [moderator.user.user_id] * 2
-    assert (events[1].previous or {})["price"] == "4200.50" and events[1].new["price"] == "1"
+    assert (events[1].previous or {})["price"] == "4200.50" and events[1].new["price"] == "1.00"
     assert "Secret street" not in str([event.new for event in events])
     assert events[3].on_behalf_of_id == owner.user.user_id
 

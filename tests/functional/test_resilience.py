@@ -209,7 +209,7 @@ def test_a_pool_without_a_free_connection_is_told(
                     held.enter_context(engine.connect())
             _assert_away(owner.get(path))
             _assert_away(owner.put(path, {"title": "x"}))
-            assert owner.get("/readyz").json["checks"]["database"] == "no free connection"
+            assert Client(owner.app).get("/readyz").json["checks"]["database"] == "no free connection"
         assert owner.get(path).status_int == 200
         assert owner.put(path, {"title": "x"}).status_int == 200
         # Nothing that was refused has kept a connection.
