@@ -16,12 +16,13 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.tokens import SigningKeys
 from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.limiter import Limiter
+from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.jobs import queue
 from marketplace_api.resources.root import root_factory
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
-from marketplace_api.views import auth, entry, health, listings, users
+from marketplace_api.views import auth, blocks, bookmarks, conversations, entry, files, health, listings, messages, reviews, users
 from marketplace_api.views.service import SERVICES
 
 # Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
@@ -33,8 +34,8 @@ FIXED = {
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
-VIEWS = (listings, auth, users, entry, health)
-HOT = ("/api/listings/{listing_id}", "/api/listings", "/api/search/suggestions", "/api/users/me", "/api/auth/me")
+VIEWS = (listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
+HOT = ("/api/listings/{listing_id}", "/files/{key}", "/api/listings", "/api/search/suggestions", "/api/users/me", "/api/auth/me")
 CLOSED = "nobody"  # the permission of a view that declares none: no ACL ever grants it
 
 
@@ -61,6 +62,9 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.signing_keys = _signing_keys(settings)
     registry.answer_cipher = Cipher(settings.secret, "stored answers")
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
+    registry.storage = make_storage(settings)
+    registry.url_signer = UrlSigner.from_secret(settings.secret)
+    registry.files_url = settings.files_url.rstrip("/")
 
     config.include("pyramid_tm")
     config.include("pyramid_retry")

@@ -37,6 +37,10 @@ Created = Annotated[datetime, mapped_column(sa.DateTime(timezone=True), server_d
 Money = Annotated[Decimal, mapped_column(sa.Numeric(12, 2))]
 Version = Annotated[int, mapped_column(sa.Integer, server_default=sa.text("1"))]
 Json = Annotated[dict[str, Any], mapped_column(postgresql.JSONB)]
+# How many ratings of 1, 2, 3, 4 and 5 stars.
+RatingHistogram = Annotated[
+    list[int], mapped_column(postgresql.ARRAY(sa.Integer), server_default=sa.text("'{0,0,0,0,0}'"))
+]
 TextArray = Annotated[list[str], mapped_column(postgresql.ARRAY(sa.Text), server_default=sa.text("'{}'"))]
 
 

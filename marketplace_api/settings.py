@@ -92,6 +92,24 @@ class Settings:
     )
     cors_origins: tuple[str, ...] = _setting("http.cors_origins", "CORS_ORIGINS", (), "Origins of browsers that may call, separated by spaces.")
     body_limit: int = _setting("http.body_limit", "HTTP_BODY_LIMIT", 1024 * 1024, "Largest JSON body in bytes.")
+    photo_limit: int = _setting("files.photo_limit", "PHOTO_LIMIT", 10 * 1024 * 1024, "Largest photo in bytes, as it is sent.")
+    document_limit: int = _setting("files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes.")
+    storage_backend: str = _setting(
+        "storage.backend", "STORAGE_BACKEND", "local", "`local` keeps files under DATA_DIR/files; `s3` in a bucket of any S3 server.",
+    )
+    storage_bucket: str = _setting("storage.bucket", "S3_BUCKET", "", "The bucket; it must be there.")
+    storage_endpoint: str = _setting(
+        "storage.endpoint", "S3_ENDPOINT", "", "Address of an S3 server that is not Amazon's, such as https://s3.example.org.",
+    )
+    storage_region: str = _setting("storage.region", "S3_REGION", "us-east-1", "The bucket's region.")
+    storage_access_key: str = _setting(
+        "storage.access_key", "S3_ACCESS_KEY", "", "Empty leaves it to boto3: environment, profile or the machine's role.", secret=True,
+    )
+    storage_secret_key: str = _setting("storage.secret_key", "S3_SECRET_KEY", "", "Belongs to the access key.", secret=True)
+    files_url: str = _setting(
+        "files.public_url", "FILES_PUBLIC_URL", "",
+        "Where public files are fetched, such as a CDN in front of /files; empty means the service itself.",
+    )
     metrics_token: str = _setting("metrics.token", "METRICS_TOKEN", "", "Bearer token that /metrics asks for; empty opens it to loopback only.", secret=True)
     sentry_dsn: str = _setting("sentry.dsn", "SENTRY_DSN", "", "Where crashes are reported; empty reports none.", secret=True)
     log_level: str = _setting("logging.level", "LOG_LEVEL", "INFO", "Threshold of the JSON log on standard error.")
@@ -117,6 +135,10 @@ class Settings:
             raise SettingsError("marketplace.environment must be 'development' or 'production'.")
         if self.email_backend not in ("local", "smtp"):
             raise SettingsError("email.backend must be 'local' or 'smtp'.")
+        if self.storage_backend not in ("local", "s3"):
+            raise SettingsError("storage.backend must be 'local' or 's3'.")
+        if self.storage_backend == "s3" and not self.storage_bucket:
+            raise SettingsError("storage.backend is 's3': set S3_BUCKET (storage.bucket) to the bucket's name.")
         if self.email_backend == "smtp" and not self.smtp_url:
             raise SettingsError("email.backend is 'smtp': set SMTP_URL (email.smtp_url) to the mail server.")
         for key, link in (("email.reset_link", self.reset_link), ("email.confirm_link", self.confirm_link)):

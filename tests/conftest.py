@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -171,3 +173,21 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of the test run: cheap hashes, no rate limits, folders of its own."""
     folder: Path = tmp_path_factory.mktemp("data")
     return Settings(data_dir=folder, bcrypt_cost=4, rate_limits=False)
+
+
+@pytest.fixture
+def limited_files() -> Callable[[int], AbstractContextManager[None]]:
+    """A context in which no file can grow beyond so many bytes: what a full disk looks like to a writer."""
+
+    @contextmanager
+    def limited(most_bytes: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+
+    return limited

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 VALUES: dict[str, Any] = {
@@ -15,17 +17,23 @@ VALUES: dict[str, Any] = {
     "currency": "EUR",
     "price": 12.5,
     "reason": "It breaks a rule.",
+    "rating": 4,
+    "comment": "As described.",
+    "reply": "Thank you.",
     "status": "active",
 }
 
 
-def fill(template: dict[str, Any]) -> dict[str, Any]:
-    """A body for a HAL-FORMS template: every required field, and the current values of the others."""
+def fill(template: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """A body for a HAL-FORMS template: every required field, and the current values of the others.
+
+    ``known`` are ids that lead somewhere, by field.
+    """
     body = {}
     for described in template["properties"]:
         name = described["name"]
         if "value" in described:
             body[name] = described["value"]
         elif described["required"]:
-            body[name] = VALUES.get(name, "some text")
+            body[name] = known.get(name, VALUES.get(name, "some text"))
     return body

@@ -38,6 +38,20 @@ class EventType(StrEnum):
     LISTING_DELETED = "listing.deleted"
     LISTING_RESTORED = "listing.restored"
     LISTING_IMPORTED = "listing.imported"
+    LISTING_PHOTOS_CHANGED = "listing.photos_changed"
+    USER_PICTURE_CHANGED = "user.picture_changed"
+    REVIEW_POSTED = "review.posted"
+    REVIEW_REPLIED = "review.replied"
+    REVIEW_EDITED = "review.edited"
+    REVIEW_DELETED = "review.deleted"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_READ = "message.read"
+    CONVERSATION_READ = "conversation.read"
+    CONVERSATION_ARCHIVED = "conversation.archived"
+    CONVERSATION_UNARCHIVED = "conversation.unarchived"
+    CONVERSATION_HIDDEN = "conversation.hidden"
+    BLOCK_ADDED = "block.added"
+    BLOCK_REMOVED = "block.removed"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -64,6 +78,20 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.LISTING_DELETED: "A listing was deleted (it can be restored for 30 days).",
     EventType.LISTING_RESTORED: "A deleted listing came back.",
     EventType.LISTING_IMPORTED: "A file of listings was imported; `new` counts them.",
+    EventType.LISTING_PHOTOS_CHANGED: "Photos of a listing were added, removed, put into another order or described.",
+    EventType.USER_PICTURE_CHANGED: "An account got another picture, or has none any more.",
+    EventType.REVIEW_POSTED: "A listing or a person was reviewed; `new` has the ids and the rating.",
+    EventType.REVIEW_REPLIED: "The reviewed side replied to a review.",
+    EventType.REVIEW_EDITED: "A moderator edited a review; `new` names the fields.",
+    EventType.REVIEW_DELETED: "A moderator deleted a review; it counts no more.",
+    EventType.MESSAGE_SENT: "A message was sent; `new` has the ids of conversation, sender, receiver and listing.",
+    EventType.MESSAGE_READ: "The receiver read one message.",
+    EventType.CONVERSATION_READ: "Everything in a conversation was read by one side; `new` counts the messages.",
+    EventType.CONVERSATION_ARCHIVED: "One side archived a conversation.",
+    EventType.CONVERSATION_UNARCHIVED: "One side took a conversation out of the archive.",
+    EventType.CONVERSATION_HIDDEN: "One side deleted a conversation from its own view.",
+    EventType.BLOCK_ADDED: "Somebody blocked another person; `new` has both ids.",
+    EventType.BLOCK_REMOVED: "Somebody takes another person's messages again; `new` has both ids.",
 }
 
 

@@ -21,6 +21,9 @@ LIMITS = {
     "auth": ("30/minute", "30/minute"),
     "search": ("300/minute", "300/minute"),
     "write": ("120/minute", "60/minute"),
+    "upload": ("60/minute", "30/minute"),
+    "files": ("6000/minute", "3000/minute"),
+    "message": ("60/minute", "30/minute"),
 }
 LOG_EVERY = 30.0
 PAUSE = 1.0

@@ -10,6 +10,7 @@ from pyramid.request import Request
 from marketplace_api.domain.accounts import profiles
 from marketplace_api.domain.accounts.sessions import TokenPair
 from marketplace_api.domain.paging import Page
+from marketplace_api.hal.conversations import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
@@ -59,6 +60,9 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "self": link("/api/users/me"),
         "mkt:profile": link(f"/api/users/{row.user_id}"),
         "mkt:my-listings": link("/api/users/me/listings"),
+        "mkt:bookmarks": link("/api/users/me/bookmarks"),
+        "mkt:conversations": link("/api/conversations"),
+        "mkt:blocks": link("/api/users/me/blocks"),
         "mkt:sessions": link("/api/auth/sessions"),
         "mkt:export": link("/api/users/me/export"),
         "up": link("/api"),
@@ -71,7 +75,12 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
 def user(context: UserContext, fields: Collection[str] = ()) -> Representation:
     """A public profile."""
     shown = _public(context.row, fields)
-    shown.links |= {"mkt:listings": link(f"{context.path}/listings"), "up": link("/api")}
+    shown.links |= {
+        "mkt:listings": link(f"{context.path}/listings"),
+        "mkt:reviews": link(f"{context.path}/reviews"),
+        "up": link("/api"),
+    }
+    shown.links |= message_link(context)
     shown.context, shown.last_modified, shown.is_public = context, context.row.date_updated, True
     return shown
 

@@ -13,7 +13,7 @@ from typing import Any
 from marketplace_api.domain.actors import Actor
 from marketplace_api.hal.operations import Operation, allowed
 from marketplace_api.resources.base import Context
-from marketplace_api.schemas.describe import properties_of
+from marketplace_api.schemas.describe import file_property, properties_of
 
 
 def templates(
@@ -31,11 +31,16 @@ def templates(
 
 
 def _template(operation: Operation, context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
-    fills = operation.method in ("PUT", "PATCH")
+    starts_full = operation.method in ("PUT", "PATCH")
+    settled = operation.on(context).fills
     properties = []
     for described in _properties(operation):
-        current = values.get(described["name"]) if fills else None
-        properties.append(described if current is None else {**described, **_filled(described, current)})
+        name = described["name"]
+        if name not in settled:
+            current = values.get(name) if starts_full else None
+            properties.append(described if current is None else {**described, **_filled(described, current)})
+        elif settled[name] is not None:
+            properties.append({**described, "value": settled[name], "readOnly": True})
     return {
         "title": operation.title,
         "method": operation.method,
@@ -58,4 +63,5 @@ def _filled(described: dict[str, Any], current: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=None)
 def _properties(operation: Operation) -> tuple[dict[str, Any], ...]:
-    return tuple(properties_of(operation.body)) if operation.body is not None else ()
+    fields = properties_of(operation.body) if operation.body is not None else []
+    return (*([file_property(operation.upload)] if operation.upload is not None else []), *fields)

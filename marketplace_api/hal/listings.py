@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pyramid.request import Request
 
+from marketplace_api.domain import bookmarks
 from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.conversations import policy as message_policy
 from marketplace_api.domain.paging import Page
-from marketplace_api.hal import accounts
+from marketplace_api.domain.reviews import reading as review_reading
+from marketplace_api.domain.reviews import rows as review_rows
+from marketplace_api.hal import accounts, files, reviews
+from marketplace_api.hal.conversations import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
@@ -17,6 +22,7 @@ from marketplace_api.resources.base import Context
 from marketplace_api.resources.listings import ListingContext
 
 _COLLECTION = link("/api/listings")
+_MARKS = frozenset({"bookmarked", "bookmark_count"})
 
 
 @represents(ListingContext)
@@ -24,8 +30,19 @@ def listing(context: ListingContext, fields: Collection[str] = (), embed: Collec
     """One listing as its context holds it."""
     request = context.request
     owners = accounts.public_users(request, [context.row.user_id]) if "owner" in embed else {}
-    shown = _listing(context.row, request.actor, context, fields, owners)
+    marks = _marks(request, [context.row], fields, [context])
+    shown = _listing(context.row, request.actor, context, fields, owners=owners, marks=marks)
+    if "reviews" in embed:
+        latest = review_reading.latest(request.db, context.row.listing_id)
+        shown.embedded = {**shown.embedded, "reviews": reviews.review_items(request, latest)}
+    if not fields or "photos" in fields or "photos" in embed:
+        parts = files.photos_of(request, [context.row], [context])
+        shown.embedded = {**shown.embedded, "photos": parts[context.row.listing_id]}
     shown.links["collection"] = _COLLECTION
+    if not context.deleted:
+        shown.links["mkt:photos"] = link(f"{context.path}/photos")
+        shown.links["mkt:reviews"] = link(f"{context.path}/reviews")
+    shown.links |= message_link(context)
     shown.version = context.row.version
     shown.last_modified = context.row.date_updated
     shown.is_public = True
@@ -37,13 +54,52 @@ def listings(
     context: Context | None = None, is_public: bool = False,
 ) -> Representation:
     """One page of listings under ``path``; ``context`` is what the page's own forms belong to."""
+    shown = items(request, page.items, fields, embed)
+    return collection(request, "listings", shown, page, path, context=context, is_public=is_public)
+
+
+def items(
+    request: Request, rows: Sequence[Any], fields: Collection[str] = (), embed: Collection[str] = ()
+) -> list[Representation]:
+    """Listings as parts of another representation."""
+    with_forms = request.media == HAL_FORMS
+    owners = accounts.public_users(request, {row.user_id for row in rows}) if "owner" in embed else {}
+    contexts = [_context(request, row) for row in rows] if with_forms else [None] * len(rows)
+    marks = _marks(request, rows, fields, contexts)
+    shown = [
+        _listing(row, request.actor, context, fields, owners=owners, marks=marks)
+        for row, context in zip(rows, contexts, strict=True)
+    ]
+    if "photos" in fields or "photos" in embed:
+        photos = files.photos_of(request, rows, contexts)
+        for row, item in zip(rows, shown, strict=True):
+            item.embedded = {**item.embedded, "photos": photos[row.listing_id]}
+    return shown
+
+
+def _marks(
+    request: Request, rows: Sequence[Any], fields: Collection[str], contexts: Sequence[ListingContext | None]
+) -> Mapping[int, Any]:
+    """What a known caller is told of bookmarks, for all ``rows`` at once.
+
+    What is offered depends on it, on the caller's reviews and on who takes messages from the caller, so ``contexts``
+    come to know all three.
+    """
     actor = request.actor
     with_forms = request.media == HAL_FORMS
-    owners = accounts.public_users(request, {row.user_id for row in page.items}) if "owner" in embed else {}
-    items = [
-        _listing(row, actor, _context(request, row) if with_forms else None, fields, owners) for row in page.items
-    ]
-    return collection(request, "listings", items, page, path, context=context, is_public=is_public)
+    if actor.user_id is None or (fields and not with_forms and _MARKS.isdisjoint(fields)):
+        return {}
+    marks = bookmarks.marks(request.db, actor, rows)
+    if with_forms:
+        ids = [row.listing_id for row in rows]
+        reviewed = review_rows.standing(request.db, actor.user_id, "listing_id", ids)
+        reachable = message_policy.reachable(request.db, actor, {row.user_id for row in rows})
+        for context in filter(None, contexts):
+            is_open = message_policy.may_mention(context.row, actor)
+            context.can_message = is_open and context.row.user_id in reachable
+            context.bookmarked = marks[context.row.listing_id].bookmarked
+            context.own_review = reviewed.get(context.row.listing_id)
+    return marks
 
 
 def _context(request: Request, row: Any) -> ListingContext:
@@ -53,9 +109,10 @@ def _context(request: Request, row: Any) -> ListingContext:
 
 
 def _listing(
-    row: Any, actor: Actor, context: ListingContext | None, fields: Collection[str], owners: Mapping[int, Representation]
-) -> Representation:
-    values = _state(row, actor)
+    row: Any, actor: Actor, context: ListingContext | None, fields: Collection[str], *,
+    owners: Mapping[int, Representation], marks: Mapping[int, Any],
+) -> Representation:  # fmt: skip
+    values = _state(row, actor, marks.get(row.listing_id))
     state = {name: value for name, value in values.items() if name in fields or name == "listing_id"} if fields else values
     path = f"/api/listings/{row.listing_id}"
     owner = f"/api/users/{row.user_id}"
@@ -65,7 +122,7 @@ def _listing(
     )
 
 
-def _state(row: Any, actor: Actor) -> dict[str, Any]:
+def _state(row: Any, actor: Actor, mark: Any | None) -> dict[str, Any]:
     """Every field that ``actor`` may see."""
     in_full = actor.user_id is not None and (actor.user_id == row.user_id or actor.moderates)
     state = {
@@ -88,6 +145,10 @@ def _state(row: Any, actor: Actor) -> dict[str, Any]:
     }
     if in_full:
         state["status_reason"] = row.status_reason
+    if mark is not None:
+        state["bookmarked"] = mark.bookmarked
+        if in_full:
+            state["bookmark_count"] = mark.bookmark_count
     distance = getattr(row, "distance_km", None)
     if distance is not None:
         state["distance_km"] = round(distance, 1)

@@ -10,6 +10,7 @@ from typing import Any
 from marketplace_api.domain.actors import Actor
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
+from marketplace_api.schemas.uploads import UploadForm
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.policy import may
 
@@ -27,7 +28,7 @@ class Operation:
 
     ``context`` is the class it runs on; ``suffix`` what its path has beyond the context's own; ``applies`` says in
     which state it runs; ``step`` that it is a step of a workflow, which can be rehearsed. ``template`` tells whether
-    ``_templates`` offer it under ``name``.
+    ``_templates`` offer it under ``name``; ``again`` is the status of a success that found everything done before.
     """
 
     name: str
@@ -39,10 +40,12 @@ class Operation:
     title: str
     description: str
     body: Body | None
+    upload: UploadForm | None
     query: Query | None
     applies: Applies
     step: bool
     success: int
+    again: int | None
     content_types: tuple[str, ...]
     template: bool
     shown_on: tuple[type[Context], ...]
@@ -54,9 +57,15 @@ class Operation:
     def is_safe(self) -> bool:
         return self.method == "GET"
 
-    def target(self, context: Context) -> str:
-        """The address to send the operation to: for an operation shown elsewhere, its own fixed path."""
-        return context.path + self.suffix if isinstance(context, self.context) else self.path
+    def on(self, page: Context) -> Context:
+        """The context that decides: the ``page`` itself, or one as seen from there for an operation of another class."""
+        return page if isinstance(page, self.context) else self.context.seen_from(page, self.path)
+
+    def target(self, page: Context) -> str:
+        """The address to send the operation to: for an operation shown elsewhere, its own path."""
+        if not isinstance(page, self.context) and "{" not in self.path:
+            return self.path
+        return self.on(page).path + self.suffix
 
 
 ALL: list[Operation] = []
@@ -85,12 +94,5 @@ def allowed(context: Context, actor: Actor) -> list[Operation]:
 
 
 def _is_allowed(operation: Operation, context: Context, actor: Actor) -> bool:
-    asked = _asked(operation, context)
+    asked = operation.on(context)
     return may(actor, asked, operation.permission) and operation.applies(asked, actor)
-
-
-def _asked(operation: Operation, context: Context) -> Context:
-    """The context whose ACL decides: for an operation shown on another page, a fresh one of its own class."""
-    if isinstance(context, operation.context):
-        return context
-    return operation.context(context.request, context, operation.path.rsplit("/", 1)[-1])

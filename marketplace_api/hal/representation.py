@@ -31,6 +31,7 @@ class Representation:
     ``embedded`` holds further representations by name: plain JSON shows them as fields, HAL under ``_embedded``.
     ``context`` decides which operations are offered; ``values`` are the current values that forms start from.
     ``only`` narrows them to one. ``version`` is the row's version where there is one: ``If-Match`` is held against it.
+    ``is_repeat`` tells that the operation found everything as it should be.
     """
 
     state: dict[str, Any]
@@ -43,6 +44,7 @@ class Representation:
     is_public: bool = False
     paging: Mapping[str, str] | None = None
     only: Operation | None = None
+    is_repeat: bool = False
 
     def render(self, media: str, actor: Actor) -> dict[str, Any]:
         """The JSON-ready document in ``media``, one of :data:`JSON`, :data:`HAL`, :data:`HAL_FORMS`."""

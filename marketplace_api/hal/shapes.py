@@ -164,24 +164,110 @@ _PAGE: Mapping[str, Schema] = {
     "totalIsCapped": {"const": True, "description": "There are more matches than `totalItems` says."},
 }
 
+_LISTING: Mapping[str, Schema] = {
+    "listing_id": IDENTIFIER, "user_id": IDENTIFIER, "title": TEXT, "description": TEXT,
+    "category": TEXT, "price": {"type": "number", "minimum": 0},
+    "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}, "location": _LOCATION,
+    "photos_urls": TEXTS, "status": TEXT, "date_created": MOMENT, "date_updated": MOMENT,
+    "is_verified_listing": FLAG, "amenities": TEXTS, "rating_average": AVERAGE, "rating_count": COUNT,
+    "status_reason": {**OPTIONAL_TEXT, "description": "For its owner and moderators."},
+    "distance_km": {"type": "number", "minimum": 0, "description": "From the point of `near`."},
+    "bookmarked": {**FLAG, "description": "By the caller; only known callers are told."},
+    "bookmark_count": {
+        **COUNT, "maximum": 10_000,
+        "description": "How many keep it, for its owner and moderators; counted up to the maximum.",
+    },
+}  # fmt: skip
+_LISTING_SOMETIMES = frozenset({"status_reason", "distance_km", "bookmarked", "bookmark_count"})
+
+_REVIEW: Mapping[str, Schema] = {
+    "review_id": IDENTIFIER, "listing_id": {"type": ["integer", "null"]}, "reviewee_id": {"type": ["integer", "null"]},
+    "reviewer_id": IDENTIFIER,
+    "reviewer_username": {**OPTIONAL_TEXT, "description": "null once that account is gone."},
+    "rating": {"type": "integer", "minimum": 1, "maximum": 5}, "comment": TEXT,
+    "date_posted": MOMENT, "date_updated": MOMENT,
+    "reply": OPTIONAL_TEXT, "date_replied": OPTIONAL_MOMENT,
+    "status": {"type": "string", "enum": ["published", "deleted"]},
+    "is_moderated": {**FLAG, "description": "A moderator changed or deleted it."},
+    "moderation_reason": {**OPTIONAL_TEXT, "description": "For those concerned and moderators."},
+}  # fmt: skip
+_STARS = ("1", "2", "3", "4", "5")
+
+_MESSAGE: Mapping[str, Schema] = {
+    "message_id": IDENTIFIER, "conversation_id": IDENTIFIER, "sender_id": IDENTIFIER, "receiver_id": IDENTIFIER,
+    "listing_id": {"type": ["integer", "null"]}, "content": TEXT, "timestamp_sent": MOMENT,
+    "is_read": {**FLAG, "description": "By its receiver."},
+}  # fmt: skip
+_CONVERSATION: Mapping[str, Schema] = {
+    "conversation_id": IDENTIFIER, "participant1_id": IDENTIFIER, "participant2_id": IDENTIFIER,
+    "last_message_id": IDENTIFIER, "last_message_preview": {**TEXT, "maxLength": 140}, "unreadCount": COUNT,
+    "archived": {**FLAG, "description": "By the caller."}, "is_blocked": {**FLAG, "description": "By the caller."},
+    "timestamp_created": MOMENT, "timestamp_updated": MOMENT,
+}  # fmt: skip
+
 SHAPES: Mapping[str, Shape] = {
     "listing": Shape(
+        _LISTING,
+        ("self", "mkt:owner"), _LISTING_SOMETIMES,
         {
-            "listing_id": IDENTIFIER, "user_id": IDENTIFIER, "title": TEXT, "description": TEXT,
-            "category": TEXT, "price": {"type": "number", "minimum": 0},
-            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}, "location": _LOCATION,
-            "photos_urls": TEXTS, "status": TEXT, "date_created": MOMENT, "date_updated": MOMENT,
-            "is_verified_listing": FLAG, "amenities": TEXTS, "rating_average": AVERAGE, "rating_count": COUNT,
-            "status_reason": {**OPTIONAL_TEXT, "description": "For its owner and moderators."},
-            "distance_km": {"type": "number", "minimum": 0, "description": "From the point of `near`."},
+            "owner": Embedded("user", many=False, always=False), "reviews": Embedded("review", always=False),
+            "photos": Embedded("photo", always=False),
         },
-        ("self", "mkt:owner"), frozenset({"status_reason", "distance_km"}),
-        {"owner": Embedded("user", many=False, always=False)}, key="listing_id",
+        key="listing_id",
     ),
+    "photo": Shape(
+        {
+            "photo_id": IDENTIFIER, "alt_text": TEXT, "width": IDENTIFIER, "height": IDENTIFIER,
+            "urls": {
+                **_all(dict.fromkeys(("thumb", "card", "full"), TEXT)),
+                "description": "WebP of at most 160, 480 and 1600 pixels a side; they never change.",
+            },
+        },
+        ("self", "collection"),
+    ),
+    "photos": Shape({}, ("self", "up"), embedded={"photos": Embedded("photo")}),
     "listings": Shape(
         {**_PAGE, "facets": {"type": "object", "description": "Counts of the matches, by facet."}},
         ("self", "first"), frozenset({"totalIsCapped", "facets"}), {"listings": Embedded("listing")},
     ),
+    "bookmark": Shape(
+        {**_LISTING, "bookmark_id": IDENTIFIER, "date_bookmarked": MOMENT, "is_available": FLAG},
+        ("self", "mkt:bookmark"), frozenset({*_LISTING, "user_id"}) - {"listing_id", "status"}, key="listing_id",
+    ),
+    "bookmarks": Shape(_PAGE, ("self", "first"), frozenset({"totalIsCapped"}), {"listings": Embedded("bookmark")}),
+    "bookmark_made": Shape({"bookmark_id": IDENTIFIER, "user_id": IDENTIFIER, "listing_id": IDENTIFIER}),
+    "review": Shape(
+        _REVIEW, ("self",), frozenset({"moderation_reason"}), {"reviewer": Embedded("user", many=False, always=False)},
+        key="review_id",
+    ),
+    "reviews": Shape(
+        {
+            **_PAGE, "rating_average": AVERAGE, "rating_count": COUNT,
+            "histogram": {**_all(dict.fromkeys(_STARS, COUNT)), "description": "How many of each number of stars."},
+        },
+        ("self", "first", "up"), frozenset({"totalIsCapped"}), {"reviews": Embedded("review")},
+    ),
+    "direct_message": Shape(_MESSAGE, ("self", "mkt:conversation"), key="message_id"),
+    "direct_messages": Shape(
+        _PAGE, ("self", "first", "up"), frozenset({"totalIsCapped"}), {"messages": Embedded("direct_message")}
+    ),
+    "participant": Shape(
+        {
+            "user_id": IDENTIFIER, "username": {**OPTIONAL_TEXT, "description": "null once that account is gone."},
+            "profile_picture_url": OPTIONAL_TEXT, "is_available": FLAG,
+        },
+        (),
+    ),
+    "conversation": Shape(
+        _CONVERSATION, ("self", "collection", "mkt:messages"),
+        embedded={"other_participant": Embedded("participant", many=False)}, key="conversation_id",
+    ),
+    "conversations": Shape(
+        {**_PAGE, "unreadCount": {**COUNT, "description": "In all conversations, archived ones too."}},
+        ("self", "first"), frozenset({"totalIsCapped"}), {"conversations": Embedded("conversation")},
+    ),
+    "block": Shape({"user_id": IDENTIFIER, "username": OPTIONAL_TEXT, "date_blocked": MOMENT}, ("self", "collection")),
+    "blocks": Shape(_PAGE, ("self", "first"), frozenset({"totalIsCapped"}), {"blocks": Embedded("block")}),
     "user": Shape(_PUBLIC_USER, key="user_id"),
     "me": Shape(
         {
@@ -259,13 +345,18 @@ DOCUMENTS: Mapping[str, Schema] = {
     }),
     "version": _all({"version": TEXT}),
     "metrics": {"type": "string", "description": "Prometheus' text format."},
+    "file": {"type": "string", "format": "binary"},
     "export": {
         "type": "object",
         "properties": {
             "profile": {"type": "object"}, "sessions": _ROWS, "one_time_tokens": _ROWS, "listings": _ROWS,
-            "events": _ROWS, "complete": FLAG,
+            "bookmarks": _ROWS, "reviews": _ROWS, "conversations": _ROWS, "messages_sent": _ROWS,
+            "messages_received": _ROWS, "blocks": _ROWS, "events": _ROWS, "complete": FLAG,
         },
-        "required": ["profile", "sessions", "one_time_tokens", "listings", "events", "complete"],
+        "required": [
+            "profile", "sessions", "one_time_tokens", "listings", "bookmarks", "reviews", "conversations", "messages_sent",
+            "messages_received", "blocks", "events", "complete",
+        ],
     },
     "openapi": {
         "type": "object", "required": ["openapi", "info", "paths", "components"],

@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 from marketplace_api.domain import search
 from marketplace_api.domain.accounts import recovery
 from marketplace_api.domain.events import EventType
+from marketplace_api.domain.files import photos, pictures, store
 from marketplace_api.gateways.email import Mailer, PermanentDeliveryError
 from marketplace_api.gateways.mail_messages import render
+from marketplace_api.gateways.storage import Storage, make_storage
 from marketplace_api.models.accounts import AccountSession, User
 from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings
@@ -36,6 +38,11 @@ class Services:
 
     settings: Settings
     mailer: Mailer
+
+    @property
+    def storage(self) -> Storage:
+        """Where files are."""
+        return make_storage(self.settings)
 
 
 Handler = Callable[[Session, Event, Services], None]
@@ -99,12 +106,32 @@ def refresh_search_terms(session: Session, _event: Event, _services: Services) -
         session.commit()
 
 
+def clear_files(session: Session, _event: Event, services: Services) -> None:
+    """Deletes the files that are of no use any more."""
+    while store.clear(session, services.storage, datetime.now(UTC)):
+        pass
+
+
+def erase_files(session: Session, event: Event, services: Services) -> None:
+    """Deletes the photos and the picture of an account that was erased."""
+    user = session.get(User, event.subject_id)
+    if user is None or user.state != "erased":
+        return
+    photos.forget_all(session, user.user_id)
+    pictures.let_go(session, user.user_id)
+    session.commit()
+    clear_files(session, event, services)
+
+
 HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_REGISTERED: (mail_confirmation,),
     EventType.USER_EMAIL_CHANGE_REQUESTED: (mail_confirmation, warn_old_address),
     EventType.USER_EMAIL_CONFIRMATION_REQUESTED: (mail_confirmation,),
     EventType.USER_PASSWORD_RESET_REQUESTED: (mail_password_reset,),
     EventType.USER_PASSWORD_CHANGED: (mail_password_changed,),
+    EventType.USER_PICTURE_CHANGED: (clear_files,),
+    EventType.USER_ERASED: (erase_files,),
+    EventType.LISTING_PHOTOS_CHANGED: (clear_files,),
     EventType.USER_DEACTIVATED: (mail_deactivated,),
     EventType.SESSION_REUSE_DETECTED: (mail_session_theft,),
     EventType.LISTING_CREATED: (refresh_search_terms,),
@@ -116,7 +143,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
 
-DEBOUNCED: frozenset[Handler] = frozenset({refresh_search_terms})
+DEBOUNCED: frozenset[Handler] = frozenset({clear_files, refresh_search_terms})
 """Handlers that look at no particular event, so that one waiting job stands for any number of events."""
 
 BY_NAME: Mapping[str, Handler] = {handler.__name__: handler for handlers in HANDLERS.values() for handler in handlers}

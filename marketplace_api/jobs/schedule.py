@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.domain import search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.jobs.handlers import TERMS_BATCH, Services
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
@@ -31,6 +32,7 @@ FAILURES_KEPT = timedelta(days=2)
 SESSIONS_KEPT = timedelta(days=30)
 FAILED_JOBS_KEPT_HOURS = 30 * 24
 DELETE_BATCH = 5_000
+MOST_TOLD = 50
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,18 @@ def compact_search_terms(session: Session, _services: Services) -> None:
     session.commit()
 
 
+def sweep_files(session: Session, services: Services) -> None:
+    """Holds files and their rows against each other and mends what a crash left apart."""
+    report = sweep(session, services.storage, datetime.now(UTC))
+    if report.is_clean:
+        log.info("files.swept", cleared=report.cleared, unfinished=report.unfinished)
+        return
+    log.error(
+        "files.apart", missing=report.missing[:MOST_TOLD], found_again=report.found_again[:MOST_TOLD],
+        strays=report.strays[:MOST_TOLD], strays_deleted=report.strays_deleted,
+    )  # fmt: skip
+
+
 async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
     """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
     manager = context.app.job_manager
@@ -91,6 +105,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("17 3 * * *", erase_due_accounts),
     ("47 * * * *", purge_expired),
     ("* * * * *", compact_search_terms),
+    ("37 * * * *", sweep_files),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

@@ -3,6 +3,6 @@
 Import this package to have every table in ``Base.metadata``.
 """
 
-from marketplace_api.models import accounts, categories, events, idempotency, listings, search
+from marketplace_api.models import accounts, bookmarks, categories, conversations, events, files, idempotency, listings, reviews, search
 
-__all__ = ["accounts", "categories", "events", "idempotency", "listings", "search"]
+__all__ = ["accounts", "bookmarks", "categories", "conversations", "events", "files", "idempotency", "listings", "reviews", "search"]

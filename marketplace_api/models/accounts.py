@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.db import Base, BigId, BigInt, Created, Json, Timestamp, Version
+from marketplace_api.db import Base, BigId, BigInt, Created, Json, RatingHistogram, Timestamp, Version
 
 ROLES = ("customer", "driver", "moderator", "staff", "admin")
 STATES = ("active", "suspended", "banned", "deactivated", "erased")
@@ -39,6 +39,7 @@ class User(Base):
     is_verified: Mapped[bool] = mapped_column(server_default=sa.false())
     rating_count: Mapped[int] = mapped_column(server_default=sa.text("0"))
     rating_sum: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    rating_histogram: Mapped[RatingHistogram]
     date_joined: Mapped[Created]
     date_updated: Mapped[Created]
     last_login: Mapped[Timestamp | None]
@@ -56,6 +57,7 @@ class User(Base):
         sa.CheckConstraint("(state = 'deactivated') <= (deactivated_at IS NOT NULL)", "deactivated_at"),
         sa.CheckConstraint("jsonb_typeof(contact_information) = 'object'", "contact_information"),
         sa.CheckConstraint("rating_count >= 0 AND rating_sum BETWEEN rating_count AND 5 * rating_count", "rating"),
+        sa.CheckConstraint("cardinality(rating_histogram) = 5 AND 0 <= ALL (rating_histogram)", "rating_histogram"),
         sa.Index("ix_users_deactivated_at", "deactivated_at", postgresql_where=sa.text("state = 'deactivated'")),
     )
 

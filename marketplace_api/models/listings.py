@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from marketplace_api.db import Base, BigId, BigInt, Created, Money, TextArray, Timestamp, Version
+from marketplace_api.db import Base, BigId, BigInt, Created, Money, RatingHistogram, TextArray, Timestamp, Version
 
 STATUSES = ("draft", "active", "inactive", "sold", "pending_verification", "rejected", "suspended")
 
@@ -85,6 +85,7 @@ class Listing(Base):
     latitude: Mapped[Decimal | None] = mapped_column(sa.Numeric(9, 6))
     longitude: Mapped[Decimal | None] = mapped_column(sa.Numeric(9, 6))
     photos_urls: Mapped[TextArray]
+    photo_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("0"))
     amenities: Mapped[TextArray]
     status: Mapped[str] = mapped_column(sa.String(50), server_default="active")
     suspended_from: Mapped[str | None] = mapped_column(sa.String(50))
@@ -94,6 +95,7 @@ class Listing(Base):
     owner_hidden: Mapped[bool] = mapped_column(server_default=sa.false())
     rating_count: Mapped[int] = mapped_column(server_default=sa.text("0"))
     rating_sum: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    rating_histogram: Mapped[RatingHistogram]
     import_key: Mapped[bytes | None] = mapped_column(postgresql.BYTEA)
     date_created: Mapped[Created]
     date_updated: Mapped[Created]
@@ -114,7 +116,9 @@ class Listing(Base):
         sa.CheckConstraint("latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180", "coordinates"),
         sa.CheckConstraint("(latitude IS NULL) = (longitude IS NULL)", "coordinates_both"),
         sa.CheckConstraint("length(title) > 0", "title"),
+        sa.CheckConstraint("photo_count BETWEEN 0 AND 24", "photo_count"),
         sa.CheckConstraint("rating_count >= 0 AND rating_sum BETWEEN rating_count AND 5 * rating_count", "rating"),
+        sa.CheckConstraint("cardinality(rating_histogram) = 5 AND 0 <= ALL (rating_histogram)", "rating_histogram"),
         sa.UniqueConstraint("user_id", "import_key"),
         sa.Index("ix_listings_user_id", "user_id", "date_created", "listing_id"),
         # Only what a stranger may see is in these.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from pyramid.authorization import Allow, Authenticated
 from pyramid.request import Request
 
 from marketplace_api.domain.accounts import profiles, sessions
+from marketplace_api.domain.conversations import blocks, policy
+from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
+from marketplace_api.resources.bookmarks import BookmarksContext
+from marketplace_api.resources.conversations import BlocksContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
 
@@ -60,9 +64,14 @@ class AuthContext(Branch):
 class MeContext(Context):
     """``/api/users/me``: the caller's own account; nothing for callers who are not known."""
 
+    children: ClassVar[dict[str, type[Context]]] = {"bookmarks": BookmarksContext, "blocks": BlocksContext}
+
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:
         super().__init__(request, parent, name)
         self.user_id: int | None = request.actor.user_id
+
+    def __getitem__(self, name: str) -> Context:
+        return self.children[name](self.request, self, name)
 
     @cached_property
     def row(self) -> Any:
@@ -95,6 +104,28 @@ class UserContext(Context):
     def __init__(self, request: Request, parent: Context, name: str, row: Any) -> None:
         super().__init__(request, parent, name)
         self.row = row
+        self.person_id: int = row.user_id
+
+    @cached_property
+    def can_message(self) -> bool:
+        """Whether the caller may write to this person."""
+        return self.person_id in policy.reachable(self.request.db, self.request.actor, [self.person_id])
+
+    @cached_property
+    def is_blocked(self) -> bool:
+        """Whether the caller has blocked this person."""
+        caller = self.request.actor.user_id
+        return caller is not None and blocks.find(self.request.db, caller, self.person_id) is not None
+
+    @property
+    def can_block(self) -> bool:
+        return not self.is_blocked
+
+    @cached_property
+    def own_review(self) -> int | None:
+        """The caller's review of this person."""
+        caller, user_id = self.request.actor.user_id, self.row.user_id
+        return review_rows.standing(self.request.db, caller, "reviewee_id", [user_id]).get(user_id)
 
 
 class UsersContext(Context):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pyramid.authorization import Allow, Everyone
@@ -14,10 +15,15 @@ ACL = list[tuple[str, str, Any]]
 
 
 class Context:
-    """A node of the tree. ``path`` is its address; ``conceal`` makes a refusal look like absence (404)."""
+    """A node of the tree. ``path`` is its address; ``conceal`` makes a refusal look like absence (404).
+
+    ``fills`` are fields that are settled where its operations are offered: their value, or ``None`` for one that has
+    no place there.
+    """
 
     __acl__: ACL = []
     conceal: ClassVar[bool] = False
+    fills: Mapping[str, Any] = {}
 
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:
         self.request = request
@@ -27,6 +33,11 @@ class Context:
 
     def __getitem__(self, name: str) -> Context:
         raise KeyError(name)
+
+    @classmethod
+    def seen_from(cls, page: Context, path: str) -> Context:
+        """The context of this class that an operation at ``path`` acts on when it is offered on ``page``."""
+        return cls(page.request, page, path.rsplit("/", 1)[-1])
 
     def refusal(self) -> DomainError | None:
         """A better answer than 403 for a caller who may not do what they tried; ``None`` for the plain one."""

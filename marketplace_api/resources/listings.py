@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Deny, Everyone
 from pyramid.request import Request
 
+from marketplace_api.domain import bookmarks
+from marketplace_api.domain.conversations import policy as message_policy
 from marketplace_api.domain.listings import rows
+from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.errors import Conflict, DomainError, Gone
 from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.resources.files import PhotosContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
 
@@ -31,6 +36,11 @@ class ListingContext(Context):
 
     read_permission = P.LISTING_READ
 
+    def __getitem__(self, name: str) -> Context:
+        if name != "photos":
+            raise KeyError(name)
+        return PhotosContext(self.request, self, name)
+
     @property
     def version(self) -> int:
         return int(self.row.version)
@@ -42,6 +52,26 @@ class ListingContext(Context):
     def refreshed(self) -> ListingContext:
         """This listing as it is in the database now."""
         return self.with_row(rows.find(self.request.db, self.row.listing_id))
+
+    # Lists set these three for a whole page at once.
+
+    @cached_property
+    def bookmarked(self) -> bool:
+        """Whether the caller keeps it."""
+        marks = bookmarks.marks(self.request.db, self.request.actor, [self.row])
+        return bool(marks and marks[self.row.listing_id].bookmarked)
+
+    @cached_property
+    def own_review(self) -> int | None:
+        """The caller's review of it."""
+        user_id, listing_id = self.request.actor.user_id, self.row.listing_id
+        return review_rows.standing(self.request.db, user_id, "listing_id", [listing_id]).get(listing_id)
+
+    @cached_property
+    def can_message(self) -> bool:
+        """Whether the caller may write to its owner about it."""
+        owner_id, actor = self.row.user_id, self.request.actor
+        return message_policy.may_mention(self.row, actor) and owner_id in message_policy.reachable(self.request.db, actor, [owner_id])
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

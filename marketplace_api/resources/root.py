@@ -7,7 +7,10 @@ from pyramid.request import Request
 
 from marketplace_api.resources.accounts import AuthContext, UsersContext
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
+from marketplace_api.resources.files import FilesContext
+from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
 from marketplace_api.resources.listings import ListingsContext
+from marketplace_api.resources.reviews import ReviewsContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
 
@@ -40,13 +43,16 @@ class ApiContext(Branch):
         "listings": ListingsContext,
         "categories": CategoriesContext,
         "search": SearchContext,
+        "reviews": ReviewsContext,
+        "conversations": ConversationsContext,
+        "messages": MessagesContext,
     }
 
 
 class Root(Branch):
     """``/``: the service itself."""
 
-    children = {"api": ApiContext}
+    children = {"api": ApiContext, "files": FilesContext}
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, ClassVar
@@ -63,10 +64,14 @@ class ObjectType(StrictType):
 
 
 class Body(colander.SchemaNode):
-    """Base of request bodies. ``read_only`` names fields of the representation that are ignored when sent back."""
+    """Base of request bodies. ``read_only`` names fields of the representation that are ignored when sent back.
+
+    ``together`` says in JSON Schema what the validator demands of several fields at once.
+    """
 
     schema_type = ObjectType
     read_only: ClassVar[frozenset[str]] = frozenset()
+    together: ClassVar[Mapping[str, Any]] = {}
 
 
 class ParametersType(ObjectType):

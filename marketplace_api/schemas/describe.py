@@ -8,6 +8,7 @@ import colander
 
 from marketplace_api.schemas.base import HYPERMEDIA, ObjectType
 from marketplace_api.schemas.types import Boolean, Email, Integer, ListOf, Nullable, Number, OneOf, Text, WebAddress
+from marketplace_api.schemas.uploads import FILE, UploadForm
 
 
 def json_schema(node: colander.SchemaNode) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def _object(node: colander.SchemaNode) -> dict[str, Any]:
         },
         "patternProperties": {f"^(?:{'|'.join(sorted(HYPERMEDIA))})$": {"readOnly": True}},
         "additionalProperties": False,
+        **getattr(node, "together", {}),
     }
     required = [child.name for child in node.children if child.required]
     return {**schema, "required": required} if required else schema
@@ -46,6 +48,26 @@ def _object(node: colander.SchemaNode) -> dict[str, Any]:
 def properties_of(node: colander.SchemaNode) -> list[dict[str, Any]]:
     """The fields of an object as HAL-FORMS properties, without current values."""
     return [_property(child) for child in node.children]
+
+
+def file_property(form: UploadForm) -> dict[str, Any]:
+    """The file of a form as a HAL-FORMS property, the input of HTML that takes one."""
+    described = {"name": FILE, "prompt": form.title, "required": True, "type": "file", "accept": ",".join(form.accepts)}
+    return {**described, "placeholder": form.description} if form.description else described
+
+
+def form_schema(form: UploadForm, body: colander.SchemaNode) -> dict[str, Any]:
+    """The JSON Schema of a form with a file, as OpenAPI describes one."""
+    schema = json_schema(body)
+    file = {
+        "type": "string", "format": "binary", "title": form.title,
+        "description": f"{form.description} One of: {', '.join(form.accepts)}.".strip(),
+    }
+    properties = {FILE: file, **schema.get("properties", {})}
+    return {
+        "type": "object", "properties": properties, "required": [FILE, *schema.get("required", ())],
+        "additionalProperties": False,
+    }
 
 
 def _property(node: colander.SchemaNode) -> dict[str, Any]:

@@ -29,10 +29,11 @@ from marketplace_api.schemas.types import (
 LISTING_FIELDS = (
     "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
     "status", "status_reason", "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average",
-    "rating_count", "distance_km",
+    "rating_count", "distance_km", "bookmarked", "bookmark_count", "photos",
 )
-LISTING_EMBEDS = ("owner",)
-READ_ONLY = frozenset((*LISTING_FIELDS, *LISTING_EMBEDS)) - {
+LISTING_EMBEDS = ("owner", "photos")
+ONE_LISTING_EMBEDS = (*LISTING_EMBEDS, "reviews")
+READ_ONLY = frozenset((*LISTING_FIELDS, *ONE_LISTING_EMBEDS)) - {
     "title", "description", "category", "price", "currency", "location", "photos_urls", "status", "amenities",
 }
 SORTS = ("relevance", "price", "date_created", "date_updated", "title", "rating", "distance")
@@ -139,7 +140,7 @@ class ReadListing(Query):
     """How to show one listing."""
 
     fields = names(LISTING_FIELDS, "Only these fields.")
-    embed = names(LISTING_EMBEDS, "Related resources to show inside.")
+    embed = names(ONE_LISTING_EMBEDS, "Related resources to show inside; of the reviews the latest three.")
 
 
 def _coordinates(count: int, lows: tuple[int, ...], highs: tuple[int, ...], hint: str) -> FromQuery:

@@ -33,6 +33,23 @@ class Permission(StrEnum):
     LISTING_SUBMIT = "listing:submit"
     LISTING_MODERATE = "listing:moderate"
     CATEGORY_READ = "category:read"
+    FILE_READ = "file:read"
+    BOOKMARK_READ = "bookmark:read"
+    BOOKMARK_ADD = "bookmark:add"
+    BOOKMARK_REMOVE = "bookmark:remove"
+    REVIEW_READ = "review:read"
+    REVIEW_POST = "review:post"
+    REVIEW_REPLY = "review:reply"
+    REVIEW_MODERATE = "review:moderate"
+    CONVERSATION_LIST = "conversation:list"
+    CONVERSATION_READ = "conversation:read"
+    CONVERSATION_KEEP = "conversation:keep"
+    MESSAGE_SEND = "message:send"
+    MESSAGE_READ = "message:read"
+    MESSAGE_MARK = "message:mark"
+    BLOCK_READ = "block:read"
+    BLOCK_ADD = "block:add"
+    BLOCK_REMOVE = "block:remove"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -60,4 +77,21 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.LISTING_SUBMIT: "Ask moderators to verify a listing.",
     Permission.LISTING_MODERATE: "Verify, reject, suspend or reinstate a listing.",
     Permission.CATEGORY_READ: "Read the category tree.",
+    Permission.FILE_READ: "Fetch a public file, or a private one by an address that was signed for it.",
+    Permission.BOOKMARK_READ: "See one's own bookmarks.",
+    Permission.BOOKMARK_ADD: "Bookmark a listing.",
+    Permission.BOOKMARK_REMOVE: "Remove a bookmark of one's own.",
+    Permission.REVIEW_READ: "Read a review.",
+    Permission.REVIEW_POST: "Review a listing or a person.",
+    Permission.REVIEW_REPLY: "Reply to a review of oneself or one's listing.",
+    Permission.REVIEW_MODERATE: "Edit or delete a review that breaks the rules.",
+    Permission.CONVERSATION_LIST: "See one's own conversations.",
+    Permission.CONVERSATION_READ: "Read a conversation that one takes part in.",
+    Permission.CONVERSATION_KEEP: "Mark a conversation as read, archive it or delete it from one's own view.",
+    Permission.MESSAGE_SEND: "Write to somebody.",
+    Permission.MESSAGE_READ: "Read a message that one sent or got.",
+    Permission.MESSAGE_MARK: "Mark a message that one got as read.",
+    Permission.BLOCK_READ: "See whom one has blocked.",
+    Permission.BLOCK_ADD: "Block somebody, so that they cannot write to one.",
+    Permission.BLOCK_REMOVE: "Take somebody's messages again.",
 }

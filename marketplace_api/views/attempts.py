@@ -9,13 +9,15 @@ from typing import Any
 
 from pyramid.request import Request
 
+from marketplace_api.schemas.uploads import MULTIPART
 from marketplace_api.views.session import SAFE
 
 
 def attempts_of(request: Request) -> int | None:
     """Pyramid_retry's hook: 1 for safe methods, else ``None`` for the usual number.
 
-    Left to itself it would read every body to its end, however long, before anybody could object.
+    Left to itself it would read every body to its end, however long, before anybody could object. A form with a file
+    runs once: to remember the file would cost its size a second time, and a disk must not see every one of them.
     """
     if request.method in SAFE:
         return 1
@@ -23,16 +25,19 @@ def attempts_of(request: Request) -> int | None:
     length = request.content_length
     if length is None and not environ.get("wsgi.input_terminated"):
         length = 0  # nobody says where it would end
-    environ["wsgi.input"] = io.BufferedReader(Body(environ["wsgi.input"], length))
-    environ["webob.is_body_seekable"] = True
-    return None
+    once = environ.get("CONTENT_TYPE", "").lower().startswith(MULTIPART)
+    body = Body(environ["wsgi.input"], length, remembers=not once)
+    environ["wsgi.input"] = io.BufferedReader(body)
+    environ["webob.is_body_seekable"] = not once
+    return 1 if once else None
 
 
 class Body(io.RawIOBase):
-    """A body of ``length`` bytes (``None``: to its end), read as far as somebody asks and remembered from there."""
+    """A body of ``length`` bytes (``None``: to its end), read as far as somebody asks and, where it ``remembers``, kept
+    from there."""
 
-    def __init__(self, source: Any, length: int | None) -> None:
-        self._source, self._left = source, length
+    def __init__(self, source: Any, length: int | None, *, remembers: bool = True) -> None:
+        self._source, self._left, self._remembers = source, length, remembers
         self._seen = bytearray()
         self._position = 0
 
@@ -40,7 +45,7 @@ class Body(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        return True
+        return self._remembers
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET:
@@ -52,6 +57,9 @@ class Body(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
+        if not self._remembers:
+            self._seen.clear()
+            self._position = 0
         self._fetch(self._position + len(buffer) - len(self._seen))
         part = self._seen[self._position : self._position + len(buffer)]
         buffer[: len(part)] = part

@@ -152,8 +152,11 @@ def limit_rate(event: BeforeTraversal) -> None:
     groups = request.registry.limit_groups
     route = request.matched_route
     group = groups.get(route.name, "default") if route is not None else "default"
-    if group == "default" and request.method not in ("GET", "HEAD", "OPTIONS"):
+    safe = request.method in ("GET", "HEAD", "OPTIONS")
+    if group == "default" and not safe:
         group = "write"
+    elif group == "upload" and safe:
+        group = "default"
     allowance = request.allowance = limiter.hit(group, request.address, account=False)  # told even if the token is dead
     if allowance is not None and allowance.allowed and "HTTP_AUTHORIZATION" in request.environ:
         own = limiter.hit(group, f"user:{request.actor.user_id}", account=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -11,6 +10,8 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.domain.health import OK, database_state
+from marketplace_api.errors import Unavailable
+from marketplace_api.gateways.storage import Storage
 from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.root import Root
 from marketplace_api.security.permissions import Permission as P
@@ -37,7 +38,7 @@ def ready(request: Request) -> Response:
     registry = request.registry
     checks = {
         **database_state(registry.databases),
-        "storage": _storage_state(registry.app_settings.data_dir),
+        "storage": _storage_state(registry.storage),
         "redis": _redis_state(registry),
     }
     down = any(state not in (OK, _NOT_CONFIGURED) for state in checks.values())
@@ -45,12 +46,11 @@ def ready(request: Request) -> Response:
     return document(body, 503 if down else 200, JSON, [*_NO_STORE, *([("Retry-After", "5")] if down else [])])
 
 
-def _storage_state(folder: os.PathLike[str]) -> str:
+def _storage_state(storage: Storage) -> str:
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"probe")
-    except OSError as error:
-        return f"not writable: {error.strerror}"
+        storage.check()
+    except Unavailable as error:
+        return error.detail
     return OK
 
 

@@ -54,7 +54,7 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
         validated: dict[str, Any] = operation.body.deserialize(document)
     except colander.Invalid as problem:
         errors = field_errors(problem, "body")
-        raise Invalid(_summary(errors), errors=errors) from problem
+        raise Invalid(summary(errors), errors=errors) from problem
     return validated
 
 
@@ -112,7 +112,7 @@ def read_query(request: Request, schema: Query | None) -> dict[str, Any]:
     except colander.Invalid as problem:
         errors = field_errors(problem, "querystring")
         code = "unknown_parameter" if all(e.code == "unknown_parameter" for e in errors) else "invalid_input"
-        raise Invalid(_summary(errors), code=code, errors=errors) from problem
+        raise Invalid(summary(errors), code=code, errors=errors) from problem
     return validated
 
 
@@ -126,7 +126,7 @@ def _defaults(schema: Query) -> dict[str, Any]:
             _DEFAULTS[schema] = schema.deserialize({})
         except colander.Invalid as problem:
             errors = field_errors(problem, "querystring")
-            raise Invalid(_summary(errors), errors=errors) from problem
+            raise Invalid(summary(errors), errors=errors) from problem
     return dict(_DEFAULTS[schema])
 
 
@@ -142,11 +142,12 @@ def _parameters(raw: str) -> dict[str, str]:
         names = [name for name, _ in pairs]
         repeated = sorted({name[:60] for name in names if names.count(name) > 1})
         errors = [FieldError("querystring", name, "repeated", "Give this parameter once; separate values by commas.") for name in repeated]
-        raise Invalid(_summary(errors), errors=errors)
+        raise Invalid(summary(errors), errors=errors)
     return given
 
 
-def _summary(errors: list[FieldError]) -> str:
+def summary(errors: list[FieldError]) -> str:
+    """The first of the errors as a sentence, and how many more there are."""
     first = errors[0]
     more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
     return f"{first.name or first.location}: {first.message}{more}"

@@ -48,10 +48,11 @@ def respond(request: Request, operation: Operation, representation: Representati
         headers.append(("Link", ", ".join(f'<{href}>; rel="{rel}"' for rel, href in representation.paging.items())))
     if operation.is_safe and _has_it(request, etag):
         return Response(status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[])
-    if operation.success == 201:
+    status = operation.again if operation.again and representation.is_repeat else operation.success
+    if status == 201:
         headers.append(("Location", representation.links["self"]["href"]))
     headers.append(("Content-Length", str(len(body))))
-    return Answer(status=STATUS[operation.success], headerlist=headers, app_iter=[body])
+    return Answer(status=STATUS[status], headerlist=headers, app_iter=[body])
 
 
 def rehearsed(request: Request, response: Response) -> Response:

@@ -18,10 +18,12 @@ from marketplace_api.hal.operations import Applies, Operation, always
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
+from marketplace_api.schemas.uploads import MULTIPART, UploadForm
 from marketplace_api.security.permissions import Permission
 from marketplace_api.views.idempotency import answered_once
 from marketplace_api.views.negotiation import negotiate, preferences, read_body, read_query
 from marketplace_api.views.responses import rehearsed, respond
+from marketplace_api.views.uploads import read_upload
 
 View = Callable[[Request], Representation | Response]
 
@@ -33,6 +35,8 @@ CONTENT_TYPES = {"PUT": (JSON, HAL, HAL_FORMS), "PATCH": (MERGE_PATCH, JSON)}
 REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were done, and nothing is kept."
 
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
+# Results that are no representation: a file is what it is, whatever the caller would rather have.
+_AS_THEY_ARE = frozenset({"file"})
 
 
 class Service(cornice.Service):
@@ -47,7 +51,7 @@ class Service(cornice.Service):
         self.limits = limits
         self.declared: list[Operation] = []
         # Identifiers are digits, so /users/me never matches /users/{user_id}.
-        route = _IDENTIFIER.sub(r"{\1:\\d+}", path)
+        route = _IDENTIFIER.sub(r"{\1:\\d+}", path).replace("{key}", "{key:[a-z0-9.-]+}")
         super().__init__(name, route, traverse=self.context_pattern)
         SERVICES.append(self)
 
@@ -60,23 +64,29 @@ class Service(cornice.Service):
         title: str,
         description: str = "",
         body: type[Body] | None = None,
+        upload: UploadForm | None = None,
         query: type[Query] | None = None,
         applies: Applies = always,
         step: bool = False,
         success: int = 200,
+        again: int | None = None,
         template: bool | None = None,
         shown_on: tuple[type[Context], ...] = (),
         result: str = "",
         errors: tuple[int, ...] = (),
     ) -> Callable[[View], View]:
-        """Declare an operation and the view that runs it; a ``step`` of a workflow can be rehearsed."""
+        """Declare an operation and the view that runs it; a ``step`` of a workflow can be rehearsed.
+
+        One with an ``upload`` takes a form: the view finds the file as ``request.upload``, and its other fields, held
+        to ``body``, as ``request.validated``.
+        """
         declared = Operation(
             name=name, method=method, path=self.pattern, suffix=self.pattern.removeprefix(self.context_pattern.rstrip("/")),
             context=self.context_class, permission=permission, title=title,
             description=f"{description} {REHEARSAL}".strip() if step else description,
-            body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None,
-            query=query() if query else None, applies=applies, step=step, success=success,
-            content_types=CONTENT_TYPES.get(method, (JSON,)),
+            body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None, upload=upload,
+            query=query() if query else None, applies=applies, step=step, success=success, again=again,
+            content_types=(MULTIPART,) if upload else CONTENT_TYPES.get(method, (JSON,)),
             template=method not in ("GET", "PATCH") if template is None else template,
             shown_on=shown_on, result=result, errors=errors, limits=self.limits,
         )
@@ -94,9 +104,12 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
     """The view as Cornice registers it: what comes in is checked before it, what goes out is written after it."""
 
     def run(request: Request) -> Response:
-        request.media = negotiate(request)
+        request.media = JSON if operation.result in _AS_THEY_ARE else negotiate(request)
         request.query = read_query(request, operation.query)
-        if operation.body is not None:
+        if operation.upload is not None:
+            request.upload = read_upload(request, operation)
+            request.validated = request.upload.fields
+        elif operation.body is not None:
             request.validated = read_body(request, operation)
         if operation.step and "dry-run" in preferences(request):
             return rehearsed(request, _answer(request, operation, view))

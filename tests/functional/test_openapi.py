@@ -17,6 +17,7 @@ from marketplace_api.views.openapi.paths import is_conditional, is_public
 from tests.client import Client
 from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.listings import make_listing
+from tests.factories.reviews import make_bookmark, make_review
 from tests.samples import VALUES
 
 MEDIA = (JSON, HAL, HAL_FORMS)
@@ -52,8 +53,10 @@ class Place:
         session = self.client.get("/api/auth/sessions").json["sessions"][0]["session_id"]
         self.parameters = {
             "listing_id": self.listing.listing_id, "user_id": owner.user_id, "session_id": session, "code": "gone",
-            "rel": "me",
+            "rel": "me", "review_id": make_review(db, make_user(db), person=owner).review_id,
         }  # fmt: skip
+        if state != "deleted":
+            make_bookmark(db, owner, self.listing)
 
     def address(self, operation: Operation) -> str:
         return operation.path.format_map(self.parameters)
@@ -94,6 +97,28 @@ def test_what_is_written_is_answered_in_the_promised_shape(media: str, db: Sessi
     gone = client.request("DELETE", "/api/users/me", {"password": PASSWORD}, headers={"Accept": media})
     assert_fits("message", gone, media)
     assert "erased_at" in gone.json
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_bookmarks_and_reviews_have_the_promised_shape(media: str, db: Session, people: People) -> None:
+    place, client, accepts = Place(db, people), people.customer(), {"headers": {"Accept": media}}
+    target = {"listing_id": place.listing.listing_id}
+    for _ in ("made", "there already"):
+        assert_fits("bookmark_made", client.request("POST", "/api/users/me/bookmarks", target, **accepts), media)
+    made = client.request("POST", "/api/reviews", {**target, "rating": 5, "comment": "Fine."}, **accepts)
+    assert_fits("review", made, media)
+    path = made.headers["Location"]
+    assert_fits("review", place.client.request("POST", f"{path}/reply", {"reply": "Thanks."}, **accepts), media)
+    listing = f"/api/listings/{place.listing.listing_id}"
+    assert_fits("listing", client.get(f"{listing}?embed=owner,reviews", Accept=media), media)
+    assert_fits("reviews", client.get(f"{listing}/reviews?embed=reviewer", Accept=media), media)
+    place.client.post(f"{listing}/deactivate")
+    assert_fits("bookmarks", client.get("/api/users/me/bookmarks", Accept=media), media)
+    sparse = client.get("/api/users/me/bookmarks?fields=title,is_available", Accept=media)
+    assert_fits("bookmarks", sparse, media, sparse=True)
+    moderator = people.moderator()
+    assert_fits("message", moderator.request("DELETE", path, {"reason": "Spam."}, **accepts), media)
+    assert_fits("review", client.get(path, Accept=media), media)
 
 
 def _account() -> dict[str, Any]:
@@ -140,17 +165,21 @@ def test_strangers_are_refused_where_the_document_says_so(operation: Operation, 
 CHANGES = {
     key: operation
     for key, operation in OPERATIONS.items()
-    if not operation.is_safe and operation.path.startswith(("/api/listings/", "/api/users/me"))
+    if not operation.is_safe and operation.path.startswith(("/api/listings/", "/api/users/me", "/api/reviews/"))
 }
 
 
 @pytest.mark.parametrize("operation", CHANGES.values(), ids=CHANGES.keys())
 def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Session, people: People) -> None:
-    moderates = operation.permission == "listing:moderate"
+    moderates = operation.permission.endswith(":moderate")
     place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
     body = body_of(operation)
+    result = next((kind for kind in ("listing", "review") if f"/{kind}s/" in operation.path), "me")
     if operation.name == "edit":
-        body = {"title": "Chairs"} if "listings" in operation.path else {"bio": "Reads."}
+        changes = {"listing": {"title": "Chairs"}, "review": {"comment": "Poor."}, "me": {"bio": "Reads."}}
+        body = (body or {}) | changes[result]
+    elif operation.name == "bookmark":
+        body = {"listing_id": place.listing.listing_id}
     elif body and operation.name in ("deactivate", "change-password"):
         body |= {name: PASSWORD for name in ("password", "currentPassword") if name in body}
     sent = {"If-Match": '"999999.abc"', "Content-Type": operation.content_types[0]}
@@ -158,7 +187,6 @@ def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Se
     if is_conditional(operation):
         assert answer.status_int == 412, answer.text
         assert complaints("Problem", answer.json) == []
-        result = "listing" if "listings" in operation.path else "me"
         assert complaints(result, answer.json["current"]) == []
     else:
         assert answer.status_int == 200, answer.text

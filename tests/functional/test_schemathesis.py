@@ -27,6 +27,7 @@ from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
 from tests.factories.listings import make_listing
+from tests.factories.reviews import make_bookmark, make_review
 
 ROLES = ("anonymous", "customer", "admin")
 CHECKS: list[CheckFunction] = [
@@ -55,12 +56,14 @@ def world(db: Session, people: People) -> dict[str, Any]:
     owner = make_user(db)
     listing = make_listing(db, owner)
     session = open_session(db, owner)
+    review = make_review(db, make_user(db), listing=listing)
+    make_bookmark(db, owner, listing)
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
         "parameters": {
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
-            "code": "gone", "rel": "me",
+            "code": "gone", "rel": "me", "review_id": review.review_id,
         },
     }  # fmt: skip
 

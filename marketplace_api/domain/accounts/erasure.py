@@ -16,6 +16,8 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
+from marketplace_api.models.bookmarks import Bookmark
+from marketplace_api.models.conversations import Block, Conversation
 from marketplace_api.models.listings import Listing
 
 _EMPTY: dict[str, Any] = {
@@ -30,7 +32,8 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     starts.
 
     Listings are deleted and lose place, description and photos; title, category and price stay for those who
-    have them in a conversation or a review.
+    have them in a conversation or a review. Reviews stay, without a name: others' ratings rest on them.
+    So do messages, for those who got them; when the other of the two is erased as well, their conversation is deleted.
     """
     if user.email is not None:
         backoff.clear(session, backoff.Subjects(rules, user.email))
@@ -41,6 +44,8 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     with rows.keeping_unique(session, username=None, email=None, user_id=user.user_id):
         user.username = f"deleted-{user.user_id}"
     session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
+    session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
+    _erase_messages(session, user.user_id)
     session.execute(
         _quietly(sa.update(AccountSession).where(AccountSession.user_id == user.user_id).values(device="", address=""))
     )
@@ -57,6 +62,15 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
         )
     )  # fmt: skip
     record(session, actor, EventType.USER_ERASED, user.user_id, new={"listings": len(listings.all())})
+
+
+def _erase_messages(session: Session, user_id: int) -> None:
+    """Whom the account had blocked, and the conversations that nobody is left to read, with their messages."""
+    one, other = Conversation.participant1_id, Conversation.participant2_id
+    counterpart = sa.case((one == user_id, other), else_=one)
+    nobody_left = sa.and_(sa.or_(one == user_id, other == user_id), User.user_id == counterpart, User.state == "erased")
+    session.execute(_quietly(sa.delete(Conversation).where(nobody_left)))
+    session.execute(_quietly(sa.delete(Block).where(Block.user_id == user_id)))
 
 
 def _quietly(statement: Any) -> Any:

@@ -11,8 +11,11 @@ import sqlalchemy as sa
 
 from marketplace_api.db import Reader
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
+from marketplace_api.models.bookmarks import Bookmark
+from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
 from marketplace_api.models.events import Event
 from marketplace_api.models.listings import Listing
+from marketplace_api.models.reviews import Review
 
 BATCH = 1000
 MOST = 100_000
@@ -20,17 +23,24 @@ MOST = 100_000
 
 _u, _s, _t = User.__table__.c, AccountSession.__table__.c, OneTimeToken.__table__.c
 _l, _e = Listing.__table__.c, Event.__table__.c
+_b, _r = Bookmark.__table__.c, Review.__table__.c
+_c, _m, _side, _x = Conversation.__table__.c, Message.__table__.c, ConversationSide.__table__.c, Block.__table__.c
 
 # Secrets are not data about a person; counters and generated columns are not either.
 _PROFILE = [column for column in _u if column.name != "password_hash"]
 _SESSIONS = [column for column in _s if column.name not in ("refresh_hash", "refresh_nonce", "refresh_generation")]
 _TOKENS = [column for column in _t if column.name != "token_hash"]
 _LISTINGS = [column for column in _l if column.computed is None and column.name != "import_key"]
+_CONVERSATIONS = [
+    _c.conversation_id, _c.participant1_id, _c.participant2_id, _c.timestamp_created, _c.timestamp_updated, _side.archived,
+    _side.unread_count, _side.hidden_through, _side.read_through,
+]  # fmt: skip
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
-    """``profile``, ``sessions``, ``one_time_tokens``, ``listings`` and ``events`` of an account;
+    """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``bookmarks``, ``reviews`` (those that it wrote),
+    ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own) and ``events`` of an account;
     ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
@@ -41,10 +51,22 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "sessions": _all(db, _s.session_id, sa.select(*_SESSIONS).where(_s.user_id == user_id)),
         "one_time_tokens": _all(db, _t.date_created, sa.select(*_TOKENS).where(_t.user_id == user_id), paged=False),
         "listings": _all(db, _l.listing_id, sa.select(*_LISTINGS).where(_l.user_id == user_id)),
+        "bookmarks": _all(db, _b.bookmark_id, sa.select(*_b).where(_b.user_id == user_id)),
+        "reviews": _all(db, _r.review_id, sa.select(*_r).where(_r.reviewer_id == user_id)),
+        "conversations": _all(db, _c.conversation_id, _conversations(user_id)),
+        "messages_sent": _all(db, _m.message_id, sa.select(*_m).where(_m.sender_id == user_id)),
+        "messages_received": _all(db, _m.message_id, sa.select(*_m).where(_m.receiver_id == user_id)),
+        "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())
     return {"profile": _ready(profile), **parts, "complete": complete}
+
+
+def _conversations(user_id: int) -> sa.Select[Any]:
+    own_side = sa.and_(_side.conversation_id == _c.conversation_id, _side.user_id == user_id)
+    takes_part = sa.or_(_c.participant1_id == user_id, _c.participant2_id == user_id)
+    return sa.select(*_CONVERSATIONS).join_from(Conversation.__table__, ConversationSide.__table__, own_side).where(takes_part)
 
 
 def _events(user_id: int) -> sa.Select[Any]:

@@ -15,6 +15,7 @@ from marketplace_api.domain.accounts import backoff, exports, recovery, refusals
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.files import pictures
 from marketplace_api.errors import Conflict, NotFound, PreconditionFailed, Unauthenticated
 from marketplace_api.models.accounts import User
 
@@ -91,6 +92,8 @@ def edit(
     asks_for_email = _note_email(user, changes["email"]) if "email" in changes else False
     if not plain and not session.is_modified(user):
         return user
+    if "profile_picture_url" in plain:
+        pictures.let_go(session, user_id)
     if "username" in plain:
         rows.require_free(session, username=plain["username"], email=None, user_id=user_id)
     with rows.keeping_unique(session, username=plain.get("username"), email=None, user_id=user_id):

@@ -87,6 +87,22 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
     return written
 
 
+def photos_changed(session: Session, actor: Actor, row: Any, count: int, told: Mapping[str, Any]) -> Any:
+    """After a change of the photos of the locked ``row``, of which there are ``count`` now; returns the new row.
+
+    As with wording, a moderator has to look at them again before the badge comes back. ``told`` goes into the event.
+    """
+    badge = {"is_verified_listing": False, "review_requested_at": sa.func.now()} if row.is_verified_listing else {}
+    values = {"photo_count": count, **badge, "date_updated": sa.func.now(), "version": _t.c.version + 1}
+    statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values).returning(*rows.COLUMNS)
+    changed = session.execute(statement).one()
+    record(
+        session, actor, EventType.LISTING_PHOTOS_CHANGED, row.listing_id,
+        previous={"photos": row.photo_count}, new=told, on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
+    )
+    return changed
+
+
 def _step_to(session: Session, actor: Actor, row: Any, target: str, may_step: frozenset[str]) -> Any:
     transition = LISTING_WORKFLOW.between(row.status, target)
     if transition is None or not workflow.possible(row, transition):

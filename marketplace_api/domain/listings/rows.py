@@ -16,7 +16,7 @@ _t = table_of(Listing).c
 COLUMNS = (
     _t.listing_id, _t.user_id, _t.title, _t.description, _t.category, _t.price, _t.currency,
     _t.address, _t.city, _t.state, _t.zip, _t.country, _t.latitude, _t.longitude,
-    _t.photos_urls, _t.amenities, _t.status, _t.suspended_from, _t.status_reason, _t.is_verified_listing,
+    _t.photos_urls, _t.photo_count, _t.amenities, _t.status, _t.suspended_from, _t.status_reason, _t.is_verified_listing,
     _t.review_requested_at, _t.owner_hidden, _t.rating_count, _t.rating_sum, _t.date_created, _t.date_updated,
     _t.deleted_at, _t.version, _t.is_public,
 )

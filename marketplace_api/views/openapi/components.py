@@ -17,6 +17,8 @@ TAGS = {
     "listings": "What is on offer.",
     "categories": "How offers are sorted.",
     "search": "Help with searching.",
+    "reviews": "What people say of listings and of each other.",
+    "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
 }
 

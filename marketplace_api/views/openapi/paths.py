@@ -15,25 +15,32 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import DOCUMENTS, SHAPES, component_name
 from marketplace_api.resources.accounts import MeContext
 from marketplace_api.resources.base import Context
+from marketplace_api.resources.files import PhotoContext, PhotosContext
 from marketplace_api.resources.listings import ListingContext
+from marketplace_api.resources.reviews import ReviewContext
 from marketplace_api.resources.root import Root
-from marketplace_api.schemas.describe import json_schema
+from marketplace_api.schemas.describe import form_schema, json_schema
 from marketplace_api.security.permissions import Permission
 from marketplace_api.views.openapi.components import Json, headers, problem_name, reference
 
 # What contexts grant to everyone by an ACL that is computed: always, or depending on the row and the request.
 _ALWAYS_PUBLIC = {(Root, Permission.API_READ)}
-_SOMETIMES_PUBLIC = {(ListingContext, Permission.LISTING_READ), (Root, Permission.METRICS_READ)}
+_SOMETIMES_PUBLIC = {
+    (PhotosContext, Permission.LISTING_READ), (PhotoContext, Permission.LISTING_READ),
+    (ListingContext, Permission.LISTING_READ), (ReviewContext, Permission.REVIEW_READ), (Root, Permission.METRICS_READ),
+}  # fmt: skip
 # Operations on versioned resources to which it does not matter what the caller has read.
 _UNCONDITIONAL = {(MeContext, "deactivate"), (MeContext, "change-password")}
 _IDENTIFIER: Json = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _PATH_PARAMETERS: dict[str, Json] = {
     "code": {"type": "string", "enum": list(CODES)},
     "rel": {"type": "string", "enum": list(RELATIONS)},
+    "key": {"type": "string", "pattern": "^[a-z]{1,20}-[0-9a-f]{32}(-[a-z]{1,20})?\\.[a-z0-9]{2,4}$"},
 }
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_TAGGED = {*SHAPES, "openapi"}  # answers with an ETag
+_TAGGED = {*SHAPES, "openapi", "file"}  # answers with an ETag
+_MEDIA = {"metrics": "text/plain", "file": "image/webp"}  # of what is no JSON
 _EVERYWHERE = (400, 401, 406, 414, 429, 431, 500, 503)
 
 
@@ -51,7 +58,8 @@ def describe(operation: Operation) -> Json:
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None and (operation.body.children or operation.method != "DELETE"):
-        schema = json_schema(operation.body)
+        form = operation.upload
+        schema = json_schema(operation.body) if form is None else form_schema(form, operation.body)
         described["requestBody"] = {
             "required": "required" in schema,
             "content": {media: {"schema": schema} for media in operation.content_types},
@@ -84,7 +92,7 @@ def _is_always_public(operation: Operation) -> bool:
 def _tag(path: str) -> str:
     first, *rest = path.strip("/").split("/")
     if first != "api":
-        return "service"
+        return first if first == "files" else "service"
     return rest[0] if rest and rest[0] not in ("errors", "rels", "openapi.json") else "api"
 
 
@@ -128,6 +136,8 @@ def is_conditional(operation: Operation) -> bool:
 def _responses(operation: Operation) -> dict[int, Json]:
     found = {status: reference("responses", problem_name(status)) for status in _problems(operation)}
     found[operation.success] = _success(operation)
+    if operation.again is not None:
+        found[operation.again] = _success(operation)
     if operation.is_safe and operation.result in _TAGGED:
         found[304] = reference("responses", "NotModified")
     if not operation.is_safe:
@@ -166,7 +176,7 @@ def _success(operation: Operation) -> Json:
 
 def _content(operation: Operation) -> Json:
     if operation.result in DOCUMENTS:
-        media = "text/plain" if operation.result == "metrics" else JSON
+        media = _MEDIA.get(operation.result, JSON)
         return {media: {"schema": reference("schemas", operation.result)}}
     sparse = operation.query is not None and operation.query.get("fields") is not None
     return {

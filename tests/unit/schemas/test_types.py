@@ -239,7 +239,8 @@ def test_a_body_has_known_fields_only_or_is_refused(node: colander.SchemaNode, d
     schema = json_schema(node)
     for name, part in value.items():
         kept = as_kept(next(c.typ for c in node.children if c.name == name), part) if name in known else part
-        assert agrees({**schema, "required": []}, {name: kept}), (name, part)
+        # One field at a time: what several must hold together is another test's.
+        assert agrees({**schema, "required": [], "oneOf": [{}]}, {name: kept}), (name, part)
 
 
 @pytest.mark.parametrize("node", BODIES.values(), ids=BODIES.keys())

@@ -48,8 +48,20 @@ def right(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Values that the schema allows, made from those of its keywords that we use."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if "oneOf" in schema:
+        return st.one_of([right(_narrowed(schema, part)) for part in schema["oneOf"]])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return st.one_of([_of_type(name, schema) for name in types])
+
+
+def _narrowed(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """An object's schema with one of its alternatives settled."""
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    narrower = {name: {**schema["properties"][name], **value} for name, value in part["properties"].items()}
+    return {
+        **rest, "required": [*schema.get("required", []), *part["required"]],
+        "properties": {**schema["properties"], **narrower},
+    }  # fmt: skip
 
 
 def _of_type(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:

@@ -1,0 +1,85 @@
+"""Sending a message: into the one conversation of the two, which is made with the first.
+
+Nobody's name and none of the content goes into events: the log outlives both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import table_of
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.conversations import policy, rows
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.listings import rows as listing_rows
+from marketplace_api.domain.listings import visibility
+from marketplace_api.errors import NotFound
+from marketplace_api.models.conversations import Conversation, ConversationSide, Message
+
+_c, _s = table_of(Conversation).c, table_of(ConversationSide).c
+
+
+def send(
+    session: Session, actor: Actor, *, content: str, receiver_id: int | None = None, conversation_id: int | None = None,
+    listing_id: int | None = None,
+) -> Any:  # fmt: skip
+    """A message of ``actor``'s, to a person or into a conversation of theirs (one of the two); returns its row.
+
+    ``listing_id`` says what it is about. Raises NotFound (no such account, conversation or listing), Gone
+    (``recipient_gone``, or a deleted listing) and Forbidden (``blocked``, ``message_to_oneself``).
+    """
+    assert actor.user_id is not None
+    sender_id: int = actor.user_id
+    other = receiver_id if receiver_id is not None else _counterpart(session, conversation_id, sender_id)
+    if other != sender_id:
+        lock_pair(session, sender_id, other)
+    known = _conversation_of(session, sender_id, other)
+    policy.require_reachable(session, actor, other, is_known=known is not None)
+    if listing_id is not None:
+        visibility.require_visible(listing_rows.find(session, listing_id), actor)
+    message = Message(
+        conversation_id=known or _begin(session, sender_id, other), sender_id=sender_id, receiver_id=other,
+        listing_id=listing_id, content=content,
+    )  # fmt: skip
+    session.add(message)
+    session.flush()
+    new = {"conversation_id": message.conversation_id, "sender_id": sender_id, "receiver_id": other, "listing_id": listing_id}
+    record(session, actor, EventType.MESSAGE_SENT, message.message_id, new=new)
+    row = rows.find_message(session, message.message_id, sender_id)
+    assert row is not None
+    return row
+
+
+def lock_pair(session: Session, one: int, other: int) -> None:
+    """Until the transaction ends, nobody else writes a message or a block between the two; see the triggers."""
+    session.execute(sa.text("SELECT lock_pair(:one, :other)"), {"one": one, "other": other})
+
+
+def _counterpart(session: Session, conversation_id: int | None, sender_id: int) -> int:
+    """The other of the two. A conversation that the sender deleted from their view counts: the message brings it back."""
+    statement = sa.select(_s.other_id).where(_s.conversation_id == conversation_id, _s.user_id == sender_id)
+    other: int | None = session.execute(statement).scalar()
+    if other is None:
+        raise NotFound("You have no such conversation; nothing was sent.")
+    return other
+
+
+def _conversation_of(session: Session, one: int, other: int) -> int | None:
+    pair = sa.select(_c.conversation_id).where(_c.participant1_id == min(one, other), _c.participant2_id == max(one, other))
+    found: int | None = session.execute(pair).scalar()
+    return found
+
+
+def _begin(session: Session, one: int, other: int) -> int:
+    """The conversation of two who had none. Whoever holds the pair finds it free, but the constraint has the last word."""
+    first, second = min(one, other), max(one, other)
+    made = postgresql.insert(Conversation).values(participant1_id=first, participant2_id=second)
+    kept = made.on_conflict_do_update(
+        index_elements=["participant1_id", "participant2_id"], set_={"participant1_id": made.excluded.participant1_id}
+    )
+    conversation_id: int = session.execute(kept.returning(Conversation.conversation_id)).scalar_one()
+    return conversation_id

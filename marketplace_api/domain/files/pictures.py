@@ -1,0 +1,77 @@
+"""The picture of an account: one of ours, sent by its owner, or an address elsewhere (``profiles.edit``)."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import Databases, table_of
+from marketplace_api.domain.accounts import rows
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.files import store
+from marketplace_api.errors import PreconditionFailed
+from marketplace_api.gateways import images
+from marketplace_api.gateways.storage import Storage, new_key, new_name
+from marketplace_api.models.accounts import User
+from marketplace_api.models.files import UserPicture
+
+KIND = "picture"
+
+_t = table_of(UserPicture)
+
+
+def replace(
+    session: Session, databases: Databases, storage: Storage, actor: Actor, user_id: int, *,
+    stream: IO[bytes], base_url: str, expected_version: int | None = None,
+) -> None:  # fmt: skip
+    """Make the image in ``stream`` the account's picture; ``base_url`` is where public files are fetched.
+
+    Raises Invalid (``invalid_file``), NotFound, PreconditionFailed, and Unavailable while the storage is away.
+    """
+    name = new_name()
+    variants = images.picture_variants(stream)
+    contents = {new_key(KIND, "webp", size, name): variant.content for size, variant in variants.items()}
+    with store.staged(databases, storage, user_id, contents) as keys:
+        user, now = _lock(session, user_id, expected_version)
+        let_go(session, user_id)
+        store.keep(session, keys)
+        card, thumb = (new_key(KIND, "webp", size, name) for size in ("card", "thumb"))
+        url = f"{base_url}/files/{card}"
+        session.execute(sa.insert(_t).values(user_id=user_id, card_key=card, thumb_key=thumb, url=url))
+        _show(session, actor, user, url, now)
+
+
+def remove(session: Session, actor: Actor, user_id: int, *, expected_version: int | None = None) -> None:
+    """The account has no picture any more, wherever it was; without one this leaves no trace.
+
+    Raises NotFound and PreconditionFailed.
+    """
+    user, now = _lock(session, user_id, expected_version)
+    let_go(session, user_id)
+    if user.profile_picture_url is not None:
+        _show(session, actor, user, None, now)
+
+
+def let_go(session: Session, user_id: int) -> None:
+    """The picture of ours is not the account's any more, if there is one; its files go after the commit."""
+    gone = sa.delete(_t).where(_t.c.user_id == user_id).returning(_t.c.card_key, _t.c.thumb_key)
+    for keys in session.execute(gone).all():
+        store.doom(session, list(keys))
+
+
+def _lock(session: Session, user_id: int, expected_version: int | None) -> tuple[User, Any]:
+    user, now = rows.lock_user(session, user_id)
+    if expected_version is not None and user.version != expected_version:
+        raise PreconditionFailed("The profile has changed since you read it.", extra={"version": user.version})
+    return user, now
+
+
+def _show(session: Session, actor: Actor, user: User, url: str | None, now: Any) -> None:
+    user.profile_picture_url = url
+    user.version += 1
+    user.date_updated = now
+    session.flush()
+    record(session, actor, EventType.USER_PICTURE_CHANGED, user.user_id, new={"has_picture": url is not None})

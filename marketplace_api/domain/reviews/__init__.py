@@ -1,0 +1,1 @@
+"""Reviews: who may write them, writing and moderating them, and reading them with the ratings that they make."""

@@ -1,0 +1,123 @@
+"""A long list costs what a short one costs: the same statements, which touch about as many pages of the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import driver_connection
+from marketplace_api.domain.conversations import keeping, reading, rows
+from marketplace_api.domain.paging import PageRequest
+from marketplace_api.models.accounts import User
+from tests.factories.accounts import make_user
+from tests.factories.conversations import actor_of, send
+from tests.statements import recorded
+
+MOST = 1_000
+LONG = 100_000
+
+# As the triggers would leave it, without their 100,000 steps.
+_WRITE_MANY = (
+    "SET LOCAL session_replication_role = replica",
+    "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) "
+    "SELECT :id, :sender, :receiver, 'Message ' || n FROM generate_series(1, :many) AS n",
+    "UPDATE conversation_sides AS side SET last_message_id = all_.last, message_count = all_.number, "
+    "unread_count = CASE WHEN side.user_id = :receiver THEN all_.number ELSE 0 END "
+    "FROM (SELECT max(message_id) AS last, count(*) AS number FROM messages WHERE conversation_id = :id) AS all_ "
+    "WHERE side.conversation_id = :id",
+    "UPDATE conversations SET last_message_id = (SELECT max(message_id) FROM messages WHERE conversation_id = :id) "
+    "WHERE conversation_id = :id",
+    "SET LOCAL session_replication_role = origin",
+    "UPDATE inboxes SET unread_count = "
+    "(SELECT sum(unread_count) FROM conversation_sides WHERE conversation_sides.user_id = inboxes.user_id)",
+)
+
+
+class Weighing:
+    """A reader that adds up how many pages its statements touch."""
+
+    def __init__(self, db: Session) -> None:
+        self.db, self.pages = db, 0
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        compiled = statement.compile(dialect=postgresql.psycopg.dialect())
+        values = {name: value for name, value in compiled.params.items() if value is not None} | parameters
+        explained = driver_connection(self.db).execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled}", values)
+        plan = explained.fetchone()[0][0]["Plan"]
+        self.pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        return self.db.execute(statement, parameters)
+
+
+@pytest.fixture(scope="module")
+def crowd() -> dict[str, int]:
+    return {"conversations": MOST, "messages": LONG}
+
+
+@pytest.fixture
+def busy(db: Session, crowd: dict[str, int]) -> tuple[User, User, int]:
+    """A person with 1,000 conversations, whose last one has 100,000 messages; who wrote them, and its id."""
+    person, writer = make_user(db), make_user(db)
+    for _ in range(crowd["conversations"] - 1):
+        send(db, make_user(db), person, "Hello")
+    conversation = send(db, writer, person, "Hello").conversation_id
+    values = {"id": conversation, "sender": writer.user_id, "receiver": person.user_id, "many": crowd["messages"] - 1}
+    for statement in _WRITE_MANY:
+        db.execute(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+    db.execute(sa.text("ANALYZE"))
+    return person, writer, conversation
+
+
+@pytest.fixture
+def idle(db: Session) -> tuple[User, User, int]:
+    """A person with ten conversations, the last of ten messages."""
+    person, writer = make_user(db), make_user(db)
+    for _ in range(9):
+        send(db, make_user(db), person, "Hello")
+    return person, writer, [send(db, writer, person, "Hello").conversation_id for _ in range(10)][-1]
+
+
+def test_long_lists_cost_what_short_ones_do(db: Session, busy: tuple[User, User, int], idle: tuple[User, User, int]) -> None:
+    pages, totals = {}, {}
+    for name, (person, _writer, conversation) in {"busy": busy, "idle": idle}.items():
+        lists, messages = Weighing(db), Weighing(db)
+        page, unread = reading.conversations(lists, person.user_id, PageRequest(), archived=False)  # type: ignore[arg-type]
+        found = reading.messages(messages, rows.find(db, conversation, person.user_id), PageRequest())  # type: ignore[arg-type]
+        assert len(page.items) == len(found.items) == 10
+        pages[name] = (lists.pages, messages.pages)
+        totals[name] = (page.total, unread, found.total, found.total_is_capped)
+    assert totals == {"busy": (1_000, 100_999, 10_000, True), "idle": (10, 19, 10, False)}
+    for many, few in zip(pages["busy"], pages["idle"], strict=True):
+        # Indexes of a big table are a level or two deeper.
+        assert many <= 2 * few + 20, pages
+
+
+def test_deep_pages_cost_what_the_first_does(db: Session, busy: tuple[User, User, int]) -> None:
+    person, _writer, conversation = busy
+    row = rows.find(db, conversation, person.user_id)
+    page, weights = PageRequest(limit=100), []
+    for _ in range(30):
+        weighing = Weighing(db)
+        found = reading.messages(weighing, row, page)  # type: ignore[arg-type]
+        assert len(found.items) == 100 and found.next_cursor
+        weights.append(weighing.pages)
+        page = PageRequest(limit=100, cursor=found.next_cursor)
+    assert max(weights) <= 2 * weights[0] + 20, weights
+
+
+def test_what_a_side_does_costs_the_same(db: Session, busy: tuple[User, User, int], idle: tuple[User, User, int]) -> None:
+    sent = []
+    for person, writer, conversation in (busy, idle):
+        with recorded() as found:
+            keeping.mark_all_read(db, actor_of(person), conversation)
+            keeping.archive(db, actor_of(person), conversation, archived=True)
+            keeping.hide(db, actor_of(person), conversation)
+            send(db, writer, person, "New")
+        # None of them touches the messages that there are.
+        assert not any(statement.startswith("UPDATE messages") for statement in found)
+        assert rows.find(db, conversation, person.user_id).message_count == 1
+        sent.append([statement.split("(")[0] for statement in found])
+    assert sent[0] == sent[1]
