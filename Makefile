@@ -36,6 +36,7 @@ bench: $(BENCH_STAMP) ## Measure speed against other frameworks
 
 where: ## Where a domain's code lives (D=listings)
 	@test -n "$(D)" || { echo "Say which: make where D=listings"; exit 2; }
+	@ls marketplace_api/*/$(D).py marketplace_api/*/$(D)/*.py >/dev/null 2>&1 || { echo "Nothing is called $(D); try one of: $$(ls marketplace_api/views | sed -n 's/^\([a-z]*\)\.py$$/\1/p' | tr '\n' ' ')"; exit 2; }
 	@for room in models domain resources schemas views hal jobs gateways cli; do \
 		for place in marketplace_api/$$room/$(D).py marketplace_api/$$room/$(D)/*.py; do \
 			if [ -f "$$place" ]; then printf '  %-10s %s\n' "$$room" "$$place"; fi; \

@@ -1,10 +1,20 @@
-"""Alembic's entry: runs the revisions against the URL of the ini or of ``marketplace_api.migrations``."""
+"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.migrations``, else of DATABASE_URL.
+
+So `alembic -c development.ini history` works, and with DATABASE_URL set everything else.
+"""
+
+import os
 
 import sqlalchemy as sa
-from alembic import context
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 import marketplace_api.models  # noqa: F401  every table must be known before a comparison
+from alembic import context
 from marketplace_api.db import Base, driver_url
+from marketplace_api.models.listings import Cube
+
+# An extension's type, which reflection would warn about.
+ischema_names["cube"] = Cube
 
 # Tables that belong to others: the job queue brings its own.
 FOREIGN = ("procrastinate_",)
@@ -15,8 +25,8 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def run() -> None:
-    url = context.config.get_main_option("sqlalchemy.url") or ""
-    if url in ("", "embedded"):
+    url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("DATABASE_URL", "")
+    if not url:
         raise SystemExit("Use `marketplace-admin db upgrade`, or set DATABASE_URL: the embedded server has no fixed address.")
     engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
     with engine.connect() as connection:

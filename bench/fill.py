@@ -34,13 +34,16 @@ CATEGORIES = (
     "rooms", "fashion", "garden", "kitchen", "cameras", "audio", "music", "books", "toys", "vans", "services", "boats",
     "other", "vehicles", "housing", "electronics", "home-garden", "leisure",
 )
-AMENITIES = tuple(
+_AMENITIES = (
     "wifi parking air_conditioning heating garden balcony pool elevator washer dryer kitchen tv fireplace gym sauna "
     "pets_allowed furnished bluetooth gps usb sunroof leather abs airbags towbar roof_rack child_seat cruise_control "
     "automatic electric hybrid diesel warranty receipt original_box charger case delivery pickup negotiable new used "
     "refurbished vintage handmade limited waterproof wireless foldable adjustable solid_wood stainless cordless "
-    "rechargeable portable compact large quiet fast eco insured serviced".split()
+    "rechargeable portable compact large quiet fast eco insured serviced"
 )
+AMENITIES = tuple(_AMENITIES.split())
+_ONSETS = "b br c d f g gl h k l m n p pr r s st t tr v w z"
+_CODAS = "ck d ff g l m n nd p r rt s t x"
 STATUSES = ("draft", "inactive", "sold", "pending_verification", "rejected")
 
 LISTING_COLUMNS = (
@@ -64,8 +67,8 @@ class City(NamedTuple):
 def vocabulary(seed: int = 7) -> tuple[str, ...]:
     """The words of titles and descriptions, the most frequent first."""
     chance = random.Random(f"words {seed}")
-    starts = [a + b for a in ("b", "br", "c", "d", "f", "g", "gl", "h", "k", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v", "w", "z") for b in "aeiou"]
-    ends = [a + b for a in ("ck", "d", "ff", "g", "l", "m", "n", "nd", "p", "r", "rt", "s", "t", "x") for b in ("", "a", "o", "er", "i")]
+    starts = [a + b for a in _ONSETS.split() for b in "aeiou"]
+    ends = [a + b for a in _CODAS.split() for b in ("", "a", "o", "er", "i")]
     words: dict[str, None] = {}
     while len(words) < WORDS:
         syllables = chance.choices(starts, k=chance.choice((1, 2, 2, 3)))
@@ -118,9 +121,10 @@ def listings(seed: int, size: int, chunk: int) -> Iterator[tuple[Any, ...]]:
             number + 1, 1 + int(owners * chance.random() ** 3),
             _text(chance, words, chance.randint(3, 7)).capitalize(), _text(chance, words, chance.randint(15, 40)),
             CATEGORIES[_pick(chance, _CATEGORY_WEIGHTS)], f"{min(chance.lognormvariate(5, 1.6), 9_999_999):.2f}", "USD",
-            f"{chance.randint(1, 400)} Main Street", city.name, city.state, f"{chance.randint(10_000, 99_999)}", city.country,
-            f"{max(-89.0, min(89.0, chance.gauss(city.latitude, 0.15))):.6f}", f"{chance.gauss(city.longitude, 0.15):.6f}", [],
-            list({AMENITIES[_pick(chance, _AMENITY_WEIGHTS)] for _ in range(chance.randint(0, 6))}),
+            f"{chance.randint(1, 400)} Main Street", city.name, city.state, f"{chance.randint(10_000, 99_999)}",
+            city.country, f"{max(-89.0, min(89.0, chance.gauss(city.latitude, 0.15))):.6f}",
+            f"{chance.gauss(city.longitude, 0.15):.6f}", [],
+            sorted({AMENITIES[_pick(chance, _AMENITY_WEIGHTS)] for _ in range(chance.randint(0, 6))}),
             "active" if is_active or is_deleted else chance.choice(STATUSES), None, chance.random() < 0.25,
             ratings, sum(chance.choices((1, 2, 3, 4, 5), (1, 1, 2, 5, 8), k=ratings)),
             created, created + timedelta(days=chance.expovariate(0.1)), END if is_deleted else None,
@@ -162,9 +166,10 @@ def fill(url: str, size: int, seed: int = 7) -> bool:
         for definition in definitions:
             connection.execute(definition)
         for table, column in (("users", "user_id"), ("listings", "listing_id")):
-            connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) FROM {table}")
+            sequence = f"pg_get_serial_sequence('{table}', '{column}')"
+            connection.execute(f"SELECT setval({sequence}, max({column})) FROM {table}")
         connection.execute("SELECT recount_search_terms()")
-        connection.execute("VACUUM ANALYZE users, listings, search_terms, search_term_deltas")
+        connection.execute("VACUUM ANALYZE users, listings, search_terms, search_term_deltas, search_bitmaps")
         connection.execute(f"COMMENT ON DATABASE \"{connection.info.dbname}\" IS '{mark}'")
     return True
 

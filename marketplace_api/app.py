@@ -42,6 +42,7 @@ CLOSED = "nobody"  # the permission of a view that declares none: no ACL ever gr
 def make_app(ini: Mapping[str, str]) -> Any:
     """The WSGI application from ini keys and environment; starts the embedded database when they ask for it."""
     settings = Settings.load(ini)
+    boot.make_data_folder(settings)
     logs.configure_logging(settings.log_level)
     logs.configure_sentry(settings, VERSION)
     databases, server = boot.open_databases(settings, queue.dispatch)

@@ -92,6 +92,17 @@ def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = Non
             server.stop()
 
 
+def make_data_folder(settings: Settings) -> None:
+    """The folder of the local gateways; raises :class:`BootError` where it cannot be made."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BootError(
+            f"The data folder {settings.data_dir} cannot be made ({error.strerror}): make it and give this user the "
+            "right to write there, or set DATA_DIR."
+        ) from None
+
+
 def development_ready(
     databases: Databases, settings: Settings, load_demo: Callable[[Databases, Settings], None]
 ) -> None:

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,7 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
     """
     if unknown:
         raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
+    _require_free(host, port_of(global_conf))
     os.environ[INI_VARIABLE] = global_conf["__file__"]
     options = {key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")}
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
@@ -76,8 +78,22 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
 
 def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0.0.1", **options: str) -> None:
     """Serve with waitress in this process, on the port that :func:`port_of` finds; its other options pass through."""
+    _require_free(host, port_of(global_conf))
     sys.setswitchinterval(SWITCH_INTERVAL)
     waitress.serve_paste(app, global_conf, host=host, port=port_of(global_conf), **options)
+
+
+def _require_free(host: str, port: int) -> None:
+    """End with a sentence where somebody listens already: granian would share the port with them unnoticed."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SystemExit(
+            f"Error: cannot listen on {host}:{port} ({error.strerror}); stop what runs there, or choose another port."
+        ) from None
 
 
 def port_of(global_conf: Mapping[str, str]) -> int:

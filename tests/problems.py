@@ -9,7 +9,17 @@ from marketplace_api.hal.problems import CODES
 PROBLEM = "application/problem+json"
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id", "errors"}
 # What would tell an attacker about the inside of the house.
-INTERNALS = ("Traceback", "psycopg", "sqlalchemy", "colander", "orjson", "SELECT ", "INSERT ", "/site-packages/", "File \"")
+INTERNALS = (
+    "Traceback",
+    "psycopg",
+    "sqlalchemy",
+    "colander",
+    "orjson",
+    "SELECT ",
+    "INSERT ",
+    "/site-packages/",
+    'File "',
+)
 
 
 def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:

@@ -4,8 +4,9 @@ Revision: 0002, after: 0001
 """
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from alembic import op
 
 revision = "0002"
 down_revision = "0001"
@@ -122,7 +123,7 @@ BEGIN
     WHERE is_searchable AND lexeme IN (SELECT term FROM search_terms WHERE kind = 0 AND has_bitmaps)
     GROUP BY 1, 2;
 END $$
-"""
+"""  # noqa: S608
 
 # Brings the bitmaps up to date with up to ``batch`` noted changes, and makes those of ``batch / 1000`` more lexemes that
 # have become frequent. Only rows that really change are written.
@@ -162,14 +163,15 @@ BEGIN
     ), updated AS (
         SELECT old.term, old.block, (old.bits & ~touched.bits) | coalesce(fresh.bits, {EMPTY_BITS}) AS bits
         FROM search_bitmaps AS old JOIN touched USING (block) LEFT JOIN fresh USING (term, block)
+        WHERE old.bits & touched.bits <> coalesce(fresh.bits, {EMPTY_BITS})
     )
     UPDATE search_bitmaps AS old SET bits = updated.bits
-    FROM updated WHERE old.term = updated.term AND old.block = updated.block AND old.bits <> updated.bits;
+    FROM updated WHERE old.term = updated.term AND old.block = updated.block;
     INSERT INTO search_bitmaps (term, block, bits) SELECT term, block, bits FROM fresh ON CONFLICT DO NOTHING;
     DROP TABLE fresh;
     RETURN folded;
 END $$
-"""
+"""  # noqa: S608
 
 TRIGGERS = {
     "INSERT": "REFERENCING NEW TABLE AS new_rows",

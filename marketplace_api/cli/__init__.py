@@ -65,6 +65,8 @@ class LazyGroup(click.RichGroup):
             if code is None:
                 raise
             click.echo(f"Error: {error}", err=True)
+            for detail in getattr(error, "errors", ()):
+                click.echo(f"  {detail.name}: {detail.message}", err=True)
             ctx.exit(code)
 
 

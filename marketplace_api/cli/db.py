@@ -26,13 +26,18 @@ def upgrade(context: Context, revision: str) -> None:
 
     Example: `marketplace-admin --ini production.ini db upgrade`
     """
+    from alembic.util.exc import CommandError
+
     from marketplace_api import boot
 
     with context.databases() as databases:
         url = boot.connection_url(databases)
         with boot.preparation_lock(url), context.output.working("Migrating …"):
             before = boot.current_revision(url)
-            boot.upgrade(url, revision)
+            try:
+                boot.upgrade(url, revision)
+            except CommandError as error:
+                raise click.ClickException(str(error)) from None
             after = boot.current_revision(url)
     changed = "already there" if before == after else f"from {before or 'nothing'}"
     context.output.record({"before": before, "after": after}, f"The database is at {after} ({changed}).")
@@ -160,7 +165,7 @@ def psql(context: Context, arguments: tuple[str, ...]) -> None:
         program = _psql(server.bin_dir if server is not None else None)
         address = databases.write.url.set(drivername="postgresql")
         # The password by environment, because others can read a command line.
-        command = [program, "-d", address.set(password=None).render_as_string(), *arguments]
+        command = [program, "-d", address._replace(password=None).render_as_string(), *arguments]
         environment = {**os.environ, "PGPASSWORD": str(address.password or "")}
         code = subprocess.run(command, env=environment, check=False, preexec_fn=_default_interrupt).returncode  # noqa: S603
     finally:

@@ -72,6 +72,9 @@ def _secrets(settings: Settings) -> Finding:
 
 
 def _folder(settings: Settings) -> Finding:
+    if not settings.data_dir.is_dir():
+        remedy = "Make it, or set DATA_DIR; the start makes it where it may."
+        return Finding("data folder", "problem", f"{settings.data_dir} does not exist", remedy)
     folder = settings.data_dir
     there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
     if not os.access(there, os.W_OK | os.X_OK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -9,8 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
     # SIGTERM and a closed terminal stop us the way Ctrl-C does, also where a shell started us with SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
+    with _alone(context.settings.data_dir), suppress(KeyboardInterrupt):
         _run(context, host, number)
     context.output.remark("Everything is stopped.")
 
@@ -160,6 +161,20 @@ def _check_port(host: str, port: int) -> None:
             raise click.ClickException(
                 f"Port {port} of {host} is in use: stop the program that listens there, or {remedy}."
             ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second `up` off the folder: the first one to stop would take the database from the other."""
+    with (folder / ".up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise click.ClickException(
+                f"The marketplace already runs from {folder}: stop it first, or choose another folder with "
+                "--data-dir D (make run DATA_DIR=D)."
+            ) from None
+        yield
 
 
 def _check_folder(folder: Path) -> None:

@@ -28,7 +28,8 @@ _TREE = Prepared(sa.text(
         SELECT coalesce(sum(count), 0) FROM (
             SELECT base.count FROM search_terms AS base WHERE base.kind = 0 AND base.term = '#c=' || slug
             UNION ALL
-            SELECT pending.delta FROM search_term_deltas AS pending WHERE pending.kind = 0 AND pending.term = '#c=' || slug
+            SELECT pending.delta FROM search_term_deltas AS pending
+            WHERE pending.kind = 0 AND pending.term = '#c=' || slug
         ) AS parts
     ) AS count
     FROM categories ORDER BY position, slug

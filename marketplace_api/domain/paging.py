@@ -76,22 +76,25 @@ def decode_cursor(cursor: str, list_hash: str, kinds: Sequence[type]) -> Positio
     Raises ``Invalid`` with the code ``invalid_cursor`` for whatever :func:`encode_cursor` did not make for this list.
     """
     try:
-        if len(cursor) > _LONGEST_CURSOR:
-            raise ValueError("too long")
-        content = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        if not isinstance(content, list):
-            raise TypeError("not a list")
-        found_hash, page, backward, *keys = content
-        if found_hash != list_hash or backward not in (0, 1) or len(keys) != len(kinds):
-            raise ValueError("of another list")
-        return Position(
-            tuple(_key(key, kind) for key, kind in zip(keys, kinds, strict=True)),
-            max(1, _key(page, int)), bool(backward),
-        )
+        return _decoded(cursor, list_hash, kinds)
     except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
         message = "This cursor does not belong to this list. Start again without it."
         problem = FieldError("querystring", "cursor", "invalid_cursor", message)
         raise Invalid(message, code="invalid_cursor", errors=[problem]) from error
+
+
+def _decoded(cursor: str, list_hash: str, kinds: Sequence[type]) -> Position:
+    if len(cursor) > _LONGEST_CURSOR:
+        raise ValueError("too long")
+    content = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    if not isinstance(content, list):
+        raise TypeError("not a list")
+    found_hash, page, backward, *keys = content
+    if found_hash != list_hash or backward not in (0, 1) or len(keys) != len(kinds):
+        raise ValueError("of another list")
+    return Position(
+        tuple(_key(key, kind) for key, kind in zip(keys, kinds, strict=True)), max(1, _key(page, int)), bool(backward)
+    )
 
 
 def _key(value: Any, kind: type) -> Any:
@@ -121,7 +124,7 @@ def offset_of(request: PageRequest) -> int:
 
 def assemble(
     rows: Sequence[Any], request: PageRequest, position: Position | None, list_hash: str,
-    keys_of: Callable[[Any], tuple[Any, ...]], total: int, facets: Mapping[str, Any] | None = None,
+    keys_of: Callable[[Any], tuple[Any, ...]], *, total: int, facets: Mapping[str, Any] | None = None,
 ) -> Page:
     """The page that ``rows`` make: up to ``limit + 1`` of them, in reading order (reversed when reading backward).
 

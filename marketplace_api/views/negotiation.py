@@ -141,7 +141,7 @@ def _parameters(raw: str) -> dict[str, str]:
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = sorted({name[:60] for name in names if names.count(name) > 1})
-        errors = [FieldError("querystring", name, "repeated", "Give this parameter once; separate values by commas.") for name in repeated]
+        errors = [FieldError("querystring", name, "repeated", "Give this parameter once.") for name in repeated]
         raise Invalid(summary(errors), errors=errors)
     return given
 
@@ -172,7 +172,7 @@ def expected_version(request: Request) -> int | None:
 
 
 def preferences(request: Request) -> frozenset[str]:
-    """What ``Prefer`` (RFC 7240) asks for, such as ``return=minimal``; parameters are left out, unknown ones do no harm."""
+    """What ``Prefer`` (RFC 7240) asks for, such as ``return=minimal``, without parameters; unknown ones do no harm."""
     header = request.environ.get("HTTP_PREFER", "")
     if not header:
         return frozenset()

@@ -32,7 +32,7 @@ class Answer(Response):
 def respond(request: Request, operation: Operation, representation: Representation) -> Response:
     """The answer to a successful operation, or 304 when the caller already has it."""
     if not operation.is_safe and "return=minimal" in preferences(request):
-        return _minimal(representation)
+        return _minimal(request, representation)
     media: str = request.media
     body = orjson.dumps(representation.render(media, request.actor))
     etag = _etag(request, body, representation.version)
@@ -89,8 +89,13 @@ def _http_date(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
-def _minimal(representation: Representation) -> Response:
-    headers = [("Vary", VARY), ("Preference-Applied", "return=minimal"), ("Cache-Control", "no-store")]
+def _minimal(request: Request, representation: Representation) -> Response:
+    """No body, but the tag that the next change needs."""
+    body = orjson.dumps(representation.render(request.media, request.actor))
+    headers = [
+        ("Vary", VARY), ("Preference-Applied", "return=minimal"), ("Cache-Control", "no-store"),
+        ("ETag", _etag(request, body, representation.version)),
+    ]
     own = representation.links.get("self")
     if isinstance(own, dict):
         headers.append(("Location", own["href"]))

@@ -13,6 +13,7 @@ import cornice
 from pyramid.request import Request
 from pyramid.response import Response
 
+from marketplace_api.errors import FieldError, Invalid
 from marketplace_api.hal import operations
 from marketplace_api.hal.operations import Applies, Operation, always
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation
@@ -111,8 +112,8 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
             request.validated = request.upload.fields
         elif operation.body is not None:
             request.validated = read_body(request, operation)
-        if operation.step and "dry-run" in preferences(request):
-            return rehearsed(request, _answer(request, operation, view))
+        if not operation.is_safe and "dry-run" in preferences(request):
+            return _rehearse(request, operation, view)
         if operation.method == "POST" and "HTTP_IDEMPOTENCY_KEY" in request.environ:
             return answered_once(request, lambda: _answer(request, operation, view))
         return _answer(request, operation, view)
@@ -120,6 +121,14 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
     run.__name__ = view.__name__
     run.__doc__ = view.__doc__
     return run
+
+
+def _rehearse(request: Request, operation: Operation, view: View) -> Response:
+    """A workflow step tried out. Elsewhere the preference is refused: who asks for no effect must not get one."""
+    if not operation.step:
+        problem = FieldError("header", "Prefer", "not_supported", "`dry-run` works for the steps of a workflow.")
+        raise Invalid("This operation cannot be tried out; nothing was done.", errors=[problem])
+    return rehearsed(request, _answer(request, operation, view))
 
 
 def _answer(request: Request, operation: Operation, view: View) -> Response:

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.actors import operator
 from marketplace_api.domain.accounts import lifecycle
+from marketplace_api.domain.actors import operator
 from marketplace_api.jobs import queue
 from marketplace_api.jobs.worker import run_pending
 from marketplace_api.settings import Settings
@@ -28,9 +28,19 @@ from tests.problems import assert_problem, named
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
 PAIR = {"user_id", "username", "email", "token", "refresh_token", "token_type", "expires_in"}
 ME = {
-    "user_id", "username", "email", "profile_picture_url", "bio", "date_joined", "is_verified", "contact_information", "roles",
+    "user_id", "username", "email", "profile_picture_url", "bio", "date_joined", "is_verified", "contact_information",
+    "roles",
 }  # fmt: skip
-PROFILE = {"user_id", "username", "profile_picture_url", "bio", "date_joined", "is_verified", "rating_average", "rating_count"}
+PROFILE = {
+    "user_id",
+    "username",
+    "profile_picture_url",
+    "bio",
+    "date_joined",
+    "is_verified",
+    "rating_average",
+    "rating_count",
+}
 NEW_PASSWORD = "another long passphrase 7"
 
 
@@ -128,9 +138,7 @@ def test_too_many_wrong_passwords_mean_waiting_for_the_known_and_the_unknown_ali
     assert right.status_int == 429
 
 
-def test_refreshing_gives_a_new_pair_and_the_old_token_dies(
-    live_app: object, committed_databases: Databases
-) -> None:
+def test_refreshing_gives_a_new_pair_and_the_old_token_dies(live_app: object, committed_databases: Databases) -> None:
     client = Client(live_app)
     first = client.post("/api/auth/register", ADA).json
     second = client.post("/api/auth/refresh", {"refresh_token": first["refresh_token"]})
@@ -141,8 +149,12 @@ def test_refreshing_gives_a_new_pair_and_the_old_token_dies(
     assert third.status_int == 200
     with committed_databases.write.begin() as connection:
         connection.execute(sa.text("UPDATE sessions SET rotated_at = rotated_at - interval '1 minute'"))
-    assert_problem(client.post("/api/auth/refresh", {"refresh_token": first["refresh_token"]}), 401, "refresh_token_reused")
-    assert_problem(client.post("/api/auth/refresh", {"refresh_token": third.json["refresh_token"]}), 401, "session_ended")
+    assert_problem(
+        client.post("/api/auth/refresh", {"refresh_token": first["refresh_token"]}), 401, "refresh_token_reused"
+    )
+    assert_problem(
+        client.post("/api/auth/refresh", {"refresh_token": third.json["refresh_token"]}), 401, "session_ended"
+    )
     assert_problem(_with(client.app, third.json).get("/api/users/me"), 401, "session_ended")
 
 
@@ -167,13 +179,24 @@ def test_logging_out_ends_what_its_scope_says(client: Client, scope: str | None,
 def test_the_sessions_are_listed_with_their_devices_and_can_be_ended_one_by_one(client: Client, people: People) -> None:
     client.post("/api/auth/register", ADA)
     phone = client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}, User_Agent="Phone 7").json
-    here = _with(client.app, client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}, User_Agent="Laptop").json)
+    here = _with(
+        client.app,
+        client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}, User_Agent="Laptop").json,
+    )
     listed = here.get("/api/auth/sessions").json
     assert (listed["totalItems"], listed["totalPages"], listed["currentPage"]) == (3, 1, 1)
     by_device = {session["device"]: session for session in listed["sessions"]}
     assert by_device.keys() >= {"Phone 7", "Laptop"}
     assert [device for device, session in by_device.items() if session["current"]] == ["Laptop"]
-    assert _fields(by_device["Laptop"]) == {"session_id", "device", "address", "date_created", "last_used", "expires_at", "current"}
+    assert _fields(by_device["Laptop"]) == {
+        "session_id",
+        "device",
+        "address",
+        "date_created",
+        "last_used",
+        "expires_at",
+        "current",
+    }
     assert by_device["Laptop"]["address"] == "127.0.0.1"
     path = by_device["Phone 7"]["_links"]["self"]["href"]
     assert path == f"/api/auth/sessions/{by_device['Phone 7']['session_id']}"
@@ -191,7 +214,9 @@ def test_the_sessions_are_listed_with_their_devices_and_can_be_ended_one_by_one(
 
 def test_the_profile_is_edited_by_its_owner_and_seen_by_all(people: People) -> None:
     owner = people.customer()
-    answer = owner.put("/api/users/me", {"bio": "I mend clocks.", "profile_picture_url": "https://photos.example/me.jpg"})
+    answer = owner.put(
+        "/api/users/me", {"bio": "I mend clocks.", "profile_picture_url": "https://photos.example/me.jpg"}
+    )
     assert (answer.status_int, answer.json["bio"]) == (200, "I mend clocks.")
     assert owner.get("/api/auth/me").json | {"_links": 0} == owner.get("/api/users/me").json | {"_links": 0}
     profile = people.anonymous().get(f"/api/users/{owner.user.user_id}").json
@@ -241,7 +266,9 @@ def post(committed_databases: Databases, settings: Settings) -> Post:
         for old in folder.glob("*.eml"):
             old.unlink()
         run_pending(settings, committed_databases)
-        return [email.message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(folder.glob("*.eml"))]
+        return [
+            email.message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(folder.glob("*.eml"))
+        ]
 
     return deliver
 
@@ -290,12 +317,18 @@ def test_a_reset_token_dies_after_an_hour_and_by_the_next_one(
         with committed_databases.write.begin() as connection:  # a second mail is not sent within a minute
             connection.execute(sa.text("ALTER TABLE events DISABLE TRIGGER USER"))
             connection.execute(sa.text("UPDATE events SET date_created = date_created - interval '2 minutes'"))
-    assert_problem(client.post("/api/auth/reset-password", {"token": tokens[0], "newPassword": NEW_PASSWORD}), 400, "invalid_token")
+    assert_problem(
+        client.post("/api/auth/reset-password", {"token": tokens[0], "newPassword": NEW_PASSWORD}), 400, "invalid_token"
+    )
     with committed_databases.write.begin() as connection:
-        lives = connection.execute(sa.text("SELECT expires_at - now() FROM one_time_tokens WHERE purpose = 'reset_password'"))
+        lives = connection.execute(
+            sa.text("SELECT expires_at - now() FROM one_time_tokens WHERE purpose = 'reset_password'")
+        )
         assert timedelta(minutes=59) < lives.scalar_one() <= timedelta(hours=1)
         connection.execute(sa.text("UPDATE one_time_tokens SET expires_at = now() - interval '1 second'"))
-    assert_problem(client.post("/api/auth/reset-password", {"token": tokens[1], "newPassword": NEW_PASSWORD}), 400, "invalid_token")
+    assert_problem(
+        client.post("/api/auth/reset-password", {"token": tokens[1], "newPassword": NEW_PASSWORD}), 400, "invalid_token"
+    )
 
 
 def test_an_address_counts_once_its_mail_was_answered(live_app: object, post: Post) -> None:
@@ -340,7 +373,14 @@ def test_a_suspended_account_logs_in_and_reads_and_nothing_else(client: Client, 
     answer = client.post("/api/auth/login", {"email": user.email, "password": PASSWORD})
     assert answer.status_int == 200
     suspended = _with(client.app, answer.json)
-    for page in ("/api", "/api/users/me", "/api/users/me/listings", "/api/auth/sessions", "/api/users/me/export", "/api/listings"):
+    for page in (
+        "/api",
+        "/api/users/me",
+        "/api/users/me/listings",
+        "/api/auth/sessions",
+        "/api/users/me/export",
+        "/api/listings",
+    ):
         assert suspended.get(page).status_int == 200, page
     assert suspended.get("/api/users/me").json["state"] == "suspended"
     path = f"/api/listings/{row.listing_id}"
@@ -357,10 +397,14 @@ def test_a_suspended_account_logs_in_and_reads_and_nothing_else(client: Client, 
 
 def test_a_suspension_with_an_end_ends_by_itself(people: People, db: Session) -> None:
     caller = people.customer()
-    lifecycle.suspend(db, operator("test"), caller.user.user_id, reason="Spam.", until=datetime.now(UTC) + timedelta(days=1))
+    lifecycle.suspend(
+        db, operator("test"), caller.user.user_id, reason="Spam.", until=datetime.now(UTC) + timedelta(days=1)
+    )
     db.commit()
     assert_problem(caller.put("/api/users/me", {"bio": "x"}), 403, "account_suspended")
-    db.execute(sa.text("UPDATE users SET suspended_until = now() - interval '1 second' WHERE suspended_until IS NOT NULL"))
+    db.execute(
+        sa.text("UPDATE users SET suspended_until = now() - interval '1 second' WHERE suspended_until IS NOT NULL")
+    )
     db.commit()
     assert caller.put("/api/users/me", {"bio": "x"}).status_int == 200
 
@@ -409,13 +453,20 @@ def test_the_export_holds_what_is_held_and_no_secret(client: Client, db: Session
     pair = client.post("/api/auth/register", ADA).json
     here = _with(client.app, pair)
     here.put("/api/users/me", {"bio": "I mend clocks.", "contact_information": {"phone": "+49 30 1"}})
-    here.post("/api/listings", {"title": "Clock", "category": "furniture", "price": 12, "location": {"address": "Hidden lane 3"}})
+    here.post(
+        "/api/listings",
+        {"title": "Clock", "category": "furniture", "price": 12, "location": {"address": "Hidden lane 3"}},
+    )
     answer = here.get("/api/users/me/export")
     assert answer.status_int == 200
     assert answer.headers["Cache-Control"] == "no-store"
     assert "attachment" in answer.headers["Content-Disposition"]
     data = answer.json
-    assert (data["profile"]["email"], data["profile"]["bio"], data["complete"]) == ("ada@people.example", "I mend clocks.", True)
+    assert (data["profile"]["email"], data["profile"]["bio"], data["complete"]) == (
+        "ada@people.example",
+        "I mend clocks.",
+        True,
+    )
     assert [(listing["title"], listing["address"]) for listing in data["listings"]] == [("Clock", "Hidden lane 3")]
     assert len(data["sessions"]) == 1
     assert {"user.registered", "user.edited", "listing.created"} <= {event["type"] for event in data["events"]}

@@ -43,8 +43,10 @@ def _etag(client: Client, path: str, media: str = "application/json") -> str:
 # Reading.
 
 READABLE = (
-    "/api", "/api/errors", "/api/errors/not_found", "/api/rels/owner", "/api/categories", "/api/search/suggestions?query=bi",
-    "/api/listings", "/api/listings?search=bicycle&facets=category", "/api/users/me", "/api/auth/me", "/api/auth/sessions",
+    "/api", "/api/errors", "/api/errors/not_found", "/api/rels/owner", "/api/categories",
+    "/api/search/suggestions?query=bi",
+    "/api/listings", "/api/listings?search=bicycle&facets=category", "/api/users/me", "/api/auth/me",
+    "/api/auth/sessions",
     "/api/users/me/listings", "/api/auth/login", "/api/openapi.json",
 )  # fmt: skip
 
@@ -194,7 +196,8 @@ def test_a_tag_read_sparsely_or_in_another_form_passes(owner: Client, path: str)
 
 @pytest.mark.parametrize(
     ("method", "suffix", "body"),
-    [("PUT", "", {"title": "Late"}), ("PATCH", "", {"title": "Late"}), ("DELETE", "", None), ("POST", "/deactivate", {}),
+    [("PUT", "", {"title": "Late"}), ("PATCH", "", {"title": "Late"}), ("DELETE", "", None),
+        ("POST", "/deactivate", {}),
      ("POST", "/mark-sold", {})],
 )  # fmt: skip
 def test_who_comes_late_is_told_the_present_state(
@@ -212,7 +215,9 @@ def test_who_comes_late_is_told_the_present_state(
     assert db.scalar(sa.select(sa.func.count()).select_from(Event)) == events
 
 
-def test_the_current_state_in_a_refusal_shows_no_more_than_its_reader_may_see(people: People, path: str, owner: Client) -> None:
+def test_the_current_state_in_a_refusal_shows_no_more_than_its_reader_may_see(
+    people: People, path: str, owner: Client
+) -> None:
     outdated = _etag(owner, path)
     owner.put(path, {"title": "First"})
     stranger = people.customer()
@@ -226,7 +231,10 @@ def test_an_edit_of_the_account_is_held_against_its_tag(owner: Client) -> None:
     assert owner.put("/api/users/me", {"bio": "First"}, If_Match=outdated).status_int == 200
     refused = owner.put("/api/users/me", {"bio": "Second"}, If_Match=outdated)
     assert assert_problem(refused, 412, "precondition_failed")["current"]["bio"] == "First"
-    assert owner.patch("/api/users/me", {"bio": "Second"}, If_Match=_etag(owner, "/api/auth/me", HAL_FORMS)).status_int == 200
+    assert (
+        owner.patch("/api/users/me", {"bio": "Second"}, If_Match=_etag(owner, "/api/auth/me", HAL_FORMS)).status_int
+        == 200
+    )
 
 
 def test_a_deleted_listing_is_gone_whatever_tag_is_sent(owner: Client, path: str) -> None:

@@ -32,9 +32,7 @@ RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 @pytest.fixture
-def configured_with(
-    app: object, settings: Settings, configured: tuple[object, CurrentDatabases]
-) -> Callable[..., Any]:
+def configured_with(app: object, settings: Settings, configured: tuple[object, CurrentDatabases]) -> Callable[..., Any]:
     """Makes an application of its own with other settings, on the test's databases."""
 
     def make(**changes: Any) -> Any:
@@ -70,7 +68,10 @@ def with_settings(app: Any) -> Iterator[Callable[..., None]]:
 def _from(client: Client, address: str, path: str = "/api", **headers: str) -> Any:
     """A GET by a client at ``address``."""
     return client._app.get(
-        path, headers={n.replace("_", "-"): v for n, v in headers.items()}, extra_environ={"REMOTE_ADDR": address}, expect_errors=True
+        path,
+        headers={n.replace("_", "-"): v for n, v in headers.items()},
+        extra_environ={"REMOTE_ADDR": address},
+        expect_errors=True,
     )
 
 
@@ -80,7 +81,8 @@ def _from(client: Client, address: str, path: str = "/api", **headers: str) -> A
 def test_every_answer_tells_browsers_to_be_careful(client: Client, people: People) -> None:
     for answer in (
         client.get("/api"), client.get("/api/nothing"), client.get("/api/users/me"), client.post("/api/auth/login", {}),
-        client.request("OPTIONS", "/api"), client.get("/healthz"), client.get("/api/listings/"), client.request("DELETE", "/api"),
+        client.request("OPTIONS", "/api"), client.get("/healthz"), client.get("/api/listings/"),
+        client.request("DELETE", "/api"),
         client.get("/api", If_None_Match="*"), client.get("/api?" + "x" * 9000), client.get("/metrics"),
     ):  # fmt: skip
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -94,7 +96,9 @@ def test_every_answer_tells_browsers_to_be_careful(client: Client, people: Peopl
 def test_https_is_demanded_in_production_only(configured_with: Callable[..., Any]) -> None:
     production = Client(configured_with(environment="production"))
     for path in ("/api", "/api/nothing", "/healthz"):
-        assert re.fullmatch(r"max-age=\d{7,}; includeSubDomains", production.get(path).headers["Strict-Transport-Security"])
+        assert re.fullmatch(
+            r"max-age=\d{7,}; includeSubDomains", production.get(path).headers["Strict-Transport-Security"]
+        )
 
 
 # CORS.
@@ -107,7 +111,13 @@ def test_only_the_front_ends_of_the_list_may_read(configured_with: Callable[...,
         assert allowed.headers["Access-Control-Allow-Origin"] == FRONT_END
         assert "ETag" in allowed.headers["Access-Control-Expose-Headers"]
         assert "Access-Control-Allow-Credentials" not in allowed.headers
-        for foreign in ("https://evil.example", "null", "https://shop.example.evil.example", "http://shop.example", FRONT_END.upper()):
+        for foreign in (
+            "https://evil.example",
+            "null",
+            "https://shop.example.evil.example",
+            "http://shop.example",
+            FRONT_END.upper(),
+        ):
             answer = open_to_one.get(path, Origin=foreign)
             assert not [name for name in answer.headers if name.lower().startswith("access-control")]
             assert "Origin" in answer.headers["Vary"]
@@ -117,7 +127,11 @@ def test_only_the_front_ends_of_the_list_may_read(configured_with: Callable[...,
 def test_a_preflight_is_answered_without_asking_who_it_is(configured_with: Callable[..., Any]) -> None:
     client = Client(configured_with(cors_origins=(FRONT_END,)))
     for path in ("/api/listings", "/api/users/me", "/api/nothing"):
-        headers = {"Origin": FRONT_END, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+        headers = {
+            "Origin": FRONT_END,
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "authorization",
+        }
         allowed = client.request("OPTIONS", path, headers=headers)
         assert (allowed.status_int, allowed.body) == (204, b"")
         assert allowed.headers["Access-Control-Allow-Origin"] == FRONT_END
@@ -173,7 +187,8 @@ def test_who_asks_too_often_is_told_how_long_to_wait(limited: Callable[[Limiter]
 
 @pytest.mark.parametrize(
     ("group", "method", "path", "most"),
-    [("auth", "GET", "/api/auth/login", 30), ("search", "GET", "/api/search/suggestions?query=x", 300), ("write", "DELETE", "/api/listings/1", 120),
+    [("auth", "GET", "/api/auth/login", 30), ("search", "GET", "/api/search/suggestions?query=x", 300),
+        ("write", "DELETE", "/api/listings/1", 120),
      ("default", "GET", "/api/errors", 1200)],
 )  # fmt: skip
 def test_the_costly_groups_are_stricter(
@@ -372,7 +387,15 @@ def test_each_request_is_one_line_with_its_id_and_nobody_s_secrets(logged: Lines
         client.post("/api/auth/reset-password", {"token": "token-from-a-mail", "newPassword": PASSWORD}),
     ]))  # fmt: skip
     text = json.dumps(written)
-    secrets = (pair["token"], pair["refresh_token"], PASSWORD, "people.example", "elsewhere.example", "forged-token", "token-from-a-mail")
+    secrets = (
+        pair["token"],
+        pair["refresh_token"],
+        PASSWORD,
+        "people.example",
+        "elsewhere.example",
+        "forged-token",
+        "token-from-a-mail",
+    )
     assert [secret for secret in secrets if secret in text] == []
     access = {line["request_id"]: line for line in written if line["logger"] == "marketplace_api.access"}
     assert len(access) == len(answers)

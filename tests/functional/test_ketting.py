@@ -94,7 +94,11 @@ def _assert_owner(met: dict[str, Any]) -> None:
     assert {"edit", "delete", "mark-sold", "deactivate"} <= set(met["created"]["actions"])
     fields = met["edit"]["fields"]
     assert met["edit"]["method"] == "PUT"
-    assert (fields["title"]["value"], fields["price"]["value"], fields["status"]["value"]) == ("Cargo bicycle", 1900.5, "active")
+    assert (fields["title"]["value"], fields["price"]["value"], fields["status"]["value"]) == (
+        "Cargo bicycle",
+        1900.5,
+        "active",
+    )
     # All that the form held and nobody touched came back as it was.
     changed = {"title": "Cargo bicycle, two seats", "date_updated": met["edited"]["date_updated"]}
     assert met["edited"] == {**created, **changed}

@@ -1,4 +1,4 @@
-"""The life of a listing: offered, found, edited, verified, sold, deleted, restored; and what strangers never learn of it."""
+"""The life of a listing: offered, found, edited, verified, sold, deleted, restored; and what strangers never learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ NEW = {
     },
 }  # fmt: skip
 FIELDS = {
-    "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls", "status",
+    "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
+    "status",
     "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average", "rating_count",
 }  # fmt: skip
 PUBLIC_LOCATION = {"city", "state", "zip", "country", "latitude", "longitude", "is_approximate"}
@@ -89,7 +90,12 @@ def test_the_least_that_can_be_offered(owner: Client) -> None:
     created = owner.post("/api/listings", {"title": "Lamp", "category": "furniture", "price": 0})
     assert created.status_int == 201
     listing = created.json
-    assert (listing["description"], listing["currency"], listing["price"], listing["status"]) == ("", "USD", 0, "active")
+    assert (listing["description"], listing["currency"], listing["price"], listing["status"]) == (
+        "",
+        "USD",
+        0,
+        "active",
+    )
     assert (listing["photos_urls"], listing["amenities"], listing["location"]["city"]) == ([], [], None)
 
 
@@ -100,9 +106,18 @@ def test_only_the_known_may_offer(stranger: Client, people: People) -> None:
 
 def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger: Client) -> None:
     _offer(owner)
-    _offer(owner, title="Cello", description="Old.", price=900, category="bicycles", location={"city": "Hamburg"}, amenities=[])
+    _offer(
+        owner,
+        title="Cello",
+        description="Old.",
+        price=900,
+        category="bicycles",
+        location={"city": "Hamburg"},
+        amenities=[],
+    )
     piano = (
-        "search=piano", "search=tuned", "search=pian", "category=furniture", "location=berlin", "location=10435", "min_price=1000",
+        "search=piano", "search=tuned", "search=pian", "category=furniture", "location=berlin", "location=10435",
+        "min_price=1000",
         "amenities=bench", "amenities=bench,delivery", "near=52.54,13.41&radius_km=5", "bbox=13.3,52.4,13.5,52.6",
         "min_price=4200.5&max_price=4200.5", "search=grand&category=furniture&location=Germany",
     )  # fmt: skip
@@ -111,7 +126,14 @@ def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger:
     assert sorted(_found(stranger, f"owner={owner.user.user_id}")) == ["Cello", "Grand piano"]
     assert _found(stranger, "sortBy=price&order=asc") == ["Cello", "Grand piano"]
     assert _found(stranger, "sortBy=title&order=desc") == ["Grand piano", "Cello"]
-    for query in ("search=violin", "max_price=5", "verified=true", "amenities=bench,pool", "near=0,0&radius_km=5", "owner=999999"):
+    for query in (
+        "search=violin",
+        "max_price=5",
+        "verified=true",
+        "amenities=bench,pool",
+        "near=0,0&radius_km=5",
+        "owner=999999",
+    ):
         assert _found(stranger, query) == [], query
 
 
@@ -119,7 +141,12 @@ def test_an_edit_is_found_by_its_new_words_only(owner: Client, stranger: Client)
     path = _offer(owner)
     assert owner.put(path, {"title": "Concert harp", "price": 99, "location": {"city": "Bremen"}}).status_int == 200
     assert _found(stranger, "search=harp") == _found(stranger, "location=bremen") == ["Concert harp"]
-    assert _found(stranger, "search=piano") == _found(stranger, "location=berlin") == _found(stranger, "min_price=100") == []
+    assert (
+        _found(stranger, "search=piano")
+        == _found(stranger, "location=berlin")
+        == _found(stranger, "min_price=100")
+        == []
+    )
 
 
 def test_only_the_owner_edits(owner: Client, people: People, db: Session) -> None:
@@ -127,11 +154,12 @@ def test_only_the_owner_edits(owner: Client, people: People, db: Session) -> Non
     before = owner.get(path).json
     for caller, status, code in (
         (people.anonymous(), 401, "unauthenticated"), (people.customer(), 403, "forbidden"),
-        (people.moderator(), 403, "forbidden"), (people.admin(), 403, "forbidden"), (people.suspended(), 403, "account_suspended"),
+        (people.moderator(), 403, "forbidden"), (people.admin(), 403, "forbidden"),
+        (people.suspended(), 403, "account_suspended"),
     ):  # fmt: skip
         assert_problem(caller.put(path, {"title": "Mine"}), status, code)
         assert_problem(caller.patch(path, {"title": "Mine"}), status, code)
-        if caller.user is None or "customer" == caller.user.roles[-1]:
+        if caller.user is None or caller.user.roles[-1] == "customer":
             assert_problem(caller.delete(path), status, code)
     assert owner.get(path).json == before
 
@@ -197,7 +225,11 @@ def test_nobody_decides_on_their_own_listing(people: People, db: Session) -> Non
     for roles in (["moderator"], ["admin"]):
         judge = people.caller(roles=roles)
         row = make_listing(db, judge.user, status="pending_verification")
-        for step, body in (("verify", {}), ("reject", {"reason": "It is mine."}), ("suspend", {"reason": "It is mine."})):
+        for step, body in (
+            ("verify", {}),
+            ("reject", {"reason": "It is mine."}),
+            ("suspend", {"reason": "It is mine."}),
+        ):
             assert_problem(judge.post(f"/api/listings/{row.listing_id}/{step}", body), 403, "forbidden")
 
 
@@ -208,7 +240,8 @@ def test_the_steps_of_the_owner_lead_from_draft_to_sold_and_back(owner: Client, 
     path = _offer(owner, status="draft")
     assert _found(stranger) == []
     for step, status, is_found in (
-        ("publish", "active", True), ("deactivate", "inactive", False), ("publish", "active", True), ("mark-sold", "sold", False),
+        ("publish", "active", True), ("deactivate", "inactive", False), ("publish", "active", True),
+        ("mark-sold", "sold", False),
         ("publish", "active", True),
     ):  # fmt: skip
         assert step in owner.forms(path)["_templates"]
@@ -250,7 +283,9 @@ def test_a_status_that_no_step_leads_to_is_a_conflict_and_nothing_of_the_edit_st
     assert {**owner.get(path).json, "date_updated": None} == {**before, "date_updated": None}
 
 
-def test_a_suspended_listing_stands_still_until_it_is_reinstated(owner: Client, moderator: Client, stranger: Client) -> None:
+def test_a_suspended_listing_stands_still_until_it_is_reinstated(
+    owner: Client, moderator: Client, stranger: Client
+) -> None:
     path = _offer(owner)
     owner.post(f"{path}/mark-sold", {})
     assert moderator.post(f"{path}/suspend", {"reason": "A counterfeit."}).json["status"] == "suspended"
@@ -316,7 +351,12 @@ def test_every_change_is_in_the_log_with_who_and_what(owner: Client, moderator: 
     moderator.post(f"{path}/suspend", {"reason": "A counterfeit."})
     moderator.delete(path)
     events = _events(db, "listing.created", "listing.edited", "listing.status_changed", "listing.deleted")
-    assert [event.type for event in events] == ["listing.created", "listing.edited", "listing.status_changed", "listing.deleted"]
+    assert [event.type for event in events] == [
+        "listing.created",
+        "listing.edited",
+        "listing.status_changed",
+        "listing.deleted",
+    ]
     assert [event.actor_id for event in events] == [owner.user.user_id] * 2 + [moderator.user.user_id] * 2
     assert (events[1].previous or {})["price"] == "4200.50" and events[1].new["price"] == "1.00"
     assert "Secret street" not in str([event.new for event in events])
@@ -326,9 +366,11 @@ def test_every_change_is_in_the_log_with_who_and_what(owner: Client, moderator: 
 # What strangers never learn.
 
 QUERIES = (
-    "", "search=piano", "search=pia", "search=grand+piano", "search=-bicycle", "category=furniture", "location=berlin", "location=10435",
+    "", "search=piano", "search=pia", "search=grand+piano", "search=-bicycle", "category=furniture",
+    "location=berlin", "location=10435",
     "min_price=4000", "amenities=bench", "verified=true", "verified=false", "near=52.54,13.41&radius_km=3",
-    "near=52.54,13.41&sortBy=distance", "bbox=13.3,52.4,13.5,52.6", "sortBy=price", "sortBy=price&order=desc", "sortBy=title",
+    "near=52.54,13.41&sortBy=distance", "bbox=13.3,52.4,13.5,52.6", "sortBy=price", "sortBy=price&order=desc",
+    "sortBy=title",
     "sortBy=rating", "sortBy=date_updated", "limit=1", "search=kastanienallee", "embed=owner", "fields=title",
     "facets=category,amenities,city,price,verified", "search=piano&facets=category,amenities,city,price,verified",
 )  # fmt: skip
@@ -347,7 +389,16 @@ def _observe(client: Client, owner_id: int, db: Session) -> dict[str, Any]:
     return {page: answer.json for page, answer in answers.items()}
 
 
-HIDDEN = ("draft", "inactive", "pending_verification", "rejected", "suspended", "deleted", "owner_deactivated", "owner_banned")
+HIDDEN = (
+    "draft",
+    "inactive",
+    "pending_verification",
+    "rejected",
+    "suspended",
+    "deleted",
+    "owner_deactivated",
+    "owner_banned",
+)
 
 
 @pytest.mark.parametrize("way", HIDDEN)
@@ -371,10 +422,14 @@ def test_what_is_hidden_appears_in_no_count_facet_suggestion_sort_or_error(
 def _refusals(client: Client, path: str) -> list[tuple[int, str, str]]:
     """How everything that could be tried on a listing is refused."""
     tried = [
-        client.get(path), client.get(path, Accept=HAL_FORMS), client.request("HEAD", path), client.request("OPTIONS", path),
-        client.put(path, {"title": "x"}), client.put(path, {"title": ""}), client.put(path, {"title": "x"}, If_Match='"1.a"'),
-        client.patch(path, {"title": "x"}), client.delete(path), client.post(f"{path}/publish", {}), client.post(f"{path}/verify", {}),
-        client.post(f"{path}/restore", {}), client.get(f"{path}/publish"), client.post(path, {}), client.get(path, If_None_Match="*"),
+        client.get(path), client.get(path, Accept=HAL_FORMS), client.request("HEAD", path),
+        client.request("OPTIONS", path),
+        client.put(path, {"title": "x"}), client.put(path, {"title": ""}),
+        client.put(path, {"title": "x"}, If_Match='"1.a"'),
+        client.patch(path, {"title": "x"}), client.delete(path), client.post(f"{path}/publish", {}),
+        client.post(f"{path}/verify", {}),
+        client.post(f"{path}/restore", {}), client.get(f"{path}/publish"), client.post(path, {}),
+        client.get(path, If_None_Match="*"),
     ]  # fmt: skip
     return [(a.status_int, a.json["code"] if a.body else "", a.json["detail"] if a.body else "") for a in tried]
 
@@ -401,7 +456,9 @@ def _hide(way: str, owner: Client, people: People, db: Session) -> str:
             assert owner.delete("/api/users/me", {"password": PASSWORD}).status_int == 200
         case "owner_banned":
             owner.user.state = "banned"
-            db.execute(sa.text("UPDATE listings SET owner_hidden = true WHERE user_id = :id"), {"id": owner.user.user_id})
+            db.execute(
+                sa.text("UPDATE listings SET owner_hidden = true WHERE user_id = :id"), {"id": owner.user.user_id}
+            )
             db.commit()
     return path
 
@@ -417,7 +474,9 @@ def test_a_deactivated_owner_s_listings_come_back_with_the_owner(owner: Client, 
     assert stranger.get(path).status_int == 200
 
 
-def test_strangers_see_about_where_it_is_and_never_the_address(owner: Client, people: People, moderator: Client) -> None:
+def test_strangers_see_about_where_it_is_and_never_the_address(
+    owner: Client, people: People, moderator: Client
+) -> None:
     path = _offer(owner)
     exact = {**NEW["location"], "is_approximate": False}  # type: ignore[dict-item]
     for caller in (owner, moderator, people.admin()):
@@ -427,7 +486,13 @@ def test_strangers_see_about_where_it_is_and_never_the_address(owner: Client, pe
             location = stranger.get(page).json["location"]
             assert location.keys() == PUBLIC_LOCATION
             assert (location["latitude"], location["longitude"], location["is_approximate"]) == (52.54, 13.41, True)
-        for page in (path, "/api/listings", "/api/listings?near=52.5,13.4", f"/api/users/{owner.user.user_id}/listings", "/api"):
+        for page in (
+            path,
+            "/api/listings",
+            "/api/listings?near=52.5,13.4",
+            f"/api/users/{owner.user.user_id}/listings",
+            "/api",
+        ):
             for media in ("application/json", "application/hal+json", HAL_FORMS):
                 text = stranger.get(page, Accept=media).text
                 for secret in ("Kastanienallee", "52.538", "13.4104"):
@@ -437,7 +502,13 @@ def test_strangers_see_about_where_it_is_and_never_the_address(owner: Client, pe
 def test_the_address_cannot_be_searched_for(owner: Client, people: People) -> None:
     _offer(owner)
     for stranger in (people.anonymous(), people.customer()):
-        for query in ("search=kastanienallee", "search=kasta", "location=kastanienallee", "location=Kastanienallee+7", "search=%22Kastanienallee+7%22"):
+        for query in (
+            "search=kastanienallee",
+            "search=kasta",
+            "location=kastanienallee",
+            "location=Kastanienallee+7",
+            "search=%22Kastanienallee+7%22",
+        ):
             assert _found(stranger, query) == [], query
         suggestions = stranger.get("/api/search/suggestions?query=kasta").json["suggestions"]
         assert [suggestion["text"] for suggestion in suggestions if "astanien" in suggestion["text"]] == []
@@ -458,12 +529,17 @@ def test_the_order_by_distance_does_not_tell_two_neighbours_apart(owner: Client,
     """Two listings that round to the same place lie equally far from everywhere."""
     for title, latitude in (("North", "52.544"), ("South", "52.536")):
         make_listing(db, owner.user, title=title, latitude=Decimal(latitude), longitude=Decimal("13.41"))
-    orders = {tuple(_found(stranger, f"near={latitude},13.41&sortBy=distance")) for latitude in ("52.50", "52.58", "52.5359")}
+    orders = {
+        tuple(_found(stranger, f"near={latitude},13.41&sortBy=distance")) for latitude in ("52.50", "52.58", "52.5359")
+    }
     assert len(orders) == 1
 
 
 def test_contact_information_and_e_mail_are_never_public(owner: Client, people: People) -> None:
-    owner.put("/api/users/me", {"contact_information": {"phone": "+49 30 123456", "address": "Hidden lane 3"}, "bio": "I sell pianos."})
+    owner.put(
+        "/api/users/me",
+        {"contact_information": {"phone": "+49 30 123456", "address": "Hidden lane 3"}, "bio": "I sell pianos."},
+    )
     path = _offer(owner)
     for stranger in (people.anonymous(), people.customer(), people.moderator()):
         for page in (path, f"{path}?embed=owner", f"/api/users/{owner.user.user_id}", "/api/listings?embed=owner"):
@@ -473,7 +549,8 @@ def test_contact_information_and_e_mail_are_never_public(owner: Client, people: 
                     assert secret not in text
     profile = people.anonymous().get(f"/api/users/{owner.user.user_id}").json
     assert profile.keys() - {"_links"} == {
-        "user_id", "username", "profile_picture_url", "bio", "date_joined", "is_verified", "rating_average", "rating_count",
+        "user_id", "username", "profile_picture_url", "bio", "date_joined", "is_verified", "rating_average",
+        "rating_count",
     }  # fmt: skip
 
 

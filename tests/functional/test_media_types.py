@@ -32,8 +32,10 @@ def path(db: Session, owner: Client) -> str:
 def _pages(path: str, owner: Client) -> list[str]:
     me = f"/api/users/{owner.user.user_id}"
     return [
-        "/api", path, f"{path}?embed=owner", "/api/listings", "/api/listings?embed=owner&facets=category", me, f"{me}/listings",
-        "/api/users/me", "/api/users/me/listings", "/api/auth/me", "/api/auth/sessions", "/api/auth/login", "/api/categories",
+        "/api", path, f"{path}?embed=owner", "/api/listings", "/api/listings?embed=owner&facets=category", me,
+        f"{me}/listings",
+        "/api/users/me", "/api/users/me/listings", "/api/auth/me", "/api/auth/sessions", "/api/auth/login",
+        "/api/categories",
         "/api/search/suggestions?query=ro", "/api/errors", "/api/errors/gone", "/api/rels/owner",
     ]  # fmt: skip
 
@@ -72,7 +74,9 @@ def test_every_object_has_links(owner: Client, path: str) -> None:
 
 def test_lists_move_under_embedded_in_hal_alone(owner: Client, path: str) -> None:
     plain, hal = owner.get("/api/listings").json, owner.get("/api/listings", Accept=HAL).json
-    assert [item["listing_id"] for item in plain["listings"]] == [item["listing_id"] for item in hal["_embedded"]["listings"]]
+    assert [item["listing_id"] for item in plain["listings"]] == [
+        item["listing_id"] for item in hal["_embedded"]["listings"]
+    ]
     assert "listings" not in hal
     assert plain.keys() == {"listings", "totalPages", "currentPage", "totalItems", "_links"}
     with_owner = owner.get(f"{path}?embed=owner").json
@@ -82,8 +86,10 @@ def test_lists_move_under_embedded_in_hal_alone(owner: Client, path: str) -> Non
 
 ACCEPTED = {
     "": JSON, "*/*": JSON, "application/json": JSON, "application/*": JSON, "application/json, text/plain, */*": JSON,
-    "application/hal+json": HAL, "application/hal+json;q=0.5, application/json;q=0.4": HAL, "application/hal+json, */*;q=0.1": HAL,
-    "application/prs.hal-forms+json": HAL_FORMS, "application/prs.hal-forms+json, application/hal+json;q=0.9": HAL_FORMS,
+    "application/hal+json": HAL, "application/hal+json;q=0.5, application/json;q=0.4": HAL,
+    "application/hal+json, */*;q=0.1": HAL,
+    "application/prs.hal-forms+json": HAL_FORMS,
+    "application/prs.hal-forms+json, application/hal+json;q=0.9": HAL_FORMS,
     "APPLICATION/HAL+JSON": HAL, "application/json; charset=utf-8": JSON, "text/csv, application/hal+json;q=0.1": HAL,
     "application/vnd.api+json, application/json;q=0.2": JSON,
 }  # fmt: skip
@@ -113,8 +119,10 @@ def test_a_problem_is_a_problem_whatever_was_asked_for(client: Client) -> None:
 def test_what_answers_vary_by_is_on_every_one(owner: Client, path: str, client: Client) -> None:
     answers = [
         owner.get(path), owner.get(path, If_None_Match="*"), client.get("/api/nothing"), client.get("/api/users/me"),
-        owner.put(path, {"title": ""}), owner.put(path, {"title": "x"}), owner.put(path, {"title": "y"}, Prefer="return=minimal"),
-        client.get("/api", Accept="text/csv"), owner.request("PATCH", "/api"), owner.request("HEAD", path), client.get("/healthz"),
+        owner.put(path, {"title": ""}), owner.put(path, {"title": "x"}),
+        owner.put(path, {"title": "y"}, Prefer="return=minimal"),
+        client.get("/api", Accept="text/csv"), owner.request("PATCH", "/api"), owner.request("HEAD", path),
+        client.get("/healthz"),
         owner.get("/api/users/me/export"), client.get("/api/openapi.json"), owner.request("OPTIONS", path),
     ]  # fmt: skip
     assert {answer.headers.get("Vary") for answer in answers} == {"Accept, Authorization, Origin"}
@@ -133,7 +141,15 @@ def test_our_relations_lead_to_what_they_mean(owner: Client, path: str, client: 
                 met |= {rel for rel in document["_links"] if rel != "curies"}
     ours = {rel for rel in met if rel.startswith("mkt:")}
     assert met - ours <= IANA
-    assert {"mkt:listings", "mkt:categories", "mkt:suggestions", "mkt:register", "mkt:login", "mkt:me", "mkt:owner"} <= ours
+    assert {
+        "mkt:listings",
+        "mkt:categories",
+        "mkt:suggestions",
+        "mkt:register",
+        "mkt:login",
+        "mkt:me",
+        "mkt:owner",
+    } <= ours
     for rel in ours:
         described = client.get(curie["href"].replace("{rel}", rel.removeprefix("mkt:")))
         assert described.status_int == 200, rel
@@ -167,7 +183,11 @@ def _template(document: dict[str, Any], name: str) -> tuple[dict[str, Any], dict
 
 def test_the_form_of_an_offer_describes_each_field(owner: Client, path: str) -> None:
     template, fields = _template(owner.forms("/api/listings"), "create")
-    assert (template["method"], template["target"], template["contentType"]) == ("POST", "/api/listings", "application/json")
+    assert (template["method"], template["target"], template["contentType"]) == (
+        "POST",
+        "/api/listings",
+        "application/json",
+    )
     assert {name for name, field in fields.items() if field["required"]} == {"title", "category", "price"}
     title, price, photos, place = fields["title"], fields["price"], fields["photos_urls"], fields["location"]
     assert (title["prompt"], title["type"], title["minLength"], title["maxLength"]) == ("Title", "text", 1, 255)
@@ -210,7 +230,20 @@ def test_a_form_of_the_account_describes_names_and_passwords(client: Client, own
 
 def test_types_of_fields_are_those_of_hal_forms(owner: Client, path: str, client: Client) -> None:
     """A client that meets another type, as ketting does, cannot send the form at all."""
-    known = {"hidden", "text", "textarea", "search", "tel", "url", "email", "password", "number", "range", "date", "checkbox"}
+    known = {
+        "hidden",
+        "text",
+        "textarea",
+        "search",
+        "tel",
+        "url",
+        "email",
+        "password",
+        "number",
+        "range",
+        "date",
+        "checkbox",
+    }
     seen = 0
     for page in _pages(path, owner):
         for caller in (owner, client):
@@ -263,7 +296,8 @@ def test_head_is_get_without_the_body(owner: Client, path: str) -> None:
 
 
 ALLOWED = {
-    "/api": "GET, HEAD, OPTIONS", "/api/listings": "GET, HEAD, OPTIONS, POST", "/api/auth/login": "GET, HEAD, OPTIONS, POST",
+    "/api": "GET, HEAD, OPTIONS", "/api/listings": "GET, HEAD, OPTIONS, POST",
+    "/api/auth/login": "GET, HEAD, OPTIONS, POST",
     "/api/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/api/users/me/password": "OPTIONS, PUT",
     "{listing}": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "{listing}/publish": "OPTIONS, POST",
 }  # fmt: skip
@@ -284,8 +318,10 @@ def test_options_and_405_tell_the_methods(page: str, allow: str, owner: Client, 
 @pytest.mark.parametrize(
     ("asked", "location"),
     [
-        ("/api/", "/api"), ("/api/listings/", "/api/listings"), ("/api/listings/?page=2&limit=5", "/api/listings?page=2&limit=5"),
-        ("/api/users/me/", "/api/users/me"), ("/api/v1/listings/", "/api/listings"), ("/api/listings//", "/api/listings"),
+        ("/api/", "/api"), ("/api/listings/", "/api/listings"),
+        ("/api/listings/?page=2&limit=5", "/api/listings?page=2&limit=5"),
+        ("/api/users/me/", "/api/users/me"), ("/api/v1/listings/", "/api/listings"),
+        ("/api/listings//", "/api/listings"),
     ],
 )  # fmt: skip
 def test_a_trailing_slash_redirects_for_good(asked: str, location: str, client: Client) -> None:
@@ -311,12 +347,15 @@ def test_v1_is_another_name_for_the_same(owner: Client, path: str) -> None:
 def test_the_link_header_holds_the_page_links_of_the_body(client: Client, owner: Client, db: Session) -> None:
     for number in range(5):
         make_listing(db, owner.user, title=f"Bicycle {number}")
-    for page in ("/api/listings?limit=2", "/api/listings?limit=2&page=2", "/api/listings?limit=2&page=3&sortBy=price", "/api/listings?search=x"):
+    for page in (
+        "/api/listings?limit=2",
+        "/api/listings?limit=2&page=2",
+        "/api/listings?limit=2&page=3&sortBy=price",
+        "/api/listings?search=x",
+    ):
         for media in MEDIA:
             response = client.get(page, Accept=media)
-            header = dict(
-                (rel, href) for href, rel in re.findall(r'<([^>]*)>; rel="([^"]*)"', response.headers["Link"])
-            )
+            header = {rel: href for href, rel in re.findall(r'<([^>]*)>; rel="([^"]*)"', response.headers["Link"])}
             assert header == {rel: link["href"] for rel, link in response.json["_links"].items() if rel in IANA}
             assert {"self", "first"} <= header.keys()
     assert "Link" not in client.get("/api").headers

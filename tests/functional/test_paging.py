@@ -28,10 +28,11 @@ def seller(db: Session) -> Any:
 
 
 def _make(db: Session, seller: Any, number: int, **values: Any) -> int:
-    """A listing whose every sort key is of its own; the higher the number, the newer, dearer and later in the alphabet."""
+    """A listing with sort keys of its own; the higher the number, the newer, dearer and later in the alphabet."""
     row = make_listing(
         db, seller, **{
-            "title": f"Bicycle {number:04}", "price": Decimal(number), "date_created": START + timedelta(minutes=number),
+            "title": f"Bicycle {number:04}", "price": Decimal(number),
+            "date_created": START + timedelta(minutes=number),
             "date_updated": START + timedelta(minutes=number), **values,
         }
     )  # fmt: skip
@@ -76,13 +77,23 @@ def test_pages_divide_the_list_and_say_how_much_there_is(client: Client, ids: li
 
 def test_an_empty_list_has_no_pages(client: Client) -> None:
     document = client.get("/api/listings?search=nothing").json
-    assert (document["listings"], document["totalItems"], document["totalPages"], document["currentPage"]) == ([], 0, 0, 1)
+    assert (document["listings"], document["totalItems"], document["totalPages"], document["currentPage"]) == (
+        [],
+        0,
+        0,
+        1,
+    )
     assert document["_links"].keys() == {"self", "first"}
 
 
 def test_a_page_beyond_the_end_is_empty_and_leads_back(client: Client, ids: list[int]) -> None:
     document = client.get("/api/listings?page=9").json
-    assert (document["listings"], document["totalItems"], document["totalPages"], document["currentPage"]) == ([], 25, 3, 9)
+    assert (document["listings"], document["totalItems"], document["totalPages"], document["currentPage"]) == (
+        [],
+        25,
+        3,
+        9,
+    )
     assert "next" not in document["_links"]
     assert len(_ids(client.get(document["_links"]["last"]["href"]).json)) == 5
     assert len(_ids(client.get(document["_links"]["first"]["href"]).json)) == 10
@@ -102,8 +113,12 @@ def test_links_keep_everything_else_that_was_asked_for(client: Client, ids: list
     assert _ids(client.get(links["last"]).json) == ids[20:]
 
 
-@pytest.mark.parametrize(("query", "name"), [("page=-1", "page"), ("page=0", "page"), ("limit=101", "limit"), ("limit=0", "limit")])
-@pytest.mark.parametrize("page", ["/api/listings", "/api/users/me/listings", "/api/users/{id}/listings", "/api/auth/sessions"])
+@pytest.mark.parametrize(
+    ("query", "name"), [("page=-1", "page"), ("page=0", "page"), ("limit=101", "limit"), ("limit=0", "limit")]
+)
+@pytest.mark.parametrize(
+    "page", ["/api/listings", "/api/users/me/listings", "/api/users/{id}/listings", "/api/auth/sessions"]
+)
 def test_every_list_has_the_same_bounds(page: str, query: str, name: str, people: People) -> None:
     caller = people.customer()
     address = page.format(id=caller.user.user_id)
@@ -152,7 +167,9 @@ def test_what_is_added_meanwhile_neither_repeats_nor_hides_anything(
         if number > 20:
             break
     assert len(walked) == len(set(walked))
-    assert [listing_id for listing_id in walked if listing_id not in added] == (list(reversed(ids)) if descending else ids)
+    assert [listing_id for listing_id in walked if listing_id not in added] == (
+        list(reversed(ids)) if descending else ids
+    )
 
 
 def test_what_is_deleted_meanwhile_does_not_make_the_walk_skip(client: Client, ids: list[int], db: Session) -> None:
@@ -166,8 +183,18 @@ def test_what_is_deleted_meanwhile_does_not_make_the_walk_skip(client: Client, i
 
 
 def test_equal_keys_are_walked_in_one_fixed_order(client: Client, db: Session, seller: Any) -> None:
-    same = [int(make_listing(db, seller, title="Twin", price=Decimal(5), date_created=START, date_updated=START).listing_id) for _ in range(9)]
-    for query in ("", "sortBy=price", "sortBy=title&order=desc", "sortBy=rating", "search=twin", "near=1,1&sortBy=distance"):
+    same = [
+        int(make_listing(db, seller, title="Twin", price=Decimal(5), date_created=START, date_updated=START).listing_id)
+        for _ in range(9)
+    ]
+    for query in (
+        "",
+        "sortBy=price",
+        "sortBy=title&order=desc",
+        "sortBy=rating",
+        "search=twin",
+        "near=1,1&sortBy=distance",
+    ):
         walked = [listing_id for page in _walk(client, f"/api/listings?limit=2&{query}") for listing_id in _ids(page)]
         assert sorted(walked) == same, query
 
@@ -178,7 +205,8 @@ def test_a_cursor_belongs_to_its_list(client: Client, ids: list[int], people: Pe
     assert client.get(f"/api/listings?limit=7&cursor={cursor}").status_int == 200
     assert client.get(f"/api/listings?limit=5&cursor={cursor}&facets=category&fields=title").status_int == 200
     for elsewhere in (
-        "/api/listings?sortBy=price", "/api/listings?order=asc", "/api/listings?search=bicycle", "/api/listings?category=bicycles",
+        "/api/listings?sortBy=price", "/api/listings?order=asc", "/api/listings?search=bicycle",
+        "/api/listings?category=bicycles",
         "/api/listings?min_price=1", "/api/users/me/listings?limit=5", "/api/auth/sessions?limit=5",
     ):  # fmt: skip
         answer = caller.get(f"{elsewhere}&cursor={cursor}")
@@ -194,12 +222,16 @@ def test_a_cursor_that_we_never_made_is_refused(client: Client, ids: list[int]) 
     real = client.get("/api/listings?limit=5").json["_links"]["next"]["href"].partition("cursor=")[2]
     name, page, backward, key, listing_id = orjson.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
     for cursor in (
-        "garbage", "A", "====", "null", _forged(), _forged(name), _forged(name, page, backward, key), _forged(name, page, 7, key, listing_id),
-        _forged(name, page, backward, "yesterday", listing_id), _forged(name, page, backward, key, "1; DROP TABLE listings"),
-        _forged(name, page, backward, key, 2**70), _forged(name, page, backward, key, [1]), _forged(name, page, backward, None, listing_id),
+        "garbage", "A", "====", "null", _forged(), _forged(name), _forged(name, page, backward, key),
+        _forged(name, page, 7, key, listing_id),
+        _forged(name, page, backward, "yesterday", listing_id),
+        _forged(name, page, backward, key, "1; DROP TABLE listings"),
+        _forged(name, page, backward, key, 2**70), _forged(name, page, backward, key, [1]),
+        _forged(name, page, backward, None, listing_id),
         _forged(name, "x", backward, key, listing_id), _forged(name, page, backward, "9" * 2000, listing_id),
         _forged(name, page, backward, "0001-01-01T00:00:00", listing_id), _forged({"a": 1}), real + "x", real[:-4],
-        base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="), base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
+        base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="),
+        base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
     ):  # fmt: skip
         answer = client.get(f"/api/listings?limit=5&cursor={cursor}")
         body = assert_problem(answer, 400, answer.json["code"])
@@ -226,15 +258,31 @@ def test_somebody_s_listings_are_walked_like_everything_else(client: Client, ids
 # Totals.
 
 
-def test_totals_are_exact_up_to_ten_thousand_and_say_when_there_is_more(client: Client, db: Session, seller: Any) -> None:
+def test_totals_are_exact_up_to_ten_thousand_and_say_when_there_is_more(
+    client: Client, db: Session, seller: Any
+) -> None:
     _insert_many(db, seller, 10_000)
-    for query in ("", "search=bicycle", "category=bicycles", f"owner={seller.user_id}", "location=berlin", "min_price=0"):
+    for query in (
+        "",
+        "search=bicycle",
+        "category=bicycles",
+        f"owner={seller.user_id}",
+        "location=berlin",
+        "min_price=0",
+    ):
         exact = client.get(f"/api/listings?limit=1&{query}").json
         assert (exact["totalItems"], "totalIsCapped" in exact) == (10_000, False), query
     last = client.get("/api/listings?limit=100&page=100").json
     assert (len(last["listings"]), last["totalPages"], "next" in last["_links"]) == (100, 100, False)
     _insert_many(db, seller, 150)
-    for query in ("", "search=bicycle", "category=bicycles", f"owner={seller.user_id}", "location=berlin", "min_price=0"):
+    for query in (
+        "",
+        "search=bicycle",
+        "category=bicycles",
+        f"owner={seller.user_id}",
+        "location=berlin",
+        "min_price=0",
+    ):
         capped = client.get(f"/api/listings?limit=1&{query}").json
         assert (capped["totalItems"], capped["totalIsCapped"]) == (10_000, True), query
         assert "last" not in capped["_links"]
@@ -289,7 +337,11 @@ def test_owners_are_embedded_whole_and_once_each(client: Client, ids: list[int],
 
 
 def test_what_cannot_be_embedded_or_left_out_is_named(client: Client, ids: list[int]) -> None:
-    for query, name in (("embed=reviews", "embed.0"), ("fields=secret", "fields.0"), ("fields=title,secret", "fields.1")):
+    for query, name in (
+        ("embed=reviews", "embed.0"),
+        ("fields=secret", "fields.0"),
+        ("fields=title,secret", "fields.1"),
+    ):
         for page in ("/api/listings", f"/api/listings/{ids[0]}"):
             assert named(assert_problem(client.get(f"{page}?{query}"), 400, "invalid_input")) == {name: "not_a_choice"}
 
@@ -297,7 +349,9 @@ def test_what_cannot_be_embedded_or_left_out_is_named(client: Client, ids: list[
 def test_facets_count_the_matches_and_not_the_page(client: Client, ids: list[int], db: Session, seller: Any) -> None:
     _make(db, seller, 5, category="furniture", amenities=["lock"], city="Hamburg")
     facets = client.get("/api/listings?facets=category,amenities,city&limit=1").json["facets"]
-    counts = {name: {entry["value"]: entry["count"] for entry in facets[name]} for name in ("category", "amenities", "city")}
+    counts = {
+        name: {entry["value"]: entry["count"] for entry in facets[name]} for name in ("category", "amenities", "city")
+    }
     assert counts["category"] == {"bicycles": 25, "furniture": 1}
     assert {name.lower(): count for name, count in counts["amenities"].items()} == {"lights": 25, "lock": 1}
     assert {name.lower(): count for name, count in counts["city"].items()} == {"berlin": 25, "hamburg": 1}

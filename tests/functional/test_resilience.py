@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,13 +102,15 @@ def test_a_database_that_was_killed_is_told_and_forgotten_when_it_is_back(
     people.session.close()
     stranger = people.anonymous()
     with ThreadPoolExecutor(8) as threads:  # so that the pools hold connections that will be dead
-        assert {a.status_int for a in threads.map(lambda _: Client(owner.app, owner.token).get(path), range(64))} == {200}
+        answers = list(threads.map(lambda _: Client(owner.app, owner.token).get(path), range(64)))
+    assert {answer.status_int for answer in answers} == {200}
     server.kill()
     try:
-        requests = [
+        requests: list[Callable[[], Any]] = [
             lambda: stranger.get(path), lambda: owner.get(path), lambda: stranger.get("/api/listings?search=bicycle"),
-            lambda: stranger.get("/api/categories"), lambda: owner.post("/api/listings", NEW), lambda: owner.put(path, {"title": "x"}),
-            lambda: owner.delete(path), lambda: stranger.post("/api/auth/login", {"email": owner.user.email, "password": PASSWORD}),
+            lambda: stranger.get("/api/categories"), lambda: owner.post("/api/listings", NEW),
+            lambda: owner.put(path, {"title": "x"}), lambda: owner.delete(path),
+            lambda: stranger.post("/api/auth/login", {"email": owner.user.email, "password": PASSWORD}),
             lambda: owner.post("/api/listings", NEW, Idempotency_Key="k"), lambda: owner.request("HEAD", path),
         ]  # fmt: skip
         for _ in range(3):
@@ -172,7 +174,8 @@ def test_a_server_that_dies_in_the_middle_of_a_request_leaves_nothing_of_it(
 
 def test_a_session_that_the_server_ended_is_replaced(fragile: Databases, owner: Client, path: str) -> None:
     end = sa.text(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'marketplace' AND pid <> pg_backend_pid()"
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE application_name = 'marketplace' AND pid <> pg_backend_pid()"
     )
     with fragile.write.connect() as connection:
         connection.execute(end)
@@ -196,11 +199,11 @@ def test_a_pool_without_a_free_connection_is_told(
     server: Server, people: People, owner: Client, path: str, configured: tuple[Any, CurrentDatabases]
 ) -> None:
     people.session.close()
-    engines = [
+    engines: list[sa.Engine] = [
         sa.create_engine(driver_url(server.url), pool_size=2, max_overflow=0, pool_timeout=0.2, isolation_level=level)
         for level in ("READ COMMITTED", "AUTOCOMMIT")
     ]
-    small = Databases(*engines)
+    small = Databases(engines[0], engines[1])
     configured[1].target = small
     try:
         with ExitStack() as held:
@@ -221,9 +224,11 @@ def test_a_pool_without_a_free_connection_is_told(
 def test_no_answer_keeps_a_connection(fragile: Databases, people: People, owner: Client, path: str) -> None:
     people.session.close()
     for answer in (
-        owner.get(path), owner.get("/api/listings/999999"), owner.put(path, {"title": ""}), owner.put(path, {"title": "x"}),
+        owner.get(path), owner.get("/api/listings/999999"), owner.put(path, {"title": ""}),
+        owner.put(path, {"title": "x"}),
         Client(owner.app, "garbage").get(path), owner.get(path, Accept="text/csv"), owner.request("PATCH", "/api"),
-        owner.post(f"{path}/publish", {}), owner.get("/api/listings?page=0"), owner.post("/api/listings", NEW, Idempotency_Key="k"),
+        owner.post(f"{path}/publish", {}), owner.get("/api/listings?page=0"),
+        owner.post("/api/listings", NEW, Idempotency_Key="k"),
         owner.post("/api/listings", NEW, Idempotency_Key="k"), owner.post(f"{path}/deactivate", {}, Prefer="dry-run"),
         owner.get(path, If_None_Match="*"), owner.request("HEAD", path), owner.request("OPTIONS", path),
     ):  # fmt: skip

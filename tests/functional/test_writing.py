@@ -94,7 +94,9 @@ def test_null_is_refused_where_a_field_cannot_be_taken_away(owner: Client, path:
 def test_contact_information_is_merged_by_patch_and_replaced_by_put(owner: Client) -> None:
     me = "/api/users/me"
     owner.put(me, {"contact_information": {"phone": "+49 30 1", "address": "Berlin"}})
-    assert owner.patch(me, {"contact_information": {"phone": None}}).json["contact_information"] == {"address": "Berlin"}
+    assert owner.patch(me, {"contact_information": {"phone": None}}).json["contact_information"] == {
+        "address": "Berlin"
+    }
     assert owner.patch(me, {"contact_information": {"phone": "2"}}).json["contact_information"] == {
         "address": "Berlin", "phone": "2",
     }  # fmt: skip
@@ -129,8 +131,10 @@ def test_what_was_read_with_its_owner_inside_may_be_sent_back(owner: Client, pat
 def test_read_only_fields_are_ignored(owner: Client, path: str, people: People) -> None:
     before = owner.get(path).json
     sent = {
-        "listing_id": 1, "user_id": people.customer().user.user_id, "date_created": "1999-01-01T00:00:00Z", "rating_count": 500,
-        "rating_average": 5, "is_verified_listing": True, "status_reason": "none", "title": "Real change", "distance_km": 0,
+        "listing_id": 1, "user_id": people.customer().user.user_id, "date_created": "1999-01-01T00:00:00Z",
+        "rating_count": 500,
+        "rating_average": 5, "is_verified_listing": True, "status_reason": "none", "title": "Real change",
+        "distance_km": 0,
     }  # fmt: skip
     answer = owner.put(path, sent)
     assert answer.status_int == 200
@@ -138,9 +142,15 @@ def test_read_only_fields_are_ignored(owner: Client, path: str, people: People) 
         name: before[name] for name in sent if name in before and name != "title"
     }
     mine = owner.get("/api/users/me").json
-    answer = owner.put("/api/users/me", {"roles": ["admin"], "is_verified": True, "user_id": 1, "state": "active", "bio": "New"})
+    answer = owner.put(
+        "/api/users/me", {"roles": ["admin"], "is_verified": True, "user_id": 1, "state": "active", "bio": "New"}
+    )
     assert answer.status_int == 200
-    assert (answer.json["roles"], answer.json["is_verified"], answer.json["user_id"]) == (["customer"], False, mine["user_id"])
+    assert (answer.json["roles"], answer.json["is_verified"], answer.json["user_id"]) == (
+        ["customer"],
+        False,
+        mine["user_id"],
+    )
 
 
 def test_an_unknown_field_is_told_with_what_was_probably_meant(owner: Client, path: str) -> None:
@@ -157,7 +167,8 @@ def test_an_unknown_field_is_told_with_what_was_probably_meant(owner: Client, pa
 def test_all_errors_come_at_once_each_with_its_place(owner: Client) -> None:
     sent = {
         "title": "", "description": 5, "price": -1, "currency": "XXX", "location": {"latitude": 100, "city": []},
-        "photos_urls": ["nonsense", "https://photos.example/1.jpg", 5], "amenities": "lights", "status": "sold", "colour": "red",
+        "photos_urls": ["nonsense", "https://photos.example/1.jpg", 5], "amenities": "lights", "status": "sold",
+        "colour": "red",
     }  # fmt: skip
     body = assert_problem(owner.post("/api/listings", sent), 400, "invalid_input")
     assert named(body) == {
@@ -171,7 +182,8 @@ def test_all_errors_come_at_once_each_with_its_place(owner: Client) -> None:
 
 def test_a_refused_edit_changes_nothing_at_all(owner: Client, path: str, db: Session) -> None:
     before, events = owner.get(path), _count(db, "events")
-    for sent in ({"title": "New", "price": -1}, {"title": "New", "category": "nope"}, {"title": "New", "status": "suspended"},
+    for sent in ({"title": "New", "price": -1}, {"title": "New", "category": "nope"},
+        {"title": "New", "status": "suspended"},
                  {"title": "New", "location": {"latitude": 1, "longitude": None}}):  # fmt: skip
         assert owner.put(path, sent).status_int in (400, 403, 409)
         assert owner.patch(path, sent).status_int in (400, 403, 409)
@@ -214,9 +226,12 @@ def test_a_key_with_another_body_in_chunks_is_refused(owner: Client, app: Any, d
 
     def post(body: dict[str, Any]) -> int:
         environ = {
-            "wsgi.input": io.BytesIO(orjson.dumps(body)), "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked",
-            "CONTENT_TYPE": "application/json", "HTTP_IDEMPOTENCY_KEY": "chunks", "HTTP_AUTHORIZATION": f"Bearer {owner.token}",
-            "REQUEST_METHOD": "POST", "PATH_INFO": "/api/listings", "REMOTE_ADDR": "127.0.0.1", "SERVER_NAME": "localhost",
+            "wsgi.input": io.BytesIO(orjson.dumps(body)), "wsgi.input_terminated": True,
+            "HTTP_TRANSFER_ENCODING": "chunked",
+            "CONTENT_TYPE": "application/json", "HTTP_IDEMPOTENCY_KEY": "chunks",
+            "HTTP_AUTHORIZATION": f"Bearer {owner.token}",
+            "REQUEST_METHOD": "POST", "PATH_INFO": "/api/listings", "REMOTE_ADDR": "127.0.0.1",
+            "SERVER_NAME": "localhost",
             "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http", "QUERY_STRING": "",
         }  # fmt: skip
         begun: list[str] = []
@@ -246,7 +261,10 @@ def test_the_same_key_of_somebody_else_is_another_key(owner: Client, people: Peo
 
 def test_an_answer_is_kept_for_a_day(owner: Client, db: Session) -> None:
     first = owner.post("/api/listings", NEW, Idempotency_Key="k")
-    almost, over = datetime.now(UTC) - timedelta(hours=23, minutes=59), datetime.now(UTC) - timedelta(hours=24, minutes=1)
+    almost, over = (
+        datetime.now(UTC) - timedelta(hours=23, minutes=59),
+        datetime.now(UTC) - timedelta(hours=24, minutes=1),
+    )
     db.execute(sa.update(StoredAnswer).values(date_created=almost))
     db.commit()
     assert owner.post("/api/listings", NEW, Idempotency_Key="k").json == first.json
@@ -274,7 +292,9 @@ def test_who_may_no_longer_do_it_does_not_read_the_stored_answer(owner: Client, 
     assert_problem(Client(owner.app).post("/api/listings", NEW, Idempotency_Key="k"), 401, "unauthenticated")
 
 
-def test_a_step_that_was_taken_is_replayed_although_it_is_not_possible_again(owner: Client, path: str, db: Session) -> None:
+def test_a_step_that_was_taken_is_replayed_although_it_is_not_possible_again(
+    owner: Client, path: str, db: Session
+) -> None:
     first = owner.post(f"{path}/mark-sold", {}, Idempotency_Key="sold")
     again = owner.post(f"{path}/mark-sold", {}, Idempotency_Key="sold")
     assert (first.status_int, again.status_int, again.headers["Idempotent-Replayed"]) == (200, 200, "true")
@@ -308,8 +328,12 @@ def test_an_answer_moved_to_another_key_is_not_opened(owner: Client, people: Peo
     thief = people.customer()
     owner.post("/api/listings", {**NEW, "title": "Secret lamp"}, Idempotency_Key="mine")
     thief.post("/api/listings", NEW, Idempotency_Key="theirs")
-    stolen, own = db.execute(sa.text("SELECT answer FROM stored_answers ORDER BY date_created, key_hash")).scalars().all()
-    db.execute(sa.text("UPDATE stored_answers SET answer = CASE answer WHEN :a THEN :b ELSE :a END"), {"a": stolen, "b": own})
+    stolen, own = (
+        db.execute(sa.text("SELECT answer FROM stored_answers ORDER BY date_created, key_hash")).scalars().all()
+    )
+    db.execute(
+        sa.text("UPDATE stored_answers SET answer = CASE answer WHEN :a THEN :b ELSE :a END"), {"a": stolen, "b": own}
+    )
     db.commit()
     again = thief.post("/api/listings", NEW, Idempotency_Key="theirs")
     assert "Secret lamp" not in again.text
@@ -361,19 +385,27 @@ def test_many_tries_at_once_have_one_effect(live_people: People, committed_datab
 
 
 def test_who_wants_no_representation_gets_none(owner: Client, path: str) -> None:
-    for preference in ("return=minimal", "respond-async, return=minimal", 'return="minimal"', "Return = minimal; foo=1"):
+    for preference in (
+        "return=minimal",
+        "respond-async, return=minimal",
+        'return="minimal"',
+        "Return = minimal; foo=1",
+    ):
         created = owner.post("/api/listings", NEW, Prefer=preference)
         assert (created.status_int, created.body) == (204, b"")
         assert created.headers["Preference-Applied"] == "return=minimal"
         assert owner.get(created.headers["Location"]).json["title"] == "Lamp"
     for answer in (
-        owner.put(path, {"title": "Put"}, Prefer="return=minimal"), owner.patch(path, {"title": "Patch"}, Prefer="return=minimal"),
+        owner.put(path, {"title": "Put"}, Prefer="return=minimal"),
+        owner.patch(path, {"title": "Patch"}, Prefer="return=minimal"),
         owner.post(f"{path}/deactivate", {}, Prefer="return=minimal"), owner.delete(path, Prefer="return=minimal"),
     ):  # fmt: skip
         assert (answer.status_int, answer.body) == (204, b""), answer.text
 
 
-@pytest.mark.parametrize("preference", ["return=representation", "return=minimalist", "minimal", "dry-run=no", ",", "x" * 500])
+@pytest.mark.parametrize(
+    "preference", ["return=representation", "return=minimalist", "minimal", "dry-run=no", ",", "x" * 500]
+)
 def test_a_preference_that_is_not_ours_changes_nothing(owner: Client, path: str, preference: str) -> None:
     answer = owner.put(path, {"title": "Put"}, Prefer=preference)
     assert (answer.status_int, answer.json["title"]) == (200, "Put")
@@ -396,7 +428,9 @@ STATE_BEFORE = {
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_a_rehearsed_step_shows_the_outcome_and_keeps_nothing(step: Any, owner: Client, people: People, db: Session) -> None:
+def test_a_rehearsed_step_shows_the_outcome_and_keeps_nothing(
+    step: Any, owner: Client, people: People, db: Session
+) -> None:
     caller = people.moderator() if step.permission == "listing:moderate" else owner
     row = make_listing(db, owner.user, status=STATE_BEFORE[step.name])
     path = f"/api/listings/{row.listing_id}"
@@ -442,12 +476,15 @@ def test_a_rehearsal_is_refused_like_the_step_itself(owner: Client, path: str, p
 
 
 def test_only_steps_can_be_rehearsed(owner: Client, path: str, db: Session) -> None:
-    """A client that cannot know must be able to tell from the answer whether it was a rehearsal."""
-    created = owner.post("/api/listings", NEW, Prefer="dry-run")
-    assert (created.status_int, "Preference-Applied" in created.headers) == (201, False)
-    edited = owner.put(path, {"title": "Kept"}, Prefer="dry-run")
-    assert (edited.status_int, "Preference-Applied" in edited.headers) == (200, False)
-    assert owner.get(path).json["title"] == "Kept"
+    """Who asks for no effect must not get one: elsewhere the preference is refused."""
+    before = _count(db, "listings"), owner.get(path).json
+    for answer in (
+        owner.post("/api/listings", NEW, Prefer="dry-run"),
+        owner.put(path, {"title": "Kept"}, Prefer="dry-run"),
+        owner.delete(path, Prefer="dry-run"),
+    ):
+        assert (answer.status_int, answer.json["errors"][0]["code"]) == (400, "not_supported")
+    assert (_count(db, "listings"), owner.get(path).json) == before
 
 
 def test_a_rehearsal_uses_no_idempotency_key_up(owner: Client, path: str, db: Session) -> None:

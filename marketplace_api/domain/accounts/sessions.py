@@ -193,7 +193,7 @@ def list_sessions(db: Reader, actor: Actor, page: PageRequest) -> Page:
     order = (column.asc() if backward else column.desc() for column in _OWN_ORDER)
     found = db.execute(statement.order_by(*order).limit(page.limit + 1)).all()
     total = db.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
-    return assemble(found, page, position, list_hash, lambda row: (row.last_used, row.session_id), total)
+    return assemble(found, page, position, list_hash, lambda row: (row.last_used, row.session_id), total=total)
 
 
 def find_own(db: Reader, actor: Actor, session_id: int) -> Any | None:

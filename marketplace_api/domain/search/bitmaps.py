@@ -36,7 +36,9 @@ def values(plan: Plan) -> dict[str, Any]:
         "frequent": " & ".join(f"( {text.any_of(group)} )" for group in often),
         # What holds none but rare lexemes of some group is in no bitmap of that group.
         "only_rare": " | ".join(
-            f"( ( {text.any_of(few)} ) & !( {text.any_of(many)} ) )" for few, many in zip(rare, often, strict=True) if few
+            f"( ( {text.any_of(few)} ) & !( {text.any_of(many)} ) )"
+            for few, many in zip(rare, often, strict=True)
+            if few
         ),
     }
 

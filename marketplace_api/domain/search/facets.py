@@ -35,7 +35,8 @@ _COUNTS = {
         FROM spellings LEFT JOIN repeated USING (value) WHERE value <> ''
     """,
     "city": "SELECT city, count(*) FROM hits WHERE city <> '' GROUP BY 1",
-    "price": f"SELECT width_bucket(price, ARRAY[{', '.join(map(str, _PRICES))}]::numeric[])::text, count(*) FROM hits GROUP BY 1",  # noqa: S608
+    "price": f"SELECT width_bucket(price, CAST(ARRAY{list(_PRICES)} AS numeric[]))::text, count(*) "  # noqa: S608
+    "FROM hits GROUP BY 1",
     "verified": "SELECT is_verified_listing::text, count(*) FROM hits GROUP BY 1",
     "total": "SELECT NULL, count(*) FROM hits",
 }
@@ -57,7 +58,8 @@ def count(db: Reader, query: SearchQuery, plan: Plan) -> Counted:
     statement = _statement(matching.collected(query, plan, at_once=matching.CAP / 2), query.facets)
     found: dict[str, list[dict[str, Any]]] = {facet: [] for facet in query.facets}
     total = 0
-    for facet, value, number in statement.all(db, {**matching.values(query, plan), "cap": CAP, "blocks": plan.blocks()}):
+    values = {**matching.values(query, plan), "cap": CAP, "blocks": plan.blocks()}
+    for facet, value, number in statement.all(db, values):
         if facet == "total":
             total = number
         else:
@@ -79,7 +81,8 @@ def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> Prepared:
         f"(SELECT '{facet}', counted.* FROM ({_COUNTS[facet]}) AS counted ORDER BY 3 DESC, 2 LIMIT {_MOST_VALUES})"  # noqa: S608
         for facet in (*dict.fromkeys(facets), "total")
     )
-    return statements.prepared(f"WITH hits AS MATERIALIZED ({statements.hits(names, columns)}) {counts}".replace("::", r"\:\:"))
+    hits = statements.hits(names, columns)
+    return statements.prepared(f"WITH hits AS MATERIALIZED ({hits}) {counts}".replace("::", r"\:\:"))
 
 
 def _value(facet: str, value: str) -> Any:

@@ -153,12 +153,12 @@ def read(db: Reader, query: SearchQuery) -> Facts:
     place, last_place = text.split_last_word(query.place or "")
     row = _TEXT_FACTS.first(
         db,
-        {**parameters, "words": query.words or "", "head": head, "last": last, "place": place, "last_place": last_place},
+        {
+            **parameters, "words": query.words or "", "head": head, "last": last, "place": place,
+            "last_place": last_place,
+        },
     )
-    return _facts(
-        row, cells, head=row.head, last=row.last, prefix=_only(row.prefix), places=row.places,
-        last_place=row.last_place, completions=row.completions or {},
-    )
+    return _facts(row, cells, row)
 
 
 def _everything(db: Reader) -> Facts:
@@ -169,22 +169,23 @@ def _everything(db: Reader) -> Facts:
     )
 
 
-def _facts(
-    row: Any, cells: Sequence[str], head: str = "", last: str = "", prefix: str = "", places: Sequence[str] = (),
-    last_place: Sequence[str] = (), completions: dict[str, Any] | None = None,
-) -> Facts:
+def _facts(row: Any, cells: Sequence[str], parsed: Any = None) -> Facts:
+    """The facts of ``row``; ``parsed`` is the same row where text was parsed with it."""
     counts = dict(zip(row.terms, map(int, row.counts), strict=True))
     bands = [term for term in counts if term.startswith("#p=")]
     frequent = set(row.frequent)
-    for terms, numbers, often in (completions or {}).values():
+    completions: dict[str, Any] = (parsed and parsed.completions) or {}
+    for terms, numbers, often in completions.values():
         counts.update(zip(terms, numbers, strict=True))
         frequent.update(often or ())
+    places, last_place = (parsed.places, parsed.last_place) if parsed else ((), ())
     several = len(last_place) > 1
     return Facts(
-        head=head, last=last, prefix=prefix if last else "", slugs=row.slugs,
+        head=parsed.head if parsed else "", last=parsed.last if parsed else "",
+        prefix=_only(parsed.prefix) if parsed and parsed.last else "", slugs=row.slugs,
         places=[*places, *(last_place if several else ())], last_place="" if several else _only(last_place),
         bands=bands, cells=cells, top=row.top or 0, counts=counts, frequent=frozenset(frequent),
-        completions={prefix: found[0] for prefix, found in (completions or {}).items()},
+        completions={prefix: found[0] for prefix, found in completions.items()},
     )
 
 

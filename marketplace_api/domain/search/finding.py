@@ -37,10 +37,12 @@ def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
         raise _unknown_category(db, query.category)
     run = Run(db, query, page, position, offset, plan.make(query, known))
     if run.plan.most == 0:
-        return assemble([], page, position, list_hash, run.keys_of, 0, facets.nothing(query))
+        return assemble([], page, position, list_hash, run.keys_of, total=0, facets=facets.nothing(query))
     counted = facets.count(db, query, run.plan) if query.facets else None
     rows, total = run.ranked() if query.order == "relevance" else run.ordered(counted.total if counted else None)
-    return assemble(rows, page, position, list_hash, run.keys_of, total, counted.values if counted else None)
+    return assemble(
+        rows, page, position, list_hash, run.keys_of, total=total, facets=counted.values if counted else None
+    )
 
 
 def _unknown_category(db: Reader, slug: str) -> Invalid:
@@ -82,7 +84,8 @@ class Run:
 
     def values(self) -> dict[str, Any]:
         found = matching.values(self.query, self.plan)
-        found |= {"count": self.page.limit + 1, "offset": self.offset, "blocks": self.plan.blocks(), "most_ranked": statements.RANKED}
+        found |= {"count": self.page.limit + 1, "offset": self.offset, "most_ranked": statements.RANKED}
+        found["blocks"] = self.plan.blocks()
         if self.position is not None:
             found |= {"key": self.position.keys[0], "id": self.position.keys[1]}
         return found
@@ -130,9 +133,12 @@ class Run:
         return total > _FEW and met < total
 
     def collect(self, values: dict[str, Any]) -> tuple[list[Any], int]:
-        query = self.query
-        names = matching.price_range(query) if matching.is_price_range(query) else matching.collected(query, self.plan, at_once=matching.CAP / 2)
-        statement = statements.collect(names, query.order, self.sql_descending(), self.position is not None, self.is_near)
+        if matching.is_price_range(self.query):
+            names = matching.price_range(self.query)
+        else:
+            names = matching.collected(self.query, self.plan, at_once=matching.CAP / 2)
+        is_keyed = self.position is not None
+        statement = statements.collect(names, self.query.order, self.sql_descending(), is_keyed, self.is_near)
         return _split(statement.all(self.db, values))
 
     def walk(self, values: dict[str, Any], order: str) -> list[Any]:

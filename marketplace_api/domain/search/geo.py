@@ -49,7 +49,8 @@ def cube_of(box: Box) -> str:
     sides = [_product(flat, _range_of(turn, west, east)) for turn in (cos, sin)]
     sides.append(_range_of(sin, south, north))
     return cube(
-        tuple(EARTH_RADIUS_KM * low - 0.001 for low, _ in sides), tuple(EARTH_RADIUS_KM * high + 0.001 for _, high in sides)
+        tuple(EARTH_RADIUS_KM * low - 0.001 for low, _ in sides),
+        tuple(EARTH_RADIUS_KM * high + 0.001 for _, high in sides),
     )
 
 

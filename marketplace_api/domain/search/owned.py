@@ -39,7 +39,8 @@ def owned(
     statement = _statement(condition, position is not None, position is not None and position.backward)
     found = statement.all(db, parameters)
     kept = [row for row in found if row.listing_id is not None]
-    return assemble(kept, page, position, list_hash, lambda row: (row.date_created, row.listing_id), found[0].total)
+    total = found[0].total
+    return assemble(kept, page, position, list_hash, lambda row: (row.date_created, row.listing_id), total=total)
 
 
 def _condition(include_private: bool, deleted: bool, has_statuses: bool) -> str:

@@ -78,7 +78,8 @@ def _blocks(following: int, size: int) -> Iterator[str]:
         yield text.quote(f"#{size}={block}")
         following = (block << bits) - 1
         used += 1
-        if size + 1 < len(_BLOCK_BITS) and used >= _BLOCKS_PER_SIZE and (following + 1) % (1 << _BLOCK_BITS[size + 1]) == 0:
+        is_last = size + 1 == len(_BLOCK_BITS)
+        if used >= _BLOCKS_PER_SIZE and not is_last and (following + 1) % (1 << _BLOCK_BITS[size + 1]) == 0:
             size, used = size + 1, 0
 
 
@@ -143,8 +144,10 @@ def _indexed(terms: list[Term], everything: int) -> tuple[str, ...]:
 
 def _union(facts: Facts, terms: Sequence[str], is_exact: bool = False) -> Term:
     """Any of ``terms``; the count is exact where no listing can hold two of them."""
-    known = sorted((term for term in dict.fromkeys(terms) if term in facts.counts), key=lambda term: -facts.counts[term])
-    return Term(text.any_of(known), min(facts.sum(known), facts.everything), is_exact or len(known) == 1, (tuple(known),))
+    known = [term for term in dict.fromkeys(terms) if term in facts.counts]
+    known.sort(key=lambda term: -facts.counts[term])
+    count = min(facts.sum(known), facts.everything)
+    return Term(text.any_of(known), count, is_exact or len(known) == 1, (tuple(known),))
 
 
 def _attributes(query: SearchQuery, facts: Facts) -> Iterator[Term]:

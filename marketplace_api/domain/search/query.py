@@ -14,6 +14,8 @@ from marketplace_api.errors import FieldError, Invalid
 FACETS = ("category", "amenities", "city", "price", "verified")
 
 _LONGEST_TEXT = 300
+_PLACE = "Latitude is -90 to 90, longitude -180 to 180."
+_BOX = "Give west,south,east,north in degrees, south below north."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,19 @@ def check(query: SearchQuery) -> None:
 
 def _contradictions(query: SearchQuery) -> list[tuple[str, str, str]]:
     low, high = query.min_price, query.max_price
+    near, bbox, radius = query.near, query.bbox, query.radius_km
+    is_sort = query.sort is None or query.sort in SORTS
     cases: list[tuple[bool, str, str, str]] = [
-        (query.sort is not None and query.sort not in SORTS, "sortBy", "unknown_sort", f"Sort by one of {', '.join(SORTS)}."),
-        (query.sort == "distance" and query.near is None, "near", "required", "Sorting by distance needs near=lat,lng."),
-        (query.radius_km is not None and query.near is None, "near", "required", "A radius needs near=lat,lng."),
-        (query.radius_km is not None and not query.radius_km > 0, "radius_km", "too_small", "The radius must be above 0."),
-        (query.near is not None and not _is_place(*query.near), "near", "not_a_place", "Latitude is -90 to 90, longitude -180 to 180."),
-        (query.bbox is not None and not _is_box(*query.bbox), "bbox", "not_a_box", "Give west,south,east,north in degrees, south below north."),
-        (None not in (low, high) and low > high, "min_price", "above_maximum", "The lowest price is above the highest."),  # type: ignore[operator]
+        (not is_sort, "sortBy", "unknown_sort", f"Sort by one of {', '.join(SORTS)}."),
+        (query.sort == "distance" and near is None, "near", "required", "Sorting by distance needs near=lat,lng."),
+        (radius is not None and near is None, "near", "required", "A radius needs near=lat,lng."),
+        (radius is not None and not radius > 0, "radius_km", "too_small", "The radius must be above 0."),
+        (near is not None and not _is_place(*near), "near", "not_a_place", _PLACE),
+        (bbox is not None and not _is_box(*bbox), "bbox", "not_a_box", _BOX),
+        (
+            low is not None and high is not None and low > high,
+            "min_price", "above_maximum", "The lowest price is above the highest.",
+        ),
         (not set(query.facets) <= set(FACETS), "facets", "unknown_facet", f"Count any of {', '.join(FACETS)}."),
     ]
     return [(name, code, message) for wrong, name, code, message in cases if wrong]

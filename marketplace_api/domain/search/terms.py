@@ -26,7 +26,8 @@ _FOLD = sa.text(
 )
 _FORGET = sa.text(
     """
-    DELETE FROM search_terms AS base USING unnest(CAST(:kinds AS smallint[]), CAST(:terms AS text[])) AS gone (kind, term)
+    DELETE FROM search_terms AS base
+    USING unnest(CAST(:kinds AS smallint[]), CAST(:terms AS text[])) AS gone (kind, term)
     WHERE base.kind = gone.kind AND base.term = gone.term COLLATE "C" AND base.count = 0
     """
 )

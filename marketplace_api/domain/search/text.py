@@ -33,7 +33,7 @@ def any_of(lexemes: list[str]) -> str:
 def all_lexemes(tsquery: str) -> list[str] | None:
     """The lexemes of a tsquery that asks for all of them and for nothing else; ``None`` for any other."""
     found = list(_TOKEN.finditer(tsquery))
-    if any(token[1] is None and token[0] != "&" or not token[0].endswith(("'", "&")) for token in found):
+    if any((token[1] is None and token[0] != "&") or not token[0].endswith(("'", "&")) for token in found):
         return None
     return [_unquoted(token[1]) for token in found if token[1] is not None]
 

@@ -98,7 +98,7 @@ def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
         assert result.stdout == ""
         assert "Traceback" not in result.stderr
         if code != 2:
-            assert re.fullmatch(r"Error: .*\n", result.stderr), result.stderr
+            assert re.fullmatch(r"Error: .*\n(  \w+: .*\n)*", result.stderr), result.stderr
 
 
 def test_the_audit_trail_names_who_and_why(run: Run, committed_databases: Databases) -> None:

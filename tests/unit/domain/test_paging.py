@@ -22,9 +22,13 @@ KINDS = (Decimal, datetime, str, float, int)
 
 
 @given(
-    st.decimals(-999_999, 999_999, places=2), st.datetimes(timezones=st.just(UTC)),
+    st.decimals(-999_999, 999_999, places=2),
+    st.datetimes(timezones=st.just(UTC)),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=255),
-    st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(1, 10**6), st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.integers(1, 10**6),
+    st.booleans(),
 )
 def test_a_cursor_comes_back_as_it_went(
     price: Decimal, moment: datetime, title: str, score: float, number: int, page: int, backward: bool
@@ -39,12 +43,34 @@ def written(*content: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(content)).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("cursor", [
-    "", "é", "%%%", "a", "bm90IGpzb24", written(), written(LIST), written(LIST, 1), written(LIST, 1, 0), written("other", 1, 0, 1, "x"),
-    written(LIST, 1, 2, 1, "x"), written(LIST, "1", 0, 1, "x"), written(LIST, 1, 0, "1", "x"), written(LIST, 1, 0, True, "x"),
-    written(LIST, 1, 0, 1, 2), written(LIST, 1, 0, 1, "x", 3), written(LIST, 1, 0, 2**63, "x"), written(LIST, 1, 0, 1, "a\x00b"),
-    written(LIST, 1, 0, 1, None), written(LIST, 1, 0, 1, ["x"]), base64.b64encode(b'{"a": 1}').decode(), "A" * 10_000, "W" * 3_999,
-])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "é",
+        "%%%",
+        "a",
+        "bm90IGpzb24",
+        written(),
+        written(LIST),
+        written(LIST, 1),
+        written(LIST, 1, 0),
+        written("other", 1, 0, 1, "x"),
+        written(LIST, 1, 2, 1, "x"),
+        written(LIST, "1", 0, 1, "x"),
+        written(LIST, 1, 0, "1", "x"),
+        written(LIST, 1, 0, True, "x"),
+        written(LIST, 1, 0, 1, 2),
+        written(LIST, 1, 0, 1, "x", 3),
+        written(LIST, 1, 0, 2**63, "x"),
+        written(LIST, 1, 0, 1, "a\x00b"),
+        written(LIST, 1, 0, 1, None),
+        written(LIST, 1, 0, 1, ["x"]),
+        base64.b64encode(b'{"a": 1}').decode(),
+        "A" * 10_000,
+        "W" * 3_999,
+    ],
+)
 def test_whatever_was_not_made_here_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid) as raised:
         paging.decode_cursor(cursor, LIST, (int, str))
@@ -52,10 +78,21 @@ def test_whatever_was_not_made_here_is_refused(cursor: str) -> None:
     assert raised.value.errors[0].location == "querystring"
 
 
-@pytest.mark.parametrize(("kind", "value"), [
-    (datetime, "2026-01-01"), (datetime, "2026-01-01T00:00:00"), (datetime, "x"), (Decimal, "NaN"), (Decimal, "1e99"), (Decimal, "x"),
-    (float, "1"), (float, True), (int, 1.0), (bool, True),
-])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (datetime, "2026-01-01"),
+        (datetime, "2026-01-01T00:00:00"),
+        (datetime, "x"),
+        (Decimal, "NaN"),
+        (Decimal, "1e99"),
+        (Decimal, "x"),
+        (float, "1"),
+        (float, True),
+        (int, 1.0),
+        (bool, True),
+    ],
+)
 def test_keys_are_of_their_type(kind: type, value: Any) -> None:
     with pytest.raises(Invalid):
         paging.decode_cursor(written(LIST, 1, 0, value), LIST, (kind,))
@@ -78,7 +115,7 @@ def rows(*numbers: int) -> list[Any]:
 
 
 def assemble(found: list[Any], request: PageRequest, position: Position | None = None, total: int = 50) -> paging.Page:
-    return paging.assemble(found, request, position, LIST, lambda row: (row.number,), total)
+    return paging.assemble(found, request, position, LIST, lambda row: (row.number,), total=total)
 
 
 def test_the_extra_row_only_tells_that_there_is_more() -> None:
