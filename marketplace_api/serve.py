@@ -32,6 +32,7 @@ PR_SET_PDEATHSIG = 1
 SWITCH_INTERVAL = 0.0005
 STOP_SECONDS = 30
 DEFAULT_PORT = 6543
+MOST_BODY = 32 * 1024 * 1024  # bytes; the application's own limits are below
 
 
 def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
@@ -77,10 +78,15 @@ def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
 
 
 def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0.0.1", **options: str) -> None:
-    """Serve with waitress in this process, on the port that :func:`port_of` finds; its other options pass through."""
+    """Serve with waitress in this process, on the port that :func:`port_of` finds; its other options pass through.
+
+    Bodies stay in memory: waitress would write larger ones to a temporary file, and some are documents that no disk
+    may see unencrypted.
+    """
     _require_free(host, port_of(global_conf))
     sys.setswitchinterval(SWITCH_INTERVAL)
-    waitress.serve_paste(app, global_conf, host=host, port=port_of(global_conf), **options)
+    in_memory = {"inbuf_overflow": MOST_BODY, "max_request_body_size": MOST_BODY}
+    waitress.serve_paste(app, global_conf, **{**in_memory, **options, "host": host, "port": port_of(global_conf)})
 
 
 def _require_free(host: str, port: int) -> None:

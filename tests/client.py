@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from webtest import TestApp, TestResponse
 
 HAL_FORMS = "application/prs.hal-forms+json"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file of a form, under whatever name and type."""
+
+    filename: str
+    content_type: str
+    content: bytes
 
 
 class Client:
@@ -28,6 +39,8 @@ class Client:
         if raw is not None:
             options["body"] = raw
             sent.setdefault("Content-Type", "application/json")
+        elif isinstance(body, dict) and any(isinstance(value, bytes | Named) for value in body.values()):
+            sent["Content-Type"], options["body"] = multipart(body)
         elif body is not None:
             import orjson
 
@@ -56,6 +69,24 @@ class Client:
 
     def delete(self, path: str, body: Any = None, **headers: str) -> TestResponse:
         return self.request("DELETE", path, body, headers=_dashed(headers))
+
+
+def multipart(fields: dict[str, Any]) -> tuple[str, bytes]:
+    """A form (RFC 7578) of texts and files, and the Content-Type that goes with it."""
+    boundary = f"----{uuid4().hex}"
+    parts = []
+    for name, value in fields.items():
+        file = Named("photo.jpg", "image/jpeg", value) if isinstance(value, bytes) else value
+        disposition = f'form-data; name="{name}"'
+        if isinstance(file, Named):
+            head = f'{disposition}; filename="{file.filename}"\r\nContent-Type: {file.content_type}'
+            parts.append((head, file.content))
+        else:
+            parts.append((disposition, str(file).encode()))
+    body = b"".join(
+        f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode() + content + b"\r\n" for head, content in parts
+    )
+    return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
 
 
 def _dashed(headers: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +18,9 @@ from sqlalchemy.orm import Session
 from marketplace_api import migrations
 from marketplace_api.app import configure
 from marketplace_api.db import Databases, make_databases
+from marketplace_api.domain.files.sweep import Report, sweep
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.gateways.storage import make_storage
 from marketplace_api.settings import Settings
 from tests import postgres
 from tests.client import Client
@@ -191,3 +194,14 @@ def limited_files() -> Callable[[int], AbstractContextManager[None]]:
             signal.signal(signal.SIGXFSZ, handler)
 
     return limited
+
+
+@pytest.fixture
+def run_sweep(app: object, databases: Databases, settings: Settings) -> Callable[[], Report]:
+    """Runs the sweep of files on the test's own database; other tests' files are too young to be strays."""
+
+    def run() -> Report:
+        with databases.session() as session:
+            return sweep(session, make_storage(settings), datetime.now(UTC))
+
+    return run

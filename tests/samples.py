@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from tests.factories.images import make_image
+
 VALUES: dict[str, Any] = {
     "username": "somebody.new",
     "email": "somebody.new@people.example",
@@ -21,6 +23,8 @@ VALUES: dict[str, Any] = {
     "comment": "As described.",
     "reply": "Thank you.",
     "status": "active",
+    "file": make_image("PNG"),
+    "photos": [],
 }
 
 

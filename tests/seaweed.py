@@ -24,7 +24,7 @@ class Seaweed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = _free_ports(9)
+        self.ports = _free_ports(8)
         self.address = f"http://127.0.0.1:{self.ports[0]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder.with_suffix(".log")
@@ -36,13 +36,16 @@ class Seaweed:
         keys = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
         rights = {"identities": [{"name": "test", "credentials": keys, "actions": ["Admin", "Read", "Write", "List"]}]}
         config.write_text(json.dumps(rights))
-        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc, _ = map(str, self.ports)
+        names = ("s3", "master", "volume", "filer")
+        ports = [
+            argument
+            for name, plain, grpc in zip(names, self.ports[::2], self.ports[1::2], strict=True)
+            for argument in (f"-{name}.port={plain}", f"-{name}.port.grpc={grpc}")
+        ]
         command = [
-            _program(), "server", "-dir", str(self.folder), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", "-s3",
-            "-s3.config", str(config), "-s3.port", s3, "-s3.port.grpc", s3_grpc, "-s3.port.iceberg", "0",
-            "-s3.port.lance", "0", "-s3.iam=false", "-iam=false", "-master.port", master, "-master.port.grpc", master_grpc,
-            "-master.volumeSizeLimitMB", "64", "-volume.port", volume, "-volume.port.grpc", volume_grpc, "-volume.max", "20",
-            "-filer.port", filer, "-filer.port.grpc", filer_grpc,
+            _program(), "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports,
+            "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-iam=false",
+            "-s3.autoCreateBucket=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
@@ -55,7 +58,9 @@ class Seaweed:
             process.wait()
 
     def client(self) -> Any:
-        options = Config(signature_version="s3v4", connect_timeout=1, read_timeout=10, retries={"total_max_attempts": 1})
+        options = Config(
+            signature_version="s3v4", connect_timeout=1, read_timeout=10, retries={"total_max_attempts": 1}
+        )
         return boto3.session.Session().client(
             "s3", endpoint_url=self.address, region_name="us-east-1", aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY, config=options,

@@ -4,6 +4,7 @@ Revision: 0005, after: 0004
 """
 
 import sqlalchemy as sa
+
 from alembic import op
 
 revision = "0005"
@@ -129,11 +130,15 @@ def create_conversations() -> None:
         sa.Column("timestamp_created", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("timestamp_updated", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("participant1_id < participant2_id", name=op.f("ck_conversations_participants")),
-        sa.CheckConstraint("(last_message_id IS NULL) = (last_message_preview IS NULL)", name=op.f("ck_conversations_last_message")),
+        sa.CheckConstraint(
+            "(last_message_id IS NULL) = (last_message_preview IS NULL)", name=op.f("ck_conversations_last_message")
+        ),
         sa.ForeignKeyConstraint(["participant1_id"], ["users.user_id"], name=op.f("fk_conversations_participant1_id")),
         sa.ForeignKeyConstraint(["participant2_id"], ["users.user_id"], name=op.f("fk_conversations_participant2_id")),
         sa.PrimaryKeyConstraint("conversation_id", name=op.f("pk_conversations")),
-        sa.UniqueConstraint("participant1_id", "participant2_id", name=op.f("uq_conversations_participant1_id_participant2_id")),
+        sa.UniqueConstraint(
+            "participant1_id", "participant2_id", name=op.f("uq_conversations_participant1_id_participant2_id")
+        ),
         sa.UniqueConstraint("conversation_id", "participant1_id", "participant2_id", name="uq_conversations_sides"),
     )
     op.create_index("ix_conversations_participant2_id", "conversations", ["participant2_id"])
@@ -143,7 +148,9 @@ def create_conversations() -> None:
         sa.Column("unread_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("current_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("archived_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.CheckConstraint("unread_count >= 0 AND current_count >= 0 AND archived_count >= 0", name=op.f("ck_inboxes_counts")),
+        sa.CheckConstraint(
+            "unread_count >= 0 AND current_count >= 0 AND archived_count >= 0", name=op.f("ck_inboxes_counts")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_inboxes_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_inboxes")),
     )
@@ -155,8 +162,15 @@ def create_sides() -> None:
         sa.Column("conversation_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("other_id", sa.BigInteger(), nullable=False),
-        sa.Column("participant1_id", sa.BigInteger(), sa.Computed("LEAST(user_id, other_id)", persisted=True), nullable=False),
-        sa.Column("participant2_id", sa.BigInteger(), sa.Computed("GREATEST(user_id, other_id)", persisted=True), nullable=False),
+        sa.Column(
+            "participant1_id", sa.BigInteger(), sa.Computed("LEAST(user_id, other_id)", persisted=True), nullable=False
+        ),
+        sa.Column(
+            "participant2_id",
+            sa.BigInteger(),
+            sa.Computed("GREATEST(user_id, other_id)", persisted=True),
+            nullable=False,
+        ),
         sa.Column("archived", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("last_message_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("hidden_through", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -165,17 +179,21 @@ def create_sides() -> None:
         sa.Column("unread_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint("unread_count BETWEEN 0 AND message_count", name=op.f("ck_conversation_sides_unread_count")),
         sa.CheckConstraint(
-            "hidden_through <= last_message_id AND read_through <= last_message_id", name=op.f("ck_conversation_sides_through")
+            "hidden_through <= last_message_id AND read_through <= last_message_id",
+            name=op.f("ck_conversation_sides_through"),
         ),
         sa.ForeignKeyConstraint(
             ["conversation_id", "participant1_id", "participant2_id"],
             ["conversations.conversation_id", "conversations.participant1_id", "conversations.participant2_id"],
-            name="fk_conversation_sides_conversation", ondelete="CASCADE",
+            name="fk_conversation_sides_conversation",
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("conversation_id", "user_id", name=op.f("pk_conversation_sides")),
     )
     op.create_index(
-        "ix_conversation_sides_list", "conversation_sides", ["user_id", "archived", "last_message_id"],
+        "ix_conversation_sides_list",
+        "conversation_sides",
+        ["user_id", "archived", "last_message_id"],
         postgresql_where=sa.text("last_message_id > hidden_through"),
     )
 
@@ -195,20 +213,27 @@ def create_messages() -> None:
         sa.CheckConstraint("sender_id <> receiver_id", name=op.f("ck_messages_not_to_oneself")),
         *(
             sa.ForeignKeyConstraint(
-                ["conversation_id", column], ["conversation_sides.conversation_id", "conversation_sides.user_id"],
-                name=f"fk_messages_{column}", ondelete="CASCADE",
+                ["conversation_id", column],
+                ["conversation_sides.conversation_id", "conversation_sides.user_id"],
+                name=f"fk_messages_{column}",
+                ondelete="CASCADE",
             )
             for column in ("sender_id", "receiver_id")
         ),
-        sa.ForeignKeyConstraint(["listing_id"], ["listings.listing_id"], name=op.f("fk_messages_listing_id"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(
+            ["listing_id"], ["listings.listing_id"], name=op.f("fk_messages_listing_id"), ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_messages")),
         sa.UniqueConstraint("conversation_id", "message_id", name=op.f("uq_messages_conversation_id_message_id")),
     )
     op.create_index("ix_messages_sender_id", "messages", ["sender_id", "message_id"])
     op.create_index("ix_messages_receiver_id", "messages", ["receiver_id", "message_id"])
     op.create_foreign_key(
-        "fk_conversations_last_message", "conversations", "messages",
-        ["conversation_id", "last_message_id"], ["conversation_id", "message_id"],
+        "fk_conversations_last_message",
+        "conversations",
+        "messages",
+        ["conversation_id", "last_message_id"],
+        ["conversation_id", "message_id"],
     )
 
 
@@ -230,5 +255,12 @@ def downgrade() -> None:
     op.drop_constraint("fk_conversations_last_message", "conversations", type_="foreignkey")
     for table in ("blocks", "messages", "conversation_sides", "inboxes", "conversations"):
         op.drop_table(table)
-    for function in ("count_inbox()", "count_message()", "guard_block()", "guard_message()", "make_sides()", "lock_pair(bigint, bigint)"):
+    for function in (
+        "count_inbox()",
+        "count_message()",
+        "guard_block()",
+        "guard_message()",
+        "make_sides()",
+        "lock_pair(bigint, bigint)",
+    ):
         op.execute(f"DROP FUNCTION {function}")

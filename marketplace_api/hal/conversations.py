@@ -32,7 +32,6 @@ _MESSAGES = "/api/messages"
 def message_link(page: Context) -> Links:
     """Where the caller may write to the person that ``page`` shows; empty where they may not."""
     context = MessagesContext.seen_from(page, _MESSAGES)
-    assert isinstance(context, MessagesContext)
     if not (may(page.request.actor, context, Permission.MESSAGE_SEND) and context.is_open):
         return {}
     return {"mkt:message": link(prepared(context), title="Write a message")}
@@ -66,7 +65,9 @@ def conversations(
     )
 
 
-def _conversation(seen: ConversationContext, context: ConversationContext | None, fields: Collection[str]) -> Representation:
+def _conversation(
+    seen: ConversationContext, context: ConversationContext | None, fields: Collection[str]
+) -> Representation:
     row = seen.row
     values = {
         "conversation_id": row.conversation_id,
@@ -85,7 +86,11 @@ def _conversation(seen: ConversationContext, context: ConversationContext | None
         links["mkt:participant"] = link(f"/api/users/{row.other_id}")
     links |= message_link(seen)
     return Representation(
-        _chosen(values, fields, "conversation_id"), links, {"other_participant": _participant(row)}, context=context, values=values
+        _chosen(values, fields, "conversation_id"),
+        links,
+        {"other_participant": _participant(row)},
+        context=context,
+        values=values,
     )
 
 
@@ -93,7 +98,9 @@ def _participant(row: Any) -> Representation:
     """The other of the two; whose account is gone has neither name nor link."""
     is_there = row.other_username is not None
     state = {
-        "user_id": row.other_id, "username": row.other_username, "profile_picture_url": row.other_picture_url,
+        "user_id": row.other_id,
+        "username": row.other_username,
+        "profile_picture_url": row.other_picture_url,
         "is_available": is_there,
     }
     return Representation(state, {"self": link(f"/api/users/{row.other_id}")} if is_there else {})
@@ -107,7 +114,9 @@ def message(context: MessageContext, fields: Collection[str] = ()) -> Representa
     return shown
 
 
-def messages(request: Request, page: Page, context: ConversationContext, fields: Collection[str] = ()) -> Representation:
+def messages(
+    request: Request, page: Page, context: ConversationContext, fields: Collection[str] = ()
+) -> Representation:
     """One page of a conversation, with what can be done to the conversation itself."""
     with_forms = request.media == HAL_FORMS
     items = [
@@ -136,7 +145,8 @@ def _message(
         "is_read": row.is_read,
     }
     links: Links = {
-        "self": link(f"{_MESSAGES}/{row.message_id}"), "mkt:conversation": link(f"/api/conversations/{row.conversation_id}"),
+        "self": link(f"{_MESSAGES}/{row.message_id}"),
+        "mkt:conversation": link(f"/api/conversations/{row.conversation_id}"),
     }
     if actor.owns(row.sender_id) or other_username is not None:
         links["author"] = link(f"/api/users/{row.sender_id}")

@@ -49,7 +49,7 @@ class ConversationSide(Base):
     """A conversation as one of the two sees it.
 
     Messages up to ``hidden_through`` are deleted from this view, those up to ``read_through`` are read, so that neither
-    costs more for a long conversation than for a short one. ``message_count`` and ``unread_count`` count what is visible.
+    costs more for a long conversation than for a short one. ``message_count`` and ``unread_count`` count what is seen.
     """
 
     __tablename__ = "conversation_sides"
@@ -58,7 +58,9 @@ class ConversationSide(Base):
     user_id: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
     other_id: Mapped[BigInt]
     participant1_id: Mapped[int] = mapped_column(sa.BigInteger, sa.Computed("LEAST(user_id, other_id)", persisted=True))
-    participant2_id: Mapped[int] = mapped_column(sa.BigInteger, sa.Computed("GREATEST(user_id, other_id)", persisted=True))
+    participant2_id: Mapped[int] = mapped_column(
+        sa.BigInteger, sa.Computed("GREATEST(user_id, other_id)", persisted=True)
+    )
     archived: Mapped[bool] = mapped_column(server_default=sa.false())
     last_message_id: Mapped[BigInt] = mapped_column(server_default=sa.text("0"))
     hidden_through: Mapped[BigInt] = mapped_column(server_default=sa.text("0"))
@@ -95,7 +97,10 @@ class Inbox(Base):
 
 
 class Message(Base):
-    """What one of the two wrote to the other. ``is_read`` notes single messages; see ``ConversationSide.read_through``."""
+    """What one of the two wrote to the other.
+
+    ``is_read`` notes single messages; ``ConversationSide.read_through`` all that came before.
+    """
 
     __tablename__ = "messages"
 

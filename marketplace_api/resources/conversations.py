@@ -16,7 +16,7 @@ from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.errors import DomainError, Unauthenticated
 from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.resources.listings import ListingContext
-from marketplace_api.security.permissions import Permission as P
+from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
 BLOCKS = "/api/users/me/blocks"
@@ -33,7 +33,7 @@ class ConversationContext(Context):
     """One conversation from the caller's side; ``row`` is the light row that its representation is made from."""
 
     conceal = True
-    read_permission = P.CONVERSATION_READ
+    read_permission = Permission.CONVERSATION_READ
 
     def __init__(self, request: Request, parent: Context | None, name: str, row: Any) -> None:
         super().__init__(request, parent, name)
@@ -58,7 +58,10 @@ class ConversationContext(Context):
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]
         side = self.row.user_id
-        return [(Allow, reader(side), (P.CONVERSATION_READ,)), (Allow, owner(side), (P.CONVERSATION_KEEP,))]
+        return [
+            (Allow, reader(side), (Permission.CONVERSATION_READ,)),
+            (Allow, owner(side), (Permission.CONVERSATION_KEEP,)),
+        ]
 
     def unavailable(self, operation: str) -> DomainError:
         if operation in ("archive", "unarchive"):
@@ -69,7 +72,7 @@ class ConversationContext(Context):
 class ConversationsContext(Context):
     """``/api/conversations``."""
 
-    __acl__ = [(Allow, Authenticated, (P.CONVERSATION_LIST,))]
+    __acl__ = [(Allow, Authenticated, (Permission.CONVERSATION_LIST,))]
 
     def __getitem__(self, name: str) -> Context:
         row = rows.find(self.request.db, identifier(name), _known_caller(self.request, "conversations"))
@@ -82,7 +85,7 @@ class MessageContext(Context):
     """One message that the caller sent or got."""
 
     conceal = True
-    read_permission = P.MESSAGE_READ
+    read_permission = Permission.MESSAGE_READ
 
     def __init__(self, request: Request, parent: Context | None, name: str, row: Any) -> None:
         super().__init__(request, parent, name)
@@ -93,19 +96,19 @@ class MessageContext(Context):
     def __acl__(self) -> ACL:  # type: ignore[override]
         sender, receiver = self.row.sender_id, self.row.receiver_id
         return [
-            *((Allow, reader(user_id), (P.MESSAGE_READ,)) for user_id in (sender, receiver)),
-            (Allow, owner(receiver), (P.MESSAGE_MARK,)),
+            *((Allow, reader(user_id), (Permission.MESSAGE_READ,)) for user_id in (sender, receiver)),
+            (Allow, owner(receiver), (Permission.MESSAGE_MARK,)),
         ]
 
 
 class MessagesContext(Context):
     """``/api/messages``; ``page`` is the profile, listing or conversation where writing is offered."""
 
-    __acl__ = [(Allow, CUSTOMER, (P.MESSAGE_SEND,))]
+    __acl__ = [(Allow, CUSTOMER, (Permission.MESSAGE_SEND,))]
     page: Any = None
 
     @classmethod
-    def seen_from(cls, page: Context, path: str) -> Context:
+    def seen_from(cls, page: Any, path: str) -> MessagesContext:
         context = cls(page.request, page, "messages")
         context.path, context.page = path, page
         if isinstance(page, ListingContext):
@@ -113,7 +116,7 @@ class MessagesContext(Context):
         elif isinstance(page, ConversationContext):
             context.fill(conversation_id=page.row.conversation_id)
         else:
-            context.fill(receiver_id=getattr(page, "person_id"))
+            context.fill(receiver_id=page.person_id)
         return context
 
     def fill(self, **known: int | None) -> None:
@@ -145,14 +148,14 @@ class MessagesContext(Context):
 class BlocksContext(Context):
     """``/api/users/me/blocks``; ``page`` is the profile or conversation where blocking is offered."""
 
-    __acl__ = [(Allow, Authenticated, (P.BLOCK_READ,)), (Allow, CUSTOMER, (P.BLOCK_ADD,))]
+    __acl__ = [(Allow, Authenticated, (Permission.BLOCK_READ,)), (Allow, CUSTOMER, (Permission.BLOCK_ADD,))]
     page: Any = None
 
     @classmethod
-    def seen_from(cls, page: Context, path: str) -> Context:
+    def seen_from(cls, page: Any, path: str) -> BlocksContext:
         context = cls(page.request, page, "blocks")
         context.path, context.page = path, page
-        context.fills = {"user_id": getattr(page, "person_id")}
+        context.fills = {"user_id": page.person_id}
         return context
 
     def __getitem__(self, name: str) -> Context:
@@ -166,18 +169,20 @@ class BlockContext(Context):
     """The caller's block of one person; the tree only holds those that are there."""
 
     conceal = True
-    read_permission = P.BLOCK_READ
+    read_permission = Permission.BLOCK_READ
 
-    def __init__(self, request: Request, parent: Context | None, name: str, user_id: int | None, blocked_id: int) -> None:
+    def __init__(
+        self, request: Request, parent: Context | None, name: str, user_id: int | None, blocked_id: int
+    ) -> None:
         super().__init__(request, parent, name)
         self.path = f"{BLOCKS}/{blocked_id}"
         self.user_id, self.blocked_id = user_id, blocked_id
 
     @classmethod
-    def seen_from(cls, page: Context, path: str) -> Context:
-        person_id = getattr(page, "person_id")
-        context = cls(page.request, page, str(person_id), page.request.actor.user_id, person_id)
-        context.is_there = getattr(page, "is_blocked")
+    def seen_from(cls, page: Any, path: str) -> BlockContext:
+        context = cls(page.request, page, str(page.person_id), page.request.actor.user_id, page.person_id)
+        context.path = path.replace("{user_id}", str(page.person_id))
+        context.is_there = page.is_blocked
         return context
 
     @cached_property
@@ -193,4 +198,7 @@ class BlockContext(Context):
     def __acl__(self) -> ACL:  # type: ignore[override]
         if self.user_id is None:
             return []
-        return [(Allow, reader(self.user_id), (P.BLOCK_READ,)), (Allow, owner(self.user_id), (P.BLOCK_REMOVE,))]
+        return [
+            (Allow, reader(self.user_id), (Permission.BLOCK_READ,)),
+            (Allow, owner(self.user_id), (Permission.BLOCK_REMOVE,)),
+        ]

@@ -24,9 +24,14 @@ class SendMessage(Body):
     """A message to a person, or into a conversation with them."""
 
     read_only = frozenset({"message_id", "sender_id", "timestamp_sent", "is_read"})
-    receiver_id = SchemaNode(Nullable(Integer(1)), missing=None, title="Receiver", description="A user_id; or a conversation_id.")
+    receiver_id = SchemaNode(
+        Nullable(Integer(1)), missing=None, title="Receiver", description="A user_id; or a conversation_id."
+    )
     conversation_id = SchemaNode(
-        Nullable(Integer(1)), missing=None, title="Conversation", description="One that you take part in; or a receiver_id."
+        Nullable(Integer(1)),
+        missing=None,
+        title="Conversation",
+        description="One that you take part in; or a receiver_id.",
     )
     content = SchemaNode(Text(5000), title="Message", description="Plain text.")
     listing_id = SchemaNode(Nullable(Integer(1)), missing=None, title="Listing", description="What it is about.")
@@ -35,7 +40,11 @@ class SendMessage(Body):
         given = [name for name in _TARGETS if value.get(name) is not None]
         if len(given) == 1:
             return
-        code, message = ("two_targets", "Name one of the two.") if given else ("required", "Name a receiver_id or a conversation_id.")
+        code, message = (
+            ("two_targets", "Name one of the two.")
+            if given
+            else ("required", "Name a receiver_id or a conversation_id.")
+        )
         problem = colander.Invalid(node)
         for child in node.children:
             if child.name in _TARGETS:
@@ -53,7 +62,9 @@ class PrepareMessage(Query):
 class ListConversations(PageQuery):
     """One's own conversations, the latest message first."""
 
-    archived = SchemaNode(FromQuery(Boolean()), missing=False, description="The archived ones instead of the current ones.")
+    archived = SchemaNode(
+        FromQuery(Boolean()), missing=False, description="The archived ones instead of the current ones."
+    )
     fields = names(CONVERSATION_FIELDS, "Only these fields of each conversation.")
 
 

@@ -38,8 +38,12 @@ class _Place(StrictType):
     def __init__(self) -> None:
         self.entry = _Entry()
 
-    def check(self, _node: SchemaNode, value: Any) -> tuple[int, str | None]:
-        found = self.entry.deserialize(value if value is not colander.null else None)
+    def check(self, node: SchemaNode, value: Any) -> tuple[int, str | None]:
+        try:
+            found = self.entry.deserialize(value)
+        except colander.Invalid as problem:
+            problem.node = node  # errors name the place in the list
+            raise
         return found["photo_id"], found.get("alt_text")
 
     def json_schema(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.accounts import UserContext
 from marketplace_api.resources.conversations import BLOCKS, BlockContext, BlocksContext, ConversationContext
 from marketplace_api.schemas import conversations as schemas
-from marketplace_api.security.permissions import Permission as P
+from marketplace_api.security.permissions import Permission
 from marketplace_api.views.negotiation import page_request
 from marketplace_api.views.service import Service
 
@@ -28,15 +28,26 @@ def _there(context: BlockContext, _actor: Actor) -> bool:
     return context.is_there
 
 
-@collection.operation("GET", "list-blocks", P.BLOCK_READ, title="Whom you blocked", query=schemas.ListBlocks, result="blocks")
+@collection.operation(
+    "GET", "list-blocks", Permission.BLOCK_READ, title="Whom you blocked", query=schemas.ListBlocks, result="blocks"
+)
 def find(request: Request) -> Representation:
     page = blocks.listed(request.db, request.actor.user_id, page_request(request.query))
     return represent.blocks(request, page, request.context)
 
 
 @collection.operation(
-    "POST", "block", P.BLOCK_ADD, title="Block", body=schemas.AddBlock, success=201, again=200, applies=_addable,
-    shown_on=(UserContext, ConversationContext), result="block", errors=(404,),
+    "POST",
+    "block",
+    Permission.BLOCK_ADD,
+    title="Block",
+    body=schemas.AddBlock,
+    success=201,
+    again=200,
+    applies=_addable,
+    shown_on=(UserContext, ConversationContext),
+    result="block",
+    errors=(404,),
     description="Their messages reach you no more; what was sent before stays.",
 )
 def add(request: Request) -> Representation:
@@ -45,13 +56,19 @@ def add(request: Request) -> Representation:
     return represent.block(context, was_there=was_there)
 
 
-@item.operation("GET", "read-block", P.BLOCK_READ, title="One block", result="block")
+@item.operation("GET", "read-block", Permission.BLOCK_READ, title="One block", result="block")
 def read(request: Request) -> Representation:
     return represent.block(request.context)
 
 
 @item.operation(
-    "DELETE", "unblock", P.BLOCK_REMOVE, title="Unblock", applies=_there, shown_on=(UserContext, ConversationContext), result="message"
+    "DELETE",
+    "unblock",
+    Permission.BLOCK_REMOVE,
+    title="Unblock",
+    applies=_there,
+    shown_on=(UserContext, ConversationContext),
+    result="message",
 )
 def remove(request: Request) -> Representation:
     blocks.remove(request.db, request.actor, request.context.blocked_id)

@@ -11,7 +11,7 @@ from marketplace_api.hal import conversations as represent
 from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.conversations import ConversationContext, ConversationsContext
 from marketplace_api.schemas import conversations as schemas
-from marketplace_api.security.permissions import Permission as P
+from marketplace_api.security.permissions import Permission
 from marketplace_api.views.negotiation import page_request
 from marketplace_api.views.service import Service
 
@@ -33,24 +33,40 @@ def _archived(context: ConversationContext, _actor: Actor) -> bool:
 
 
 @collection.operation(
-    "GET", "list-conversations", P.CONVERSATION_LIST, title="Your conversations", query=schemas.ListConversations,
-    result="conversations", description="`unreadCount` of the list counts all that is unread, in archived conversations too.",
+    "GET",
+    "list-conversations",
+    Permission.CONVERSATION_LIST,
+    title="Your conversations",
+    query=schemas.ListConversations,
+    result="conversations",
+    description="`unreadCount` of the list counts all that is unread, in archived conversations too.",
 )
 def find(request: Request) -> Representation:
     query = request.query
-    page, unread = domain.conversations(request.db, request.actor.user_id, page_request(query), archived=query["archived"])
+    page, unread = domain.conversations(
+        request.db, request.actor.user_id, page_request(query), archived=query["archived"]
+    )
     return represent.conversations(request, page, unread, request.context, query["fields"])
 
 
 @item.operation(
-    "GET", "read-conversation", P.CONVERSATION_READ, title="Read a conversation", query=schemas.ReadConversation, result="conversation"
+    "GET",
+    "read-conversation",
+    Permission.CONVERSATION_READ,
+    title="Read a conversation",
+    query=schemas.ReadConversation,
+    result="conversation",
 )
 def read(request: Request) -> Representation:
     return represent.conversation(request.context, request.query["fields"])
 
 
 @messages.operation(
-    "GET", "list-messages", P.CONVERSATION_READ, title="The messages of a conversation", query=schemas.ListMessages,
+    "GET",
+    "list-messages",
+    Permission.CONVERSATION_READ,
+    title="The messages of a conversation",
+    query=schemas.ListMessages,
     result="direct_messages",
 )
 def list_messages(request: Request) -> Representation:
@@ -58,14 +74,19 @@ def list_messages(request: Request) -> Representation:
     return represent.messages(request, page, request.context, request.query["fields"])
 
 
-@reading.operation("POST", "read", P.CONVERSATION_KEEP, title="Mark all as read", result="conversation")
+@reading.operation("POST", "read", Permission.CONVERSATION_KEEP, title="Mark all as read", result="conversation")
 def mark_read(request: Request) -> Representation:
     row = keeping.mark_all_read(request.db, request.actor, request.context.row.conversation_id)
     return represent.conversation(request.context.with_row(row))
 
 
 @archiving.operation(
-    "POST", "archive", P.CONVERSATION_KEEP, title="Archive", applies=_current, result="conversation",
+    "POST",
+    "archive",
+    Permission.CONVERSATION_KEEP,
+    title="Archive",
+    applies=_current,
+    result="conversation",
     description="It stays in the archive when messages come, until it is taken out.",
 )
 def archive(request: Request) -> Representation:
@@ -74,7 +95,12 @@ def archive(request: Request) -> Representation:
 
 
 @unarchiving.operation(
-    "POST", "unarchive", P.CONVERSATION_KEEP, title="Take out of the archive", applies=_archived, result="conversation"
+    "POST",
+    "unarchive",
+    Permission.CONVERSATION_KEEP,
+    title="Take out of the archive",
+    applies=_archived,
+    result="conversation",
 )
 def unarchive(request: Request) -> Representation:
     row = keeping.archive(request.db, request.actor, request.context.row.conversation_id, archived=False)
@@ -82,7 +108,11 @@ def unarchive(request: Request) -> Representation:
 
 
 @item.operation(
-    "DELETE", "delete", P.CONVERSATION_KEEP, title="Delete from your view", result="message",
+    "DELETE",
+    "delete",
+    Permission.CONVERSATION_KEEP,
+    title="Delete from your view",
+    result="message",
     description="The other keeps it. A new message brings it back, with no more than what came since.",
 )
 def hide(request: Request) -> Representation:

@@ -13,7 +13,7 @@ from marketplace_api.resources.accounts import UserContext
 from marketplace_api.resources.conversations import ConversationContext, MessageContext, MessagesContext
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.schemas import conversations as schemas
-from marketplace_api.security.permissions import Permission as P
+from marketplace_api.security.permissions import Permission
 from marketplace_api.views.service import Service
 
 collection = Service("messages", "/api/messages", MessagesContext, limits="message")
@@ -26,8 +26,16 @@ def _open(context: MessagesContext, _actor: Actor) -> bool:
 
 
 @collection.operation(
-    "POST", "message", P.MESSAGE_SEND, title="Write a message", body=schemas.SendMessage, success=201, applies=_open,
-    shown_on=(UserContext, ListingContext, ConversationContext), result="direct_message", errors=(404,),
+    "POST",
+    "message",
+    Permission.MESSAGE_SEND,
+    title="Write a message",
+    body=schemas.SendMessage,
+    success=201,
+    applies=_open,
+    shown_on=(UserContext, ListingContext, ConversationContext),
+    result="direct_message",
+    errors=(404,),
     description="The first one begins the conversation of the two; there is never more than one.",
 )
 def send(request: Request) -> Representation:
@@ -36,7 +44,12 @@ def send(request: Request) -> Representation:
 
 
 @collection.operation(
-    "GET", "message-form", P.MESSAGE_SEND, title="The form: Write a message", query=schemas.PrepareMessage, result="form"
+    "GET",
+    "message-form",
+    Permission.MESSAGE_SEND,
+    title="The form: Write a message",
+    query=schemas.PrepareMessage,
+    result="form",
 )
 def prepare(request: Request) -> Representation:
     context = request.context
@@ -48,12 +61,19 @@ def prepare(request: Request) -> Representation:
     return shown
 
 
-@item.operation("GET", "read-message", P.MESSAGE_READ, title="Read a message", query=schemas.ReadMessage, result="direct_message")
+@item.operation(
+    "GET",
+    "read-message",
+    Permission.MESSAGE_READ,
+    title="Read a message",
+    query=schemas.ReadMessage,
+    result="direct_message",
+)
 def read(request: Request) -> Representation:
     return represent.message(request.context, request.query["fields"])
 
 
-@reading.operation("POST", "read", P.MESSAGE_MARK, title="Mark as read", result="message")
+@reading.operation("POST", "read", Permission.MESSAGE_MARK, title="Mark as read", result="message")
 def mark_read(request: Request) -> Representation:
     context = request.context
     keeping.mark_read(request.db, request.actor, context.row.message_id)

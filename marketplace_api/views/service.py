@@ -52,7 +52,7 @@ class Service(cornice.Service):
         self.limits = limits
         self.declared: list[Operation] = []
         # Identifiers are digits, so /users/me never matches /users/{user_id}.
-        route = _IDENTIFIER.sub(r"{\1:\\d+}", path).replace("{key}", "{key:[a-z0-9.-]+}")
+        route = _IDENTIFIER.sub(r"{\1:\\d+}", path).replace("{key}", r"{key:[a-z]+-[a-z0-9-]+\.[a-z0-9]+}")
         super().__init__(name, route, traverse=self.context_pattern)
         SERVICES.append(self)
 

@@ -34,7 +34,11 @@ def block(session: Session, owner: User, other: User) -> None:
 def fill(session: Session, sender: User, receiver: User, messages: int) -> int:
     """A conversation with that many messages of ``sender``'s, in one statement; returns its id."""
     first, second = sorted((sender.user_id, receiver.user_id))
-    made = sa.insert(Conversation).values(participant1_id=first, participant2_id=second).returning(Conversation.conversation_id)
+    made = (
+        sa.insert(Conversation)
+        .values(participant1_id=first, participant2_id=second)
+        .returning(Conversation.conversation_id)
+    )
     conversation_id: int = session.execute(made).scalar_one()
     numbers = sa.select(sa.func.generate_series(1, messages).label("n")).subquery()
     columns = ["conversation_id", "sender_id", "receiver_id", "content"]

@@ -16,7 +16,9 @@ MAKE, ORIENTATION = 0x010F, 0x0112
 def make_image(kind: str = "JPEG", size: tuple[int, int] = (64, 48), *, noise: bool = False, **options: Any) -> bytes:
     """An encoded image of this kind; ``noise`` makes one that hardly compresses."""
     mode = options.pop("mode", "RGB")
-    image = Image.effect_noise(size, 90).convert(mode) if noise else Image.new(mode, size, options.pop("color", None) or 90)
+    image = (
+        Image.effect_noise(size, 90).convert(mode) if noise else Image.new(mode, size, options.pop("color", None) or 90)
+    )
     out = BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()

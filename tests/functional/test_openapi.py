@@ -12,15 +12,20 @@ from webtest import TestResponse
 from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
+from marketplace_api.models.accounts import User
+from marketplace_api.resources.conversations import BlockContext
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
 from tests.client import Client
 from tests.factories.accounts import PASSWORD, People, make_user
+from tests.factories.conversations import block, send
+from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
 from tests.samples import VALUES
 
 MEDIA = (JSON, HAL, HAL_FORMS)
+OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp"}
 OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
 STATES = {"restore": "deleted", "publish": "inactive", "verify": "pending_verification",
           "reject": "pending_verification", "reinstate": "suspended"}  # fmt: skip
@@ -34,8 +39,8 @@ def complaints(name: str, document: Any) -> list[str]:
 
 def assert_fits(result: str, response: TestResponse, media: str, *, sparse: bool = False) -> None:
     assert response.status_int in (200, 201), response.text
-    if result == "metrics":
-        assert response.content_type == "text/plain"
+    if result in OTHER_MEDIA:
+        assert response.content_type == OTHER_MEDIA[result]
         return
     name = result if result in shapes.DOCUMENTS else shapes.component_name(result, media, sparse=sparse)
     assert response.content_type == (JSON if result in shapes.DOCUMENTS else media)
@@ -57,15 +62,26 @@ class Place:
         }  # fmt: skip
         if state != "deleted":
             make_bookmark(db, owner, self.listing)
+        self.add_conversation(db, self.client.user)
+        photo = make_photo(db, self.listing, people.app.registry.storage)
+        self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
+
+    def add_conversation(self, db: Session, caller: User) -> None:
+        """Somebody wrote to the caller, who has blocked somebody else."""
+        message, self.blocked = send(db, make_user(db), caller), make_user(db)
+        block(db, caller, self.blocked)
+        self.parameters |= {"message_id": message.message_id, "conversation_id": message.conversation_id}
 
     def address(self, operation: Operation) -> str:
-        return operation.path.format_map(self.parameters)
+        of_block = {"user_id": self.blocked.user_id} if operation.context is BlockContext else {}
+        return operation.path.format_map(self.parameters | of_block)
 
 
 def body_of(operation: Operation) -> dict[str, Any] | None:
     if operation.body is None:
         return None
-    return {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
+    file = {"file": VALUES["file"]} if operation.upload is not None else {}
+    return file | {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -162,6 +178,30 @@ def test_strangers_are_refused_where_the_document_says_so(operation: Operation, 
         assert complaints("Problem", answer.json) == []
 
 
+@pytest.mark.parametrize("media", MEDIA)
+def test_messages_and_blocks_have_the_promised_shape(media: str, db: Session, people: People) -> None:
+    place, client, accepts = Place(db, people), people.customer(), {"headers": {"Accept": media}}
+    body = {"receiver_id": place.parameters["user_id"], "listing_id": place.listing.listing_id, "content": "Hello"}
+    made = client.request("POST", "/api/messages", body, **accepts)
+    assert_fits("direct_message", made, media)
+    conversation = f"/api/conversations/{client.get(made.headers['Location']).json['conversation_id']}"
+    assert_fits("message", place.client.request("POST", f"{made.headers['Location']}/read", {}, **accepts), media)
+    for step in ("read", "archive", "unarchive"):
+        assert_fits("conversation", place.client.request("POST", f"{conversation}/{step}", {}, **accepts), media)
+    messages = f"{conversation}/messages?fields=content"
+    for page, result in {messages: "direct_messages", f"{conversation}?fields=archived": "conversation"}.items():
+        assert_fits(result, client.get(page, Accept=media), media, sparse=True)
+    assert_fits("form", client.get(f"/api/messages?receiver_id={place.parameters['user_id']}", Accept=media), media)
+    for _ in ("made", "there already"):
+        target = {"user_id": place.parameters["user_id"]}
+        assert_fits("block", client.request("POST", "/api/users/me/blocks", target, **accepts), media)
+    place.client.request("DELETE", "/api/users/me", {"password": PASSWORD})
+    whole = {"/api/conversations": "conversations", "/api/users/me/blocks": "blocks", conversation: "conversation"}
+    for page, result in whole.items():
+        assert_fits(result, client.get(page, Accept=media), media)
+    assert_fits("message", client.request("DELETE", conversation, **accepts), media)
+
+
 CHANGES = {
     key: operation
     for key, operation in OPERATIONS.items()
@@ -174,10 +214,13 @@ def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Se
     moderates = operation.permission.endswith(":moderate")
     place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
     body = body_of(operation)
-    result = next((kind for kind in ("listing", "review") if f"/{kind}s/" in operation.path), "me")
+    kinds = {"photos": "/photos", "listing": "/listings/", "review": "/reviews/", "me": ""}
+    result = next(kind for kind, part in kinds.items() if part in operation.path)
     if operation.name == "edit":
         changes = {"listing": {"title": "Chairs"}, "review": {"comment": "Poor."}, "me": {"bio": "Reads."}}
         body = (body or {}) | changes[result]
+    elif operation.name == "block":
+        body = {"user_id": place.blocked.user_id}
     elif operation.name == "bookmark":
         body = {"listing_id": place.listing.listing_id}
     elif body and operation.name in ("deactivate", "change-password"):

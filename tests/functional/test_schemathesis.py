@@ -26,6 +26,8 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
+from tests.factories.files import make_photo
+from tests.factories.conversations import send
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
 
@@ -58,12 +60,15 @@ def world(db: Session, people: People) -> dict[str, Any]:
     session = open_session(db, owner)
     review = make_review(db, make_user(db), listing=listing)
     make_bookmark(db, owner, listing)
+    message = send(db, make_user(db), owner)
+    photo = make_photo(db, listing, people.app.registry.storage)
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
         "parameters": {
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
             "code": "gone", "rel": "me", "review_id": review.review_id,
+            "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
         },
     }  # fmt: skip
 

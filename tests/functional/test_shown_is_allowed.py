@@ -16,6 +16,7 @@ from marketplace_api.resources.accounts import AuthContext, MeContext, SessionCo
 from marketplace_api.resources.listings import ListingContext, ListingsContext
 from tests.client import Client
 from tests.factories.accounts import People, make_user
+from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
 from tests.samples import VALUES, fill
 
@@ -92,7 +93,10 @@ def _values(state: str) -> dict[str, Any]:
 def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db: Session, people: People) -> None:
     world = World(db, people, "active")
     client, row = world.caller(role)
-    known = {"listing_id": row.listing_id}
+    known = {"listing_id": row.listing_id, "user_id": make_user(db).user_id}
+    if client.user is not None:
+        send(db, make_user(db), client.user)
+        block(db, client.user, make_user(db))
     waiting, seen, tried = ["/api"], set(), 0
     while waiting:
         path = waiting.pop().partition("#")[0]

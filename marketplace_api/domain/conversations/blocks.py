@@ -1,4 +1,4 @@
-"""Blocks: whose messages a person does not want. Nobody is told that they are on such a list until they try to write."""
+"""Blocks: whose messages a person does not want. Nobody is told that they are blocked until they try to write."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from marketplace_api.models.conversations import Block
 
 _b, _u = table_of(Block).c, table_of(User).c
 
-COLUMNS = (
-    _b.user_id, _b.blocked_id, _b.date_blocked,
-    sa.case((sa.or_(*(_u.state == sa.literal_column(f"'{state}'") for state in LIVING)), _u.username)).label("username"),
-)  # fmt: skip
+_LIVES = sa.or_(*(_u.state == sa.literal_column(f"'{state}'") for state in LIVING))
+
+COLUMNS = (_b.user_id, _b.blocked_id, _b.date_blocked, sa.case((_LIVES, _u.username)).label("username"))
 """What every representation of a block is made from; ``username`` is ``None`` once that account is gone."""
 
 _SOURCE = table_of(Block).join(table_of(User), _u.user_id == _b.blocked_id)
 _FIND = Prepared(
-    sa.select(*COLUMNS).select_from(_SOURCE).where(_b.user_id == sa.bindparam("owner_id"), _b.blocked_id == sa.bindparam("other_id"))
+    sa.select(*COLUMNS)
+    .select_from(_SOURCE)
+    .where(_b.user_id == sa.bindparam("owner_id"), _b.blocked_id == sa.bindparam("other_id"))
 )
 
 
@@ -42,7 +43,6 @@ def add(session: Session, actor: Actor, user_id: int) -> tuple[Any, bool]:
     It waits for a message that is just being sent, and refuses every later one. Raises NotFound, Gone for an erased
     account, and Forbidden ``block_of_oneself``.
     """
-    assert actor.user_id is not None
     if actor.owns(user_id):
         raise Forbidden("You cannot block yourself.", "block_of_oneself")
     state = session.execute(sa.select(_u.state).where(_u.user_id == user_id)).scalar()
@@ -50,14 +50,13 @@ def add(session: Session, actor: Actor, user_id: int) -> tuple[Any, bool]:
         raise NotFound("There is no such account.")
     if state == "erased":
         raise refusals.gone()
-    lock_pair(session, actor.user_id, user_id)
-    made = postgresql.insert(Block).values(user_id=actor.user_id, blocked_id=user_id).on_conflict_do_nothing()
+    own_id = actor.user_id or 0
+    lock_pair(session, own_id, user_id)
+    made = postgresql.insert(Block).values(user_id=own_id, blocked_id=user_id).on_conflict_do_nothing()
     is_new = session.execute(made.returning(Block.blocked_id)).first() is not None
     if is_new:
-        record(session, actor, EventType.BLOCK_ADDED, None, new={"user_id": actor.user_id, "blocked_id": user_id})
-    row = find(session, actor.user_id, user_id)
-    assert row is not None
-    return row, not is_new
+        record(session, actor, EventType.BLOCK_ADDED, None, new={"user_id": own_id, "blocked_id": user_id})
+    return find(session, own_id, user_id), not is_new
 
 
 def remove(session: Session, actor: Actor, user_id: int) -> None:
@@ -81,7 +80,11 @@ def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
     """
     list_hash = fingerprint("blocks", user_id)
     position = decode_cursor(page.cursor, list_hash, (datetime, int)) if page.cursor else None
-    values: dict[str, Any] = {"owner_id": user_id, "count": page.limit + 1, "offset": 0 if position else offset_of(page)}
+    values: dict[str, Any] = {
+        "owner_id": user_id,
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+    }
     if position:
         values |= {"moment": position.keys[0], "id": position.keys[1]}
     found = db.execute(_page(position is not None, position is not None and position.backward), values).all()
@@ -95,10 +98,14 @@ def _page(keyed: bool, backward: bool) -> sa.Select[Any]:
     statement = sa.select(*COLUMNS).select_from(_SOURCE).where(_b.user_id == sa.bindparam("owner_id"))
     if keyed:
         place = sa.tuple_(_b.date_blocked, _b.blocked_id)
-        here = sa.tuple_(sa.bindparam("moment", type_=_b.date_blocked.type), sa.bindparam("id", type_=_b.blocked_id.type))
+        here = sa.tuple_(
+            sa.bindparam("moment", type_=_b.date_blocked.type), sa.bindparam("id", type_=_b.blocked_id.type)
+        )
         statement = statement.where(place > here if backward else place < here)
     order = [column.asc() if backward else column.desc() for column in (_b.date_blocked, _b.blocked_id)]
     number = sa.Integer()
     return (
-        statement.order_by(*order).limit(sa.bindparam("count", type_=number)).offset(sa.bindparam("offset", type_=number))
+        statement.order_by(*order)
+        .limit(sa.bindparam("count", type_=number))
+        .offset(sa.bindparam("offset", type_=number))
     )

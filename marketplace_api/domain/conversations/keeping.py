@@ -30,12 +30,21 @@ def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
     side = _lock(session, actor, conversation_id)
     if side.unread_count:
         _change(session, side, {"read_through": _s.last_message_id, "unread_count": 0})
-        record(session, actor, EventType.CONVERSATION_READ, conversation_id, new=_told(side) | {"messages": side.unread_count})
-    return _found(session, actor, conversation_id)
+        record(
+            session,
+            actor,
+            EventType.CONVERSATION_READ,
+            conversation_id,
+            new=_told(side) | {"messages": side.unread_count},
+        )
+    return rows.find(session, conversation_id, side.user_id)
 
 
 def mark_read(session: Session, actor: Actor, message_id: int) -> None:
-    """The receiver has read one message; to have read it before is no error. Raises NotFound, and Forbidden for its sender."""
+    """The receiver has read one message; to have read it before is no error.
+
+    Raises NotFound, and Forbidden for its sender.
+    """
     row = rows.find_message(session, message_id, actor.user_id or 0)
     if row is None:
         raise NotFound("There is no such message.")
@@ -46,10 +55,15 @@ def mark_read(session: Session, actor: Actor, message_id: int) -> None:
     if message_id <= side.read_through or message_id <= side.hidden_through:
         return
     unread = sa.update(Message).where(Message.message_id == message_id, Message.is_read.is_(False)).values(is_read=True)
-    if session.execute(unread.returning(Message.message_id), execution_options={"synchronize_session": False}).first() is None:
+    if (
+        session.execute(unread.returning(Message.message_id), execution_options={"synchronize_session": False}).first()
+        is None
+    ):
         return
     _change(session, side, {"unread_count": _s.unread_count - 1})
-    record(session, actor, EventType.MESSAGE_READ, message_id, new=_told(side) | {"conversation_id": row.conversation_id})
+    record(
+        session, actor, EventType.MESSAGE_READ, message_id, new=_told(side) | {"conversation_id": row.conversation_id}
+    )
 
 
 def archive(session: Session, actor: Actor, conversation_id: int, *, archived: bool) -> Any:
@@ -63,14 +77,17 @@ def archive(session: Session, actor: Actor, conversation_id: int, *, archived: b
     _change(session, side, {"archived": archived})
     type = EventType.CONVERSATION_ARCHIVED if archived else EventType.CONVERSATION_UNARCHIVED
     record(session, actor, type, conversation_id, new=_told(side))
-    return _found(session, actor, conversation_id)
+    return rows.find(session, conversation_id, side.user_id)
 
 
 def wrong_place(conversation_id: int, *, archived: bool) -> Conflict:
     """The refusal to put a conversation where it is."""
     state = "archived" if archived else "current"
     return Conflict(
-        f"The conversation is {state} already.", "wrong_state", extra={"state": state}, link=f"/api/conversations/{conversation_id}"
+        f"The conversation is {state} already.",
+        "wrong_state",
+        extra={"state": state},
+        link=f"/api/conversations/{conversation_id}",
     )
 
 
@@ -102,9 +119,3 @@ def _change(session: Session, side: Any, values: dict[str, Any]) -> None:
 
 def _told(side: Any) -> dict[str, Any]:
     return {"user_id": side.user_id, "other_id": side.other_id}
-
-
-def _found(session: Session, actor: Actor, conversation_id: int) -> Any:
-    row = rows.find(session, conversation_id, actor.user_id or 0)
-    assert row is not None
-    return row

@@ -1,4 +1,4 @@
-"""Who may write to whom: the one place that decides it, for the forms that are offered and for the message that is sent.
+"""Who may write to whom: the one place that decides it, for forms that are offered and for messages that are sent.
 
 A block is about what its owner receives: whom I blocked cannot write to me, while I may still write to them.
 """
@@ -19,7 +19,9 @@ from marketplace_api.errors import DomainError, Forbidden, Gone, NotFound
 _STANDING = sa.text(
     """
     SELECT person.user_id, person.state,
-        EXISTS (SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocks.blocked_id = :caller) AS blocks_caller
+        EXISTS (
+            SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocks.blocked_id = :caller
+        ) AS blocks_caller
     FROM users AS person WHERE person.user_id = ANY(CAST(:user_ids AS bigint[]))
     """
 )

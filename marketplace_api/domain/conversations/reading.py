@@ -1,6 +1,6 @@
 """Reading: a person's conversations and the messages of one, newest first.
 
-What either costs depends on the page, not on how much there is: keys of indexes lead to it, and triggers keep the totals.
+What either costs depends on the page, not on how much there is: indexes lead to it, and triggers keep the totals.
 """
 
 from __future__ import annotations
@@ -67,14 +67,20 @@ def _conversations(keyed: bool, backward: bool) -> sa.Select[Any]:
     key, viewer = _s.last_message_id, _number("viewer_id")
     # The page is chosen before anything is joined to it, so that skipped rows stay cheap.
     chosen = sa.select(table_of(ConversationSide)).where(
-        _s.user_id == viewer, _s.archived == sa.bindparam("archived", type_=sa.Boolean()), _s.last_message_id > _s.hidden_through
+        _s.user_id == viewer,
+        _s.archived == sa.bindparam("archived", type_=sa.Boolean()),
+        _s.last_message_id > _s.hidden_through,
     )
     if keyed:
         chosen = chosen.where(key > _number("key") if backward else key < _number("key"))
     order = key.asc() if backward else key.desc()
     side = chosen.order_by(order).limit(_number("count")).offset(_number("offset")).subquery("side")
     shown = sa.select(*rows.columns(side)).select_from(rows.around(side)).subquery("shown")
-    box = sa.select(_i.unread_count.label("total_unread"), _i.current_count, _i.archived_count).where(_i.user_id == viewer).subquery("box")
+    box = (
+        sa.select(_i.unread_count.label("total_unread"), _i.current_count, _i.archived_count)
+        .where(_i.user_id == viewer)
+        .subquery("box")
+    )
     always = sa.select(sa.literal_column("1")).subquery("always")
     order = shown.c.last_message_id.asc() if backward else shown.c.last_message_id.desc()
     source = always.outerjoin(box, sa.true()).outerjoin(shown, sa.true())
@@ -85,8 +91,10 @@ def _conversations(keyed: bool, backward: bool) -> sa.Select[Any]:
 def _messages(keyed: bool, backward: bool) -> sa.Select[Any]:
     key = _m.message_id
     columns = rows.message_columns(_number("viewer_id"), _number("read_by_viewer"), _number("read_by_other"))
-    statement = sa.select(*columns).select_from(rows.MESSAGES).where(
-        _m.conversation_id == _number("conversation_id"), key > _number("hidden_through")
+    statement = (
+        sa.select(*columns)
+        .select_from(rows.MESSAGES)
+        .where(_m.conversation_id == _number("conversation_id"), key > _number("hidden_through"))
     )
     if keyed:
         statement = statement.where(key > _number("key") if backward else key < _number("key"))

@@ -24,7 +24,9 @@ def _lives(account: sa.FromClause) -> sa.ColumnElement[bool]:
 
 def _blocks(name: str, blocker: sa.ColumnElement[int], blocked: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     block = _b.alias(name)
-    return sa.exists(sa.select(sa.literal_column("1")).where(block.c.user_id == blocker, block.c.blocked_id == blocked)).label(name)
+    return sa.exists(
+        sa.select(sa.literal_column("1")).where(block.c.user_id == blocker, block.c.blocked_id == blocked)
+    ).label(name)
 
 
 def columns(side: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
@@ -85,6 +87,8 @@ def message_columns(
 
 MESSAGES = table_of(Message).outerjoin(table_of(Listing), _l.listing_id == _m.listing_id)
 
+_IS_OTHER = sa.and_(_other.c.conversation_id == _side.c.conversation_id, _other.c.user_id == _side.c.other_id)
+
 _FIND_MESSAGE = Prepared(
     sa.select(
         *message_columns(_side.c.user_id, _side.c.read_through, _other.c.read_through),
@@ -92,7 +96,7 @@ _FIND_MESSAGE = Prepared(
     )
     .select_from(
         MESSAGES.join(_side, _side.c.conversation_id == _m.conversation_id)
-        .join(_other, sa.and_(_other.c.conversation_id == _side.c.conversation_id, _other.c.user_id == _side.c.other_id))
+        .join(_other, _IS_OTHER)
         .join(_person, _person.c.user_id == _side.c.other_id)
     )
     .where(

@@ -32,8 +32,7 @@ def send(
     ``listing_id`` says what it is about. Raises NotFound (no such account, conversation or listing), Gone
     (``recipient_gone``, or a deleted listing) and Forbidden (``blocked``, ``message_to_oneself``).
     """
-    assert actor.user_id is not None
-    sender_id: int = actor.user_id
+    sender_id = actor.user_id or 0
     other = receiver_id if receiver_id is not None else _counterpart(session, conversation_id, sender_id)
     if other != sender_id:
         lock_pair(session, sender_id, other)
@@ -47,11 +46,14 @@ def send(
     )  # fmt: skip
     session.add(message)
     session.flush()
-    new = {"conversation_id": message.conversation_id, "sender_id": sender_id, "receiver_id": other, "listing_id": listing_id}
+    new = {
+        "conversation_id": message.conversation_id,
+        "sender_id": sender_id,
+        "receiver_id": other,
+        "listing_id": listing_id,
+    }
     record(session, actor, EventType.MESSAGE_SENT, message.message_id, new=new)
-    row = rows.find_message(session, message.message_id, sender_id)
-    assert row is not None
-    return row
+    return rows.find_message(session, message.message_id, sender_id)
 
 
 def lock_pair(session: Session, one: int, other: int) -> None:
@@ -60,7 +62,7 @@ def lock_pair(session: Session, one: int, other: int) -> None:
 
 
 def _counterpart(session: Session, conversation_id: int | None, sender_id: int) -> int:
-    """The other of the two. A conversation that the sender deleted from their view counts: the message brings it back."""
+    """The other of the two. A conversation that the sender deleted from their view counts: the message revives it."""
     statement = sa.select(_s.other_id).where(_s.conversation_id == conversation_id, _s.user_id == sender_id)
     other: int | None = session.execute(statement).scalar()
     if other is None:
@@ -69,13 +71,15 @@ def _counterpart(session: Session, conversation_id: int | None, sender_id: int) 
 
 
 def _conversation_of(session: Session, one: int, other: int) -> int | None:
-    pair = sa.select(_c.conversation_id).where(_c.participant1_id == min(one, other), _c.participant2_id == max(one, other))
+    pair = sa.select(_c.conversation_id).where(
+        _c.participant1_id == min(one, other), _c.participant2_id == max(one, other)
+    )
     found: int | None = session.execute(pair).scalar()
     return found
 
 
 def _begin(session: Session, one: int, other: int) -> int:
-    """The conversation of two who had none. Whoever holds the pair finds it free, but the constraint has the last word."""
+    """The conversation of two who had none. Who holds the pair finds it free, but a constraint has the last word."""
     first, second = min(one, other), max(one, other)
     made = postgresql.insert(Conversation).values(participant1_id=first, participant2_id=second)
     kept = made.on_conflict_do_update(

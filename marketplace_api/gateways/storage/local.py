@@ -104,11 +104,12 @@ class LocalStorage:
         return self.folder / kind / name[:2] / key
 
     def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A file is there for good only if its folder is.
-            for made in (folder.parent, folder.parent.parent):
-                _sync_folder(made)
+        if folder.is_dir():
+            return
+        if folder != self.folder:
+            self._make_folder(folder.parent)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(folder.parent)  # a file is there for good only if its folder is
 
     @staticmethod
     def _subfolders(folder: Path) -> list[Path]:

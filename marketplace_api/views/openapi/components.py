@@ -17,6 +17,8 @@ TAGS = {
     "listings": "What is on offer.",
     "categories": "How offers are sorted.",
     "search": "Help with searching.",
+    "conversations": "Conversations of two.",
+    "messages": "Writing to each other.",
     "reviews": "What people say of listings and of each other.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
@@ -56,7 +58,7 @@ PARAMETERS: dict[str, Json] = {
     },
     "Idempotency-Key": {
         "description": "Makes a retry safe: the same key and body give the stored answer for 24 hours.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$"},
     },
     "Prefer": {"description": _MINIMAL, "schema": {"type": "string", "examples": ["return=minimal"]}},
     "PreferRehearsal": {

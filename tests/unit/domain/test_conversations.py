@@ -1,4 +1,4 @@
-"""Conversations: sending, reading, keeping, blocking, and what the database holds by itself."""
+"""Conversations: sending, reading, keeping, blocking, leaving."""
 
 from __future__ import annotations
 
@@ -6,62 +6,24 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.accounts import erasure, exports
 from marketplace_api.domain.conversations import blocks, keeping, policy, reading, rows, sending
 from marketplace_api.domain.paging import PageRequest
 from marketplace_api.models.accounts import User
-from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Inbox, Message
+from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
 from marketplace_api.models.events import Event
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, block, send
 from tests.factories.listings import make_listing
 from tests.unit.domain.accounts_world import OPERATOR, RULES, refusal
+from tests.unit.domain.conversations_world import contents, inbox, listed, true_unread
 
 
 @pytest.fixture
 def two(db: Session) -> tuple[User, User]:
     return make_user(db), make_user(db)
-
-
-def listed(db: Session, user: User, *, archived: bool = False) -> tuple[list[int], int]:
-    """The ids of a person's conversations in order, and what is unread in total."""
-    page, unread = reading.conversations(db, user.user_id, PageRequest(), archived=archived)
-    assert page.total == len(page.items)
-    return [row.conversation_id for row in page.items], unread
-
-
-def contents(db: Session, user: User, conversation_id: int) -> list[str]:
-    page = reading.messages(db, rows.find(db, conversation_id, user.user_id), PageRequest(limit=100))
-    assert page.total == len(page.items)
-    return [row.content for row in page.items]
-
-
-def inbox(db: Session, user: User) -> tuple[int, int, int]:
-    box = db.get(Inbox, user.user_id, populate_existing=True)
-    return (box.unread_count, box.current_count, box.archived_count) if box is not None else (0, 0, 0)
-
-
-def true_inbox(db: Session, user: User) -> tuple[int, int, int]:
-    """The same counted from the sides."""
-    statement = sa.text(
-        "SELECT coalesce(sum(unread_count), 0), count(*) FILTER (WHERE last_message_id > hidden_through AND NOT archived), "
-        "count(*) FILTER (WHERE last_message_id > hidden_through AND archived) FROM conversation_sides WHERE user_id = :id"
-    )
-    unread, current, archived = db.execute(statement, {"id": user.user_id}).one()
-    return unread, current, archived
-
-
-def true_unread(db: Session, user: User) -> int:
-    """The unread messages of a person, counted one by one."""
-    statement = sa.text(
-        "SELECT count(*) FROM messages AS m JOIN conversation_sides AS s USING (conversation_id) "
-        "WHERE s.user_id = :id AND m.receiver_id = :id AND NOT m.is_read "
-        "AND m.message_id > greatest(s.read_through, s.hidden_through)"
-    )
-    return int(db.execute(statement, {"id": user.user_id}).scalar_one())
 
 
 def test_either_direction_is_one_conversation(db: Session, two: tuple[User, User]) -> None:
@@ -87,13 +49,18 @@ def test_the_event_has_ids_and_no_words(db: Session, two: tuple[User, User]) -> 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "preview"), [
-    ("x" * 140, "x" * 140),
-    ("x" * 141, "x" * 139 + "…"),
-    ("First line\n\n\tsecond   line", "First line second line"),
-    ("ü" * 200, "ü" * 139 + "…"),
-])
-def test_the_preview_is_one_line_of_140_characters(content: str, preview: str, db: Session, two: tuple[User, User]) -> None:
+@pytest.mark.parametrize(
+    ("content", "preview"),
+    [
+        ("x" * 140, "x" * 140),
+        ("x" * 141, "x" * 139 + "…"),
+        ("First line\n\n\tsecond   line", "First line second line"),
+        ("ü" * 200, "ü" * 139 + "…"),
+    ],
+)
+def test_the_preview_is_one_line_of_140_characters(
+    content: str, preview: str, db: Session, two: tuple[User, User]
+) -> None:
     row = send(db, *two, content)
     assert db.get_one(Conversation, row.conversation_id).last_message_preview == preview
     assert row.content == content
@@ -218,10 +185,14 @@ def test_a_block_keeps_messages_away_and_nothing_is_lost(db: Session, two: tuple
     assert types == ["block.added", "block.removed"]
 
 
-@pytest.mark.parametrize(("state", "by_person", "in_conversation"), [
-    ("deactivated", "recipient_gone", "recipient_gone"), ("erased", "recipient_gone", "recipient_gone"),
-    ("banned", "recipient_gone", "recipient_gone"),
-])
+@pytest.mark.parametrize(
+    ("state", "by_person", "in_conversation"),
+    [
+        ("deactivated", "recipient_gone", "recipient_gone"),
+        ("erased", "recipient_gone", "recipient_gone"),
+        ("banned", "recipient_gone", "recipient_gone"),
+    ],
+)
 def test_who_is_gone_gets_nothing(
     state: str, by_person: str, in_conversation: str, db: Session, two: tuple[User, User]
 ) -> None:
@@ -231,7 +202,10 @@ def test_who_is_gone_gets_nothing(
     db.execute(sa.update(User).where(User.user_id == ben.user_id).values(state=state, deactivated_at=deactivated))
     sender = actor_of(anna)
     assert refusal(lambda: sending.send(db, sender, content="Hello?", receiver_id=ben.user_id)) == by_person
-    assert refusal(lambda: sending.send(db, sender, content="Hello?", conversation_id=row.conversation_id)) == in_conversation
+    assert (
+        refusal(lambda: sending.send(db, sender, content="Hello?", conversation_id=row.conversation_id))
+        == in_conversation
+    )
     assert contents(db, anna, row.conversation_id) == ["Before"]
     found = rows.find(db, row.conversation_id, anna.user_id)
     assert (found.other_username, found.other_picture_url) == (None, None)
@@ -256,7 +230,9 @@ def test_only_what_the_sender_may_open_is_mentioned(db: Session, two: tuple[User
     draft, deleted = make_listing(db, ben, status="draft"), make_listing(db, ben, deleted_at=ben.date_joined)
 
     def about(sender: User, receiver: User, listing_id: int) -> Any:
-        return lambda: sending.send(db, actor_of(sender), content="It?", receiver_id=receiver.user_id, listing_id=listing_id)
+        return lambda: sending.send(
+            db, actor_of(sender), content="It?", receiver_id=receiver.user_id, listing_id=listing_id
+        )
 
     assert refusal(about(anna, ben, draft.listing_id)) == "not_found"
     assert refusal(about(anna, ben, deleted.listing_id)) == "gone"
@@ -293,88 +269,18 @@ def test_blocks_are_listed_latest_first(db: Session, two: tuple[User, User]) -> 
     anna = two[0]
     others = [make_user(db) for _ in range(3)]
     for days, other in enumerate(others):
-        db.execute(sa.insert(Block).values(
-            user_id=anna.user_id, blocked_id=other.user_id, date_blocked=sa.func.now() + sa.text(f"interval '{days} days'")
-        ))
+        db.execute(
+            sa.insert(Block).values(
+                user_id=anna.user_id,
+                blocked_id=other.user_id,
+                date_blocked=sa.func.now() + sa.text(f"interval '{days} days'"),
+            )
+        )
     page = blocks.listed(db, anna.user_id, PageRequest(limit=2))
     assert [row.blocked_id for row in page.items] == [others[2].user_id, others[1].user_id] and page.total == 3
     rest = blocks.listed(db, anna.user_id, PageRequest(limit=2, cursor=page.next_cursor))
     assert [row.blocked_id for row in rest.items] == [others[0].user_id]
     assert blocks.listed(db, anna.user_id, PageRequest(limit=2, cursor=rest.prev_cursor)).items == page.items
-
-
-# What the database holds by itself.
-
-WRONG = {
-    "sides in the wrong order": "INSERT INTO conversations (participant1_id, participant2_id) VALUES (:ben, :anna)",
-    "a second conversation": "INSERT INTO conversations (participant1_id, participant2_id) VALUES (:anna, :ben)",
-    "a third side": "INSERT INTO conversation_sides (conversation_id, user_id, other_id) VALUES (:conversation, :carla, :anna)",
-    "a message of a stranger's": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) VALUES (:conversation, :carla, :anna, 'x')"
-    ),
-    "a message to a stranger": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) VALUES (:conversation, :anna, :carla, 'x')"
-    ),
-    "a message to oneself": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) VALUES (:conversation, :anna, :anna, 'x')"
-    ),
-    "an empty message": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) VALUES (:conversation, :anna, :ben, '')"
-    ),
-    "a message too long": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) "
-        "VALUES (:conversation, :anna, :ben, repeat('x', 5001))"
-    ),
-    "a message to who has blocked": (
-        "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) VALUES (:conversation, :ben, :anna, 'x')"
-    ),
-    "less than nothing unread": "UPDATE conversation_sides SET unread_count = -1",
-    "more unread than there is": "UPDATE conversation_sides SET unread_count = message_count + 1",
-    "an inbox below zero": "UPDATE inboxes SET unread_count = -1",
-    "a last message of another conversation": (
-        "UPDATE conversations SET last_message_id = :foreign WHERE conversation_id = :conversation"
-    ),
-    "a block of oneself": "INSERT INTO blocks (user_id, blocked_id) VALUES (:anna, :anna)",
-    "an account deleted under its messages": "DELETE FROM users WHERE user_id = :anna",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("statement", WRONG.values(), ids=WRONG.keys())
-def test_the_database_refuses(statement: str, db: Session, two: tuple[User, User]) -> None:
-    anna, ben = two
-    carla = make_user(db)
-    conversation = send(db, anna, ben).conversation_id
-    foreign = send(db, ben, carla).message_id
-    block(db, anna, ben)
-    values = {
-        "anna": anna.user_id, "ben": ben.user_id, "carla": carla.user_id, "conversation": conversation, "foreign": foreign,
-    }  # fmt: skip
-    with pytest.raises(IntegrityError), db.begin_nested():
-        db.execute(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
-
-
-def test_the_counts_are_right_whatever_happens(db: Session) -> None:
-    people = [make_user(db) for _ in range(4)]
-    steps = 0
-    for number in range(60):
-        sender, receiver = people[number % 4], people[(number * 7 + number // 4 + 1) % 4]
-        if sender is receiver:
-            continue
-        row = send(db, sender, receiver, str(number))
-        act, actor = number % 5, actor_of(receiver)
-        if act == 1:
-            keeping.mark_read(db, actor, row.message_id)
-        elif act == 2:
-            keeping.mark_all_read(db, actor, row.conversation_id)
-        elif act == 3:
-            keeping.hide(db, actor, row.conversation_id)
-        elif act == 4:
-            keeping.archive(db, actor, row.conversation_id, archived=not rows.find(db, row.conversation_id, receiver.user_id).archived)
-        steps += 1
-        for person in people:
-            assert inbox(db, person) == true_inbox(db, person)
-            assert inbox(db, person)[0] == true_unread(db, person)
-    assert steps > 30
 
 
 # Leaving.

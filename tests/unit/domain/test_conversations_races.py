@@ -40,7 +40,9 @@ def blocking(owner: User, other: User) -> Any:
 
 def unread(session: Session) -> dict[int, tuple[int, int]]:
     """By account: what its sides and its inbox say is unread."""
-    sides = sa.select(ConversationSide.user_id, sa.func.sum(ConversationSide.unread_count)).group_by(ConversationSide.user_id)
+    sides = sa.select(ConversationSide.user_id, sa.func.sum(ConversationSide.unread_count)).group_by(
+        ConversationSide.user_id
+    )
     boxes = dict(session.execute(sa.select(Inbox.user_id, Inbox.unread_count)).all())
     return {user_id: (int(count), boxes[user_id]) for user_id, count in session.execute(sides)}
 
@@ -56,7 +58,9 @@ def waiting(databases: Databases) -> None:
     raise AssertionError("nobody waits")
 
 
-def test_twenty_first_messages_from_both_sides_make_one_conversation(committed_databases: Databases, people: list[User]) -> None:
+def test_twenty_first_messages_from_both_sides_make_one_conversation(
+    committed_databases: Databases, people: list[User]
+) -> None:
     anna, ben, *_ = people
     results = at_once(committed_databases, *[writing(anna, ben)] * 10, *[writing(ben, anna)] * 10)
     assert [result for result in results if isinstance(result, Exception)] == []
@@ -82,20 +86,27 @@ def test_reading_and_writing_at_once_never_miscounts(committed_databases: Databa
     conversation, message = first[0].conversation_id, first[0].message_id
     for _ in range(3):
         results = at_once(
-            committed_databases, *[writing(anna, ben)] * 3, *[writing(ben, anna)] * 3, writing(carla, ben), writing(ben, dora),
-            writing(dora, anna), writing(anna, carla),
+            committed_databases, *[writing(anna, ben)] * 3, *[writing(ben, anna)] * 3,
+            writing(carla, ben), writing(ben, dora), writing(dora, anna), writing(anna, carla),
             lambda s: keeping.mark_all_read(s, actor_of(ben), conversation),
             lambda s: keeping.mark_all_read(s, actor_of(anna), conversation),
-            *[lambda s: keeping.mark_read(s, actor_of(ben), message)] * 2,
+            *[lambda s, message=message: keeping.mark_read(s, actor_of(ben), message)] * 2,
         )  # fmt: skip
         assert [result for result in results if isinstance(result, Exception)] == []
         with committed_databases.session() as session:
             assert all(sides == box for sides, box in unread(session).values())
-            newest = sa.select(sa.func.max(Message.message_id)).where(Message.conversation_id == conversation).scalar_subquery()
-            assert session.execute(sa.select(Conversation.last_message_id == newest).where(
-                Conversation.conversation_id == conversation)).scalar_one()
+            newest = (
+                sa.select(sa.func.max(Message.message_id))
+                .where(Message.conversation_id == conversation)
+                .scalar_subquery()
+            )
+            assert session.execute(
+                sa.select(Conversation.last_message_id == newest).where(Conversation.conversation_id == conversation)
+            ).scalar_one()
             message = session.execute(
-                sa.select(sa.func.max(Message.message_id)).where(Message.receiver_id == ben.user_id, Message.sender_id == anna.user_id)
+                sa.select(sa.func.max(Message.message_id)).where(
+                    Message.receiver_id == ben.user_id, Message.sender_id == anna.user_id
+                )
             ).scalar_one()
 
 
@@ -138,7 +149,9 @@ def test_a_block_waits_for_the_message_that_is_being_sent(committed_databases: D
         assert list(session.execute(sa.select(Message.message_id)).scalars()) == [row.message_id]
 
 
-def test_the_trigger_refuses_what_the_domain_was_not_asked_about(committed_databases: Databases, people: list[User]) -> None:
+def test_the_trigger_refuses_what_the_domain_was_not_asked_about(
+    committed_databases: Databases, people: list[User]
+) -> None:
     """The same race below the domain: a plain INSERT waits for the block, and then sees it."""
     anna, ben, *_ = people
     (first,) = at_once(committed_databases, writing(anna, ben))
@@ -155,7 +168,9 @@ def test_the_trigger_refuses_what_the_domain_was_not_asked_about(committed_datab
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_whoever_is_first_no_message_follows_a_block(committed_databases: Databases, people: list[User], attempt: int) -> None:
+def test_whoever_is_first_no_message_follows_a_block(
+    committed_databases: Databases, people: list[User], attempt: int
+) -> None:
     anna, ben, *_ = people
     results = at_once(committed_databases, *[writing(anna, ben)] * 6, blocking(ben, anna), *[writing(anna, ben)] * 6)
     sent = [result for result in results if hasattr(result, "message_id")]

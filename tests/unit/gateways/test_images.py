@@ -126,5 +126,3 @@ def test_what_is_no_honest_image_is_refused(content: bytes, code: str) -> None:
         images.photo_variants(BytesIO(content))
     assert caught.value.code == "invalid_file"
     assert [(error.name, error.code) for error in caught.value.errors] == [("file", code)]
-
-

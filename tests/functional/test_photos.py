@@ -1,0 +1,511 @@
+"""Photos of listings and pictures of people, from the form to the file that a browser fetches."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+from pyramid.request import Request as PyramidRequest
+from sqlalchemy.orm import Session
+from webob import Request
+
+from marketplace_api.gateways.storage import UrlSigner, make_storage, new_key
+from marketplace_api.hal import operations
+from marketplace_api.models.listings import Listing
+from marketplace_api.resources.files import PhotoContext, PhotosContext
+from marketplace_api.schemas.uploads import UploadForm
+from marketplace_api.settings import Settings
+from marketplace_api.views.uploads import SPOOLED, read_upload
+from tests.client import Client, Named, multipart
+from tests.factories.accounts import People
+from tests.factories.files import make_photo
+from tests.factories.images import bomb, make_image, photo_with_gps
+from tests.factories.listings import make_listing
+from tests.functional.test_shown_is_allowed import REFUSED, ROLES, STATES, World, undone
+from tests.samples import fill
+from tests.statements import recorded
+
+ME = "/api/users/me"
+PNG = make_image("PNG")
+
+
+def path_of(row: Any) -> str:
+    return f"/api/listings/{row.listing_id}/photos"
+
+
+def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
+    return client.request("POST", path_of(row), {"file": file, **fields})
+
+
+@pytest.fixture
+def owner(people: People) -> Client:
+    return people.customer()
+
+
+@pytest.fixture
+def listing(db: Session, owner: Client) -> Any:
+    return make_listing(db, owner.user)
+
+
+def errors(answer: Any) -> list[tuple[str, str]]:
+    return [(error["name"], error["code"]) for error in answer.json["errors"]]
+
+
+def test_a_photo_from_the_form_to_the_file(owner: Client, listing: Any, client: Client) -> None:
+    form = owner.forms(f"/api/listings/{listing.listing_id}")["_templates"]["add-photo"]
+    assert (form["method"], form["target"], form["contentType"]) == ("POST", path_of(listing), "multipart/form-data")
+    file, text = form["properties"]
+    assert (file["name"], file["type"], file["required"]) == ("file", "file", True)
+    assert file["accept"] == "image/jpeg,image/png,image/webp"
+    assert (text["name"], text["required"]) == ("alt_text", False)
+
+    made = add(owner, listing, photo_with_gps((2400, 1200), 1), alt_text="  Red and blue ")
+    assert made.status_int == 201
+    photo = made.json
+    assert made.headers["Location"] == photo["_links"]["self"]["href"] == f"{path_of(listing)}/{photo['photo_id']}"
+    assert (photo["alt_text"], photo["width"], photo["height"]) == ("Red and blue", 1600, 800)
+    assert owner.get(made.headers["Location"]).json["urls"] == photo["urls"]
+
+    shown = client.get(f"/api/listings/{listing.listing_id}")
+    assert shown.json["photos"] == [photo]
+    assert shown.json["_links"]["mkt:photos"]["href"] == path_of(listing)
+    assert client.get(path_of(listing)).json["photos"] == [photo]
+    for size, pixels in (("thumb", 160), ("card", 480), ("full", 1600)):
+        fetched = client.get(photo["urls"][size], Accept="image/webp")
+        assert fetched.status_int == 200
+        assert fetched.content_type == "image/webp"
+        assert fetched.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert "Vary" not in fetched.headers
+        assert b"SecretCam" not in fetched.body
+        image = Image.open(BytesIO(fetched.body))
+        assert image.size == (pixels, pixels // 2)
+        assert not dict(image.getexif())
+
+
+def test_lists_show_photos_to_who_asks(owner: Client, listing: Any, db: Session, client: Client) -> None:
+    photo = add(owner, listing).json
+    make_listing(db, owner.user)
+    assert "photos" not in client.get("/api/listings").json["listings"][0]
+    for query in ("embed=photos", "fields=title,photos"):
+        found = {item["listing_id"]: item["photos"] for item in client.get(f"/api/listings?{query}").json["listings"]}
+        assert sorted(found.values(), key=len) == [[], [photo]]
+    embedded = client.get("/api/listings?embed=photos", Accept="application/hal+json").json["_embedded"]["listings"]
+    assert {len(item["_embedded"]["photos"]) for item in embedded} == {0, 1}
+    assert "photos" not in client.get(f"/api/listings/{listing.listing_id}?fields=title").json
+
+
+def test_photos_cost_one_query_however_many_listings(owner: Client, db: Session, client: Client) -> None:
+    counts = []
+    for _ in range(3):
+        add(owner, make_listing(db, owner.user))
+        with recorded() as statements:
+            assert client.get("/api/listings?embed=photos").status_int == 200
+        counts.append(sum("FROM listing_photos" in statement for statement in statements))
+    assert counts == [1, 1, 1]
+
+
+def test_no_query_for_photos_that_are_not_there(listing: Any, client: Client) -> None:
+    with recorded() as statements:
+        assert client.get(f"/api/listings/{listing.listing_id}").json["photos"] == []
+    assert not any("listing_photos" in statement for statement in statements)
+
+
+def test_order_and_descriptions(owner: Client, listing: Any, client: Client) -> None:
+    first, second, third = (add(owner, listing, alt_text=text).json["photo_id"] for text in ("one", "two", "three"))
+    form = owner.forms(path_of(listing))["_templates"]["arrange-photos"]
+    (field,) = form["properties"]
+    assert [entry["alt_text"] for entry in field["value"]] == ["one", "two", "three"]
+    order = [{"photo_id": third}, {"photo_id": first, "alt_text": "ONE"}, {"photo_id": second, "alt_text": ""}]
+    arranged = owner.put(path_of(listing), {"photos": order})
+    assert arranged.status_int == 200, arranged.text
+    assert [(p["photo_id"], p["alt_text"]) for p in arranged.json["photos"]] == [
+        (third, "three"), (first, "ONE"), (second, "")
+    ]  # fmt: skip
+    read = client.get(path_of(listing))
+    assert read.json["photos"] == arranged.json["photos"]
+    # What was read may be sent back, and says nothing new.
+    same = owner.put(path_of(listing), read.json)
+    assert same.status_int == 200, same.text
+    assert same.headers["ETag"].partition(".")[0] == arranged.headers["ETag"].partition(".")[0]
+
+
+def test_an_order_names_each_photo_once(owner: Client, listing: Any) -> None:
+    one, two = (add(owner, listing).json["photo_id"] for _ in range(2))
+
+    def put(*ids: Any) -> Any:
+        return owner.put(path_of(listing), {"photos": [{"photo_id": photo_id} for photo_id in ids]})
+
+    assert errors(put(one, one, two)) == [("photos", "repeated")]
+    for ids in ((one,), (), (one, two, 99)):
+        answer = put(*ids)
+        assert (answer.status_int, answer.json["code"], answer.json["photos"]) == (409, "conflict", [one, two])
+    assert errors(put("1")) == [("photos.0.photo_id", "not_an_integer")]
+    assert errors(owner.put(path_of(listing), {"photos": [None]})) == [("photos.0", "not_an_object")]
+    assert errors(owner.put(path_of(listing), {"photos": [{"photo_id": one, "nonsense": 1}]})) == [
+        ("photos.0.nonsense", "unknown_field")
+    ]
+    assert put(two, one).status_int == 200
+
+
+def test_a_photo_goes_with_its_files(owner: Client, listing: Any, client: Client, run_sweep: Any) -> None:
+    kept, gone, last = (add(owner, listing).json for _ in range(3))
+    answer = owner.delete(gone["_links"]["self"]["href"])
+    assert answer.json["message"] == "Photo removed"
+    assert [p["photo_id"] for p in client.get(path_of(listing)).json["photos"]] == [kept["photo_id"], last["photo_id"]]
+    assert owner.delete(gone["_links"]["self"]["href"]).status_int == 404
+    assert run_sweep().cleared == 3
+    assert {client.get(url).status_int for url in gone["urls"].values()} == {404}
+    assert {client.get(url).status_int for url in kept["urls"].values()} == {200}
+    again = add(owner, listing).json
+    assert [p["photo_id"] for p in client.get(path_of(listing)).json["photos"]][-1] == again["photo_id"]
+
+
+def test_photos_of_a_verified_listing_are_looked_at_again(owner: Client, db: Session) -> None:
+    for change in ("add", "arrange", "remove"):
+        row = make_listing(db, owner.user)
+        ids = [add(owner, row).json["photo_id"] for _ in range(2)]
+        path = f"/api/listings/{row.listing_id}"
+        db.execute(_verified(row.listing_id))
+        db.commit()
+        before = owner.get(path)
+        assert before.json["is_verified_listing"]
+        if change == "add":
+            add(owner, row)
+        elif change == "arrange":
+            owner.put(f"{path}/photos", {"photos": [{"photo_id": i} for i in reversed(ids)]})
+        else:
+            owner.delete(f"{path}/photos/{ids[0]}")
+        after = owner.get(path)
+        assert not after.json["is_verified_listing"]
+        assert int(after.headers["ETag"][1:].partition(".")[0]) == int(before.headers["ETag"][1:].partition(".")[0]) + 1
+
+
+def _verified(listing_id: int) -> Any:
+    return sa.update(Listing).where(Listing.listing_id == listing_id).values(is_verified_listing=True)
+
+
+def test_if_match_protects_photos(owner: Client, listing: Any) -> None:
+    photo = add(owner, listing)
+    stale = {"If-Match": '"1.x"'}
+    body = {"photos": [{"photo_id": photo.json["photo_id"], "alt_text": "new"}]}
+    for method, path, sent in (
+        ("POST", path_of(listing), {"file": PNG}), ("PUT", path_of(listing), body),
+        ("DELETE", photo.headers["Location"], None),
+    ):  # fmt: skip
+        answer = owner.request(method, path, sent, headers=stale)
+        assert (answer.status_int, answer.json["code"]) == (412, "precondition_failed")
+        assert [p["alt_text"] for p in answer.json["current"]["photos"]] == [""]
+    fresh = {"If-Match": owner.get(path_of(listing)).headers["ETag"]}
+    assert owner.request("PUT", path_of(listing), body, headers=fresh).status_int == 200
+
+
+def test_no_more_than_24(owner: Client, listing: Any) -> None:
+    for _ in range(24):
+        last = add(owner, listing)
+        assert last.status_int == 201
+    answer = add(owner, listing)
+    assert (answer.status_int, answer.json["code"]) == (409, "too_many_photos")
+    assert "add-photo" not in owner.forms(path_of(listing))["_templates"]
+    assert owner.delete(last.headers["Location"]).status_int == 200
+    assert "add-photo" in owner.forms(path_of(listing))["_templates"]
+    assert add(owner, listing).status_int == 201
+
+
+def test_a_retry_adds_no_second_photo(owner: Client, listing: Any) -> None:
+    """The same file under the same key, in a form with another boundary."""
+    sent = {"Idempotency-Key": "one-photo"}
+    first = owner.request("POST", path_of(listing), {"file": PNG, "alt_text": "a"}, headers=sent)
+    again = owner.request("POST", path_of(listing), {"file": PNG, "alt_text": "a"}, headers=sent)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.status_int, again.json) == (201, first.json)
+    for other in ({"file": PNG, "alt_text": "b"}, {"file": make_image("WEBP"), "alt_text": "a"}):
+        assert owner.request("POST", path_of(listing), other, headers=sent).status_int == 422
+    assert len(owner.get(path_of(listing)).json["photos"]) == 1
+
+
+REFUSED_FILES = {
+    "nothing": (b"", "empty_file"),
+    "text": (b"no image at all", "wrong_content"),
+    "a page that says it is a photo": (Named("photo.jpg", "image/jpeg", b"<html><script>1</script>"), "wrong_content"),
+    "half of one": (make_image(size=(300, 200), noise=True)[:5000], "broken_file"),
+    "100 megapixels": (bomb(10_000, 10_000), "too_many_pixels"),
+    "a program behind it": (PNG + b"<?php evil(); ?>", "hidden_content"),
+}
+
+
+@pytest.mark.parametrize(("file", "code"), REFUSED_FILES.values(), ids=REFUSED_FILES.keys())
+def test_what_is_no_photo_is_refused(file: Any, code: str, owner: Client, listing: Any, run_sweep: Any) -> None:
+    answer = add(owner, listing, file)
+    assert (answer.status_int, answer.json["code"], errors(answer)) == (400, "invalid_file", [("file", code)])
+    assert owner.get(path_of(listing)).json["photos"] == []
+    assert run_sweep().cleared == 0, "no row and no object"
+
+
+@pytest.mark.parametrize("file", [
+    Named("report.pdf", "application/pdf", PNG), Named("", "", PNG), Named("../../../etc/passwd", "text/html", PNG),
+    Named("a%00b.php", "image/svg+xml", PNG), Named("..\\..\\boot.ini", "nonsense", PNG),
+    Named("x" * 3000, "image/png", PNG),
+])  # fmt: skip
+def test_only_the_content_counts(file: Named, owner: Client, listing: Any) -> None:
+    made = add(owner, listing, file)
+    assert made.status_int == 201, made.text
+    assert all(url.startswith("/files/photo-") for url in made.json["urls"].values())
+    assert "passwd" not in made.text
+
+
+def test_all_that_is_wrong_is_told_at_once(owner: Client, listing: Any) -> None:
+    boundary = {"Content-Type": "multipart/form-data; boundary=b"}
+    raw = b'--b\r\nContent-Disposition: form-data; name="alt_text"\r\n\r\n' + b"x" * 301 + b"\r\n"
+    raw += b'--b\r\nContent-Disposition: form-data; name="colour"\r\n\r\nred\r\n--b--\r\n'
+    answer = owner.request("POST", path_of(listing), raw=raw, headers=boundary)
+    assert answer.status_int == 400
+    assert set(errors(answer)) == {("file", "required"), ("alt_text", "too_long"), ("colour", "unknown_field")}
+
+
+TEXT_PART = b'Content-Disposition: form-data; name="alt_text"\r\n\r\n'
+FILE_PART = b'Content-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG
+MALFORMED = {
+    "nothing": (b"", "b", 400),
+    "no boundary in the header": (b"--b--\r\n", "", 400),
+    "another boundary": (b"--c\r\n" + FILE_PART + b"\r\n--c--\r\n", "b", 400),
+    "no end": (b"--b\r\n" + FILE_PART, "b", 400),
+    "no parts": (b"--b--\r\n", "b", 400),
+    "two files": ((b"--b\r\n" + FILE_PART + b"\r\n") * 2 + b"--b--\r\n", "b", 400),
+    "a part without a name": (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "b", 400),
+    "a part without headers": (b"--b\r\n\r\nx\r\n--b--\r\n", "b", 400),
+    "no form data": (b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n", "b", 400),
+    "a field that is no UTF-8": (b"--b\r\n" + TEXT_PART + b"\xff\r\n--b--\r\n", "b", 400),
+    "endless fields": (b"--b\r\n" + TEXT_PART + b"x" * 70_000 + b"\r\n--b--\r\n", "b", 413),
+    "endless headers": (b"--b\r\nX: " + b"x" * 50_000 + b"\r\n\r\n", "b", 413),
+    "endless parts": (
+        b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n' % n for n in range(100)),
+        "b", 413,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "boundary", "status"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_form_is_the_sender_s_fault(
+    raw: bytes, boundary: str, status: int, owner: Client, listing: Any
+) -> None:
+    sent = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = owner.request("POST", path_of(listing), raw=raw, headers=sent)
+    assert answer.status_int == status, answer.text
+    assert owner.get(path_of(listing)).json["photos"] == []
+
+
+def test_what_is_no_form_is_refused(owner: Client, listing: Any) -> None:
+    assert owner.post(path_of(listing), {"file": "text"}).status_int == 415
+    assert owner.request("POST", path_of(listing), raw=PNG, headers={"Content-Type": "image/png"}).status_int == 415
+    assert owner.request("PUT", path_of(listing), {"photos": [], "file": PNG}).status_int == 415
+
+
+def test_a_file_that_is_too_large_is_not_even_read(owner: Client, listing: Any, settings: Settings) -> None:
+    class Untouched(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise AssertionError("the body was read")
+
+    sent = {"CONTENT_TYPE": "multipart/form-data; boundary=b", "HTTP_AUTHORIZATION": f"Bearer {owner.token}"}
+    environ = {**sent, "CONTENT_LENGTH": str(settings.photo_limit + 70_000), "wsgi.input": Untouched()}
+    answer = Request.blank(path_of(listing), environ, method="POST").get_response(owner.app)
+    assert (answer.status_int, answer.json["code"]) == (413, "body_too_large")
+
+
+def test_a_file_that_turns_out_too_large_is_refused(owner: Client, listing: Any, settings: Settings) -> None:
+    answer = add(owner, listing, b"x" * (settings.photo_limit + 1))
+    assert (answer.status_int, answer.json["code"]) == (413, "body_too_large")
+    assert str(settings.photo_limit) in answer.json["detail"]
+
+
+# The files themselves.
+
+
+@pytest.fixture
+def url(owner: Client, listing: Any) -> str:
+    address: str = add(owner, listing, make_image("PNG", (400, 300), noise=True)).json["urls"]["full"]
+    return address
+
+
+def test_a_file_is_known_by_its_etag(url: str, client: Client) -> None:
+    whole = client.get(url)
+    etag = whole.headers["ETag"]
+    for tag in (etag, f'W/{etag}, "other"', "*"):
+        answer = client.request("GET", url, headers={"If-None-Match": tag})
+        assert (answer.status_int, answer.body) == (304, b"")
+        assert answer.headers["ETag"] == etag
+    assert client.request("GET", url, headers={"If-None-Match": '"other"'}).status_int == 200
+    head = client.request("HEAD", url)
+    assert (head.status_int, head.body, head.headers["Content-Length"]) == (200, b"", str(len(whole.body)))
+
+
+def test_parts_of_a_file(url: str, client: Client) -> None:
+    content = client.get(url).body
+    size = len(content)
+    parts = {"bytes=0-9": (0, 9), "bytes=10-": (10, size - 1), "bytes=-7": (size - 7, size - 1),
+             f"bytes=5-{size + 100}": (5, size - 1), f"bytes=-{size + 100}": (0, size - 1)}  # fmt: skip
+    for asked, (first, last) in parts.items():
+        answer = client.request("GET", url, headers={"Range": asked})
+        assert answer.status_int == 206, asked
+        assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{size}"
+        assert answer.body == content[first : last + 1]
+    for asked in ("bytes=5-2", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6", "bytes=-"):
+        answer = client.request("GET", url, headers={"Range": asked})
+        assert (answer.status_int, answer.body) == (200, content), asked
+    for asked in (f"bytes={size}-", "bytes=-0"):
+        answer = client.request("GET", url, headers={"Range": asked})
+        assert (answer.status_int, answer.json["code"]) == (416, "range_not_satisfiable")
+        assert answer.headers["Content-Range"] == f"bytes */{size}"
+    etag = client.get(url).headers["ETag"]
+    for known, status in ((etag, 206), ('"older"', 200)):
+        assert client.request("GET", url, headers={"Range": "bytes=0-1", "If-Range": known}).status_int == status
+
+
+@pytest.mark.parametrize("name", [
+    "", "..", "%2e%2e", "../etc/passwd", "..%2f..%2fetc%2fpasswd", "photo-..", "photo-%00.webp", "unfinished",
+    "photo-" + "0" * 32 + ".webp", "photo-" + "0" * 32 + "-full.webp", "photo-" + "0" * 32 + ".php",
+    "PHOTO-" + "0" * 32 + ".webp",
+])  # fmt: skip
+def test_what_is_no_file_is_not_there(name: str, client: Client) -> None:
+    assert client.get(f"/files/{name}").status_int in (308, 404)
+
+
+def test_a_private_file_opens_by_its_signed_address_only(client: Client, people: People, settings: Settings) -> None:
+    storage, key, other = make_storage(settings), new_key("document", "bin"), new_key("document", "bin")
+    for each in (key, other):
+        storage.put(each, BytesIO(b"secret"))
+    url = storage.signed_url(key, 60)
+    answer = client.get(url)
+    assert (answer.status_int, answer.body) == (200, b"secret")
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    for caller in (client, people.admin()):
+        assert caller.get(f"/files/{key}").status_int == 404
+        assert caller.get(f"/files/{other}?{url.partition('?')[2]}").status_int == 403
+        assert caller.get(UrlSigner.from_secret(settings.secret).path(key, -1)).status_int == 403
+        assert caller.get(UrlSigner.from_secret("something else").path(key, 60)).status_int == 403
+        assert caller.get(f"/files/{key}?expires=x&signature=y").status_int == 400
+
+
+def test_addresses_lead_to_the_cdn_where_there_is_one(owner: Client, listing: Any, app: Any) -> None:
+    app.registry.files_url = "https://cdn.example"
+    try:
+        made = add(owner, listing)
+        assert made.json["urls"]["thumb"].startswith("https://cdn.example/files/photo-")
+    finally:
+        app.registry.files_url = ""
+
+
+# Pictures of people.
+
+
+def test_a_picture_of_oneself(owner: Client, client: Client, run_sweep: Any) -> None:
+    form = owner.forms(ME)["_templates"]["set-picture"]
+    assert (form["target"], form["contentType"]) == (f"{ME}/picture", "multipart/form-data")
+    first = owner.request("POST", f"{ME}/picture", {"file": photo_with_gps((900, 600), 1)})
+    assert first.status_int == 200, first.text
+    url = first.json["profile_picture_url"]
+    public = client.get(f"/api/users/{owner.user.user_id}").json
+    assert public["profile_picture_url"] == url
+    assert url.startswith("http://127.0.0.1:6543/files/picture-")
+    path = url.removeprefix("http://127.0.0.1:6543")
+    assert Image.open(BytesIO(client.get(path).body)).size == (480, 480)
+
+    # The account as it was read may be sent back.
+    assert owner.put(ME, owner.get(ME).json).status_int == 200
+    assert run_sweep().cleared == 0
+    second = owner.request("POST", f"{ME}/picture", {"file": PNG}).json["profile_picture_url"]
+    assert second != url
+    assert run_sweep().cleared == 2
+    assert client.get(path).status_int == 404
+
+    gone = owner.delete(f"{ME}/picture")
+    assert (gone.status_int, gone.json["profile_picture_url"]) == (200, None)
+    assert owner.delete(f"{ME}/picture").status_int == 200
+    assert run_sweep().cleared == 2
+
+
+@pytest.mark.parametrize("address", [None, "https://pictures.example/me.png"])
+def test_another_address_lets_the_picture_go(address: str | None, owner: Client, run_sweep: Any) -> None:
+    owner.request("POST", f"{ME}/picture", {"file": PNG})
+    assert owner.put(ME, {"profile_picture_url": address}).json["profile_picture_url"] == address
+    assert run_sweep().cleared == 2
+
+
+def test_a_picture_keeps_the_rules_of_the_account(owner: Client, people: People) -> None:
+    stale = {"If-Match": '"99.x"'}
+    assert owner.request("POST", f"{ME}/picture", {"file": PNG}, headers=stale).status_int == 412
+    assert owner.request("DELETE", f"{ME}/picture", headers=stale).status_int == 412
+    answer = owner.request("POST", f"{ME}/picture", {"file": b"text"})
+    assert errors(answer) == [("file", "wrong_content")]
+    assert people.suspended().request("POST", f"{ME}/picture", {"file": PNG}).status_int == 403
+    assert people.anonymous().request("POST", f"{ME}/picture", {"file": PNG}).status_int == 401
+
+
+# Shown is allowed.
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("role", ROLES)
+def test_photos_offer_what_they_allow_and_refuse_the_rest(
+    role: str, state: str, databases: Any, db: Session, people: People
+) -> None:
+    client, row = World(db, people, state).caller(role)
+    photo_id = make_photo(db, row).photo_id
+    listing = f"/api/listings/{row.listing_id}"
+    pages = {PhotosContext: f"{listing}/photos", PhotoContext: f"{listing}/photos/{photo_id}"}
+    for operation in operations.ALL:
+        if operation.context not in pages or operation.is_safe:
+            continue
+        path = pages[operation.context]
+        response = client.get(path, Accept="application/prs.hal-forms+json")
+        assert response.status_int == (200 if client.get(listing).status_int == 200 else response.status_int)
+        shown = response.json.get("_templates", {}) if response.status_int == 200 else {}
+        template = shown.get(operation.name)
+        body = (
+            fill(template) if template else {"file": PNG} if operation.upload else {"photos": [{"photo_id": photo_id}]}
+        )
+        with undone(databases):
+            answer = client.request(operation.method, path, body if operation.body is not None else None)
+        if template is not None:
+            assert answer.status_int < 300, f"{role} {state} shown {operation.name}: {answer.status_int} {answer.text}"
+        else:
+            assert answer.status_int in REFUSED, f"{role} {state} not shown {operation.name}: {answer.text}"
+
+
+def test_what_must_not_touch_a_disk_stays_in_memory(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form declared ``in_memory`` is read without a temporary file, however large it is."""
+    content = make_image("PNG", (1500, 1500), noise=True)
+    assert len(content) > 2 * SPOOLED
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", None)
+    form = UploadForm(("image/png",), "document_limit", in_memory=True)
+    upload = read_upload(_request(client, {"file": content, "alt_text": "x"}), _operation(form))
+    assert isinstance(upload.stream, BytesIO)
+    assert (upload.stream.read(), upload.size, upload.fields) == (content, len(content), {"alt_text": "x"})
+    assert (upload.filename, upload.declared_type) == ("photo.jpg", "image/jpeg")
+
+
+@pytest.mark.parametrize(("given", "shown"), [
+    ("../../etc/passwd", "passwd"), ("C:\\temp\\me.png", "me.png"), ("a%00b\x07.png", "a%00b.png"), ("", ""),
+    ("ü" * 200 + ".png", "ü" * 146 + ".png"), ("/", ""),
+])  # fmt: skip
+def test_names_are_for_showing_only(given: str, shown: str, client: Client) -> None:
+    form = UploadForm(("image/png",), "photo_limit")
+    request = _request(client, {"file": Named(given, "image/png", PNG)})
+    assert read_upload(request, _operation(form)).filename == shown
+    request._process_finished_callbacks()
+
+
+def _request(client: Client, fields: dict[str, Any]) -> Any:
+    content_type, body = multipart(fields)
+    request = PyramidRequest.blank("/", method="POST", content_type=content_type, body=body)
+    request.registry = client.app.registry  # type: ignore[attr-defined]
+    return request
+
+
+def _operation(form: UploadForm) -> Any:
+    (operation,) = (operation for operation in operations.ALL if operation.name == "add-photo")
+    return replace(operation, upload=form)
