@@ -97,7 +97,7 @@ def make(query: SearchQuery, facts: Facts) -> Plan:
     return Plan(
         walked=_all_of(words) if words else None,
         indexed=_indexed(useful, everything),
-        ranked=_all_of(typed),
+        ranked=_ranked(facts),
         most=min((term.count for term in terms), default=everything),
         likely=everything * prod(term.count / max(everything, 1) for term in terms),
         exact=_exact(terms, everything) if not _compares_columns(query) else None,
@@ -175,6 +175,13 @@ def _text(facts: Facts) -> list[Term]:
         else:
             terms.append(_written(facts, " | ".join(filter(None, (facts.last, text.any_of(completions))))))
     return terms or [Term("", 0)]
+
+
+def _ranked(facts: Facts) -> str:
+    """The text for ranking, where a prefix costs less than its completions one by one."""
+    begun = f"{text.quote(facts.prefix)}:*" if facts.completions.get(facts.prefix) else ""
+    last = " | ".join(filter(None, (facts.last, begun)))
+    return " & ".join(f"( {part} )" for part in (facts.head, last) if part)
 
 
 def _written(facts: Facts, tsquery: str) -> Term:
