@@ -58,6 +58,7 @@ def _findings(context: Context) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"{settings.environment}, from {context.ini_path}")
     yield _secrets(settings)
     yield _folder(settings)
+    yield _storage(settings)
     yield from _database(settings)
     yield _mail(settings)
 
@@ -84,6 +85,17 @@ def _folder(settings: Settings) -> Finding:
     if free < LEAST_FREE_BYTES:
         return Finding("data folder", "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space.")
     return Finding("data folder", "ok", f"{folder}, {free // 1_000_000_000} GB free")
+
+
+def _storage(settings: Settings) -> Finding:
+    from marketplace_api.gateways.storage import make_storage
+    from marketplace_api.settings import SettingsError
+
+    where = f"in the bucket {settings.storage_bucket}" if settings.storage_backend == "s3" else "below the data folder"
+    try:
+        return _attempt("files", make_storage(settings).check, f"can be kept {where}")
+    except SettingsError as error:
+        return Finding("files", "problem", str(error), "Do what the sentence says.")
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

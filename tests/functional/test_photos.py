@@ -445,6 +445,13 @@ def test_a_picture_keeps_the_rules_of_the_account(owner: Client, people: People)
     assert people.anonymous().request("POST", f"{ME}/picture", {"file": PNG}).status_int == 401
 
 
+def test_photos_are_among_what_is_held_about_a_person(owner: Client, listing: Any) -> None:
+    made = add(owner, listing, alt_text="mine").json
+    (photo,) = owner.get(f"{ME}/export").json["photos"]
+    assert (photo["photo_id"], photo["alt_text"]) == (made["photo_id"], "mine")
+    assert made["urls"]["full"].endswith(photo["full_key"])
+
+
 # Shown is allowed.
 
 

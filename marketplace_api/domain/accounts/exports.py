@@ -14,6 +14,7 @@ from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
 from marketplace_api.models.events import Event
+from marketplace_api.models.files import ListingPhoto
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
 
@@ -23,6 +24,7 @@ MOST = 100_000
 
 _u, _s, _t = User.__table__.c, AccountSession.__table__.c, OneTimeToken.__table__.c
 _l, _e = Listing.__table__.c, Event.__table__.c
+_p = ListingPhoto.__table__.c
 _b, _r = Bookmark.__table__.c, Review.__table__.c
 _c, _m, _side, _x = Conversation.__table__.c, Message.__table__.c, ConversationSide.__table__.c, Block.__table__.c
 
@@ -39,9 +41,9 @@ _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
-    """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``bookmarks``, ``reviews`` (those that it wrote),
-    ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own) and ``events`` of an account;
-    ``complete``.
+    """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` (of these; ``full_key`` is
+    their file), ``bookmarks``, ``reviews`` (those that it wrote), ``conversations``, ``messages_sent``,
+    ``messages_received``, ``blocks`` (its own) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -51,6 +53,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "sessions": _all(db, _s.session_id, sa.select(*_SESSIONS).where(_s.user_id == user_id)),
         "one_time_tokens": _all(db, _t.date_created, sa.select(*_TOKENS).where(_t.user_id == user_id), paged=False),
         "listings": _all(db, _l.listing_id, sa.select(*_LISTINGS).where(_l.user_id == user_id)),
+        "photos": _all(db, _p.photo_id, _photos(user_id)),
         "bookmarks": _all(db, _b.bookmark_id, sa.select(*_b).where(_b.user_id == user_id)),
         "reviews": _all(db, _r.review_id, sa.select(*_r).where(_r.reviewer_id == user_id)),
         "conversations": _all(db, _c.conversation_id, _conversations(user_id)),
@@ -61,6 +64,11 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
     }
     complete = all(len(rows) < MOST for rows in parts.values())
     return {"profile": _ready(profile), **parts, "complete": complete}
+
+
+def _photos(user_id: int) -> sa.Select[Any]:
+    columns = (_p.photo_id, _p.listing_id, _p.position, _p.alt_text, _p.full_key, _p.date_created)
+    return sa.select(*columns).join_from(ListingPhoto.__table__, Listing.__table__).where(_l.user_id == user_id)
 
 
 def _conversations(user_id: int) -> sa.Select[Any]:
