@@ -113,7 +113,7 @@ def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
         values["key"] = position.keys[0]
     found = db.execute(_statement(position is not None, position is not None and position.backward), values).all()
     kept = [row for row in found if row.bookmark_id is not None]
-    return assemble(kept, page, position, list_hash, lambda row: (row.bookmark_id,), found[0].total)
+    return assemble(kept, page, position, list_hash, lambda row: (row.bookmark_id,), total=found[0].total)
 
 
 @lru_cache(maxsize=4)

@@ -90,7 +90,7 @@ def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
     found = db.execute(_page(position is not None, position is not None and position.backward), values).all()
     counted = sa.select(sa.literal_column("1")).where(_b.user_id == user_id).limit(paging.TOTAL_CAP + 1).subquery()
     total = db.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
-    return assemble(found, page, position, list_hash, lambda row: (row.date_blocked, row.blocked_id), total)
+    return assemble(found, page, position, list_hash, lambda row: (row.date_blocked, row.blocked_id), total=total)
 
 
 @lru_cache(maxsize=4)

@@ -32,7 +32,7 @@ def conversations(db: Reader, user_id: int, page: PageRequest, *, archived: bool
     found = db.execute(statement, values).all()
     kept = [row for row in found if row.conversation_id is not None]
     total = (found[0].archived_count if archived else found[0].current_count) or 0
-    shown = assemble(kept, page, position, list_hash, lambda row: (row.last_message_id,), total)
+    shown = assemble(kept, page, position, list_hash, lambda row: (row.last_message_id,), total=total)
     return shown, found[0].total_unread or 0
 
 
@@ -50,7 +50,7 @@ def messages(db: Reader, conversation: Any, page: PageRequest) -> Page:
     }  # fmt: skip
     statement = _messages(position is not None, position is not None and position.backward)
     found = db.execute(statement, values).all()
-    return assemble(found, page, position, list_hash, lambda row: (row.message_id,), conversation.message_count)
+    return assemble(found, page, position, list_hash, lambda row: (row.message_id,), total=conversation.message_count)
 
 
 def _place(page: PageRequest, position: Position | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def listed(db: Reader, kind: str, target: int, page: PageRequest) -> tuple[Page,
     bars = found[0].rating_histogram
     ratings = Ratings(sum(bars), sum(star * number for star, number in enumerate(bars, 1)), tuple(bars))
     kept = [row for row in found if row.review_id is not None]
-    return assemble(kept, page, position, list_hash, lambda row: (row.review_id,), ratings.count), ratings
+    return assemble(kept, page, position, list_hash, lambda row: (row.review_id,), total=ratings.count), ratings
 
 
 LATEST = 3
