@@ -94,6 +94,11 @@ class PageQuery(Query):
     cursor = colander.SchemaNode(FromQuery(Text(2000)), missing=None, description="Opaque; taken from a `next` link.")
 
 
+def only(wanted: str, other: str) -> dict[str, Any]:
+    """JSON Schema of an object that names one target and not the other."""
+    return {"required": [wanted], "properties": {wanted: {"type": "integer"}, other: {"type": "null"}}}
+
+
 def names(choices: tuple[str, ...], description: str) -> colander.SchemaNode:
     """A comma-separated list of names out of ``choices``."""
     from_choices = FromQuery(ListOf(_Choice(choices), len(choices), unique=True))

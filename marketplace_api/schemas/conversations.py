@@ -7,7 +7,7 @@ from typing import Any
 import colander
 from colander import SchemaNode
 
-from marketplace_api.schemas.base import Body, PageQuery, Query, names
+from marketplace_api.schemas.base import Body, PageQuery, Query, names, only
 from marketplace_api.schemas.types import Boolean, FromQuery, Integer, InvalidField, Nullable, Text
 
 MESSAGE_FIELDS = (
@@ -24,6 +24,7 @@ class SendMessage(Body):
     """A message to a person, or into a conversation with them."""
 
     read_only = frozenset({"message_id", "sender_id", "timestamp_sent", "is_read"})
+    together = {"oneOf": [only("receiver_id", "conversation_id"), only("conversation_id", "receiver_id")]}
     receiver_id = SchemaNode(
         Nullable(Integer(1)), missing=None, title="Receiver", description="A user_id; or a conversation_id."
     )

@@ -7,7 +7,7 @@ from typing import Any
 import colander
 from colander import SchemaNode, drop
 
-from marketplace_api.schemas.base import Body, PageQuery, Query, names
+from marketplace_api.schemas.base import Body, PageQuery, Query, names, only
 from marketplace_api.schemas.types import Integer, InvalidField, Nullable, Text
 
 REVIEW_FIELDS = (
@@ -21,16 +21,11 @@ COMMENT = Text(5000)
 REASON = Text(2000, 3)
 
 
-def _only(wanted: str, other: str) -> dict[str, Any]:
-    """JSON Schema of an object that names one target and not the other."""
-    return {"required": [wanted], "properties": {wanted: {"type": "integer"}, other: {"type": "null"}}}
-
-
 class PostReview(Body):
     """A review of exactly one listing or person."""
 
     read_only = READ_ONLY - {"listing_id", "reviewee_id", "rating", "comment"}
-    together = {"oneOf": [_only("listing_id", "reviewee_id"), _only("reviewee_id", "listing_id")]}
+    together = {"oneOf": [only("listing_id", "reviewee_id"), only("reviewee_id", "listing_id")]}
     listing_id = SchemaNode(Nullable(Integer(1)), missing=None, title="Listing", description="Or a reviewee_id.")
     reviewee_id = SchemaNode(Nullable(Integer(1)), missing=None, title="Person", description="Or a listing_id.")
     rating = SchemaNode(Integer(1, 5), title="Rating", description="1 to 5 stars.")

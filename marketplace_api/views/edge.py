@@ -105,6 +105,8 @@ def _preflight(origin: str, origins: frozenset[str]) -> Response:
 def _finish(request: Request, response: Response, fixed: tuple[tuple[str, str], ...], origins: frozenset[str]) -> None:
     headers = response.headerlist
     present = {name.lower() for name, _ in headers}
+    if "immutable" in response.headers.get("Cache-Control", ""):
+        present.add("vary")  # the same for everybody, so that a CDN keeps one copy
     headers.extend((name, value) for name, value in fixed if name.lower() not in present)
     headers.append(("X-Request-ID", request.id))
     allowance: Allowance | None = getattr(request, "allowance", None)

@@ -63,7 +63,8 @@ def _bounded(request: Request) -> bytes:
     limit: int = request.registry.app_settings.body_limit
     length: int = request.content_length or 0
     stream = request.environ["wsgi.input"]
-    stream.seek(0)  # an earlier attempt may have read it
+    if stream.seekable():  # a form with a file is read once only
+        stream.seek(0)  # an earlier attempt may have read it
     body: bytes = stream.read(limit + 1) if length <= limit else b""
     if max(len(body), length) > limit:
         raise DomainError(f"The body may have {limit} bytes at most.", code="body_too_large")

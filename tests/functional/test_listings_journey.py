@@ -72,7 +72,7 @@ def test_an_offer_is_answered_with_the_listing_and_where_it_is(owner: Client) ->
     created = owner.post("/api/listings", NEW)
     assert created.status_int == 201
     listing = created.json
-    assert listing.keys() - {"_links", "status_reason", "photos", "bookmarked"} == FIELDS
+    assert listing.keys() - {"_links", "status_reason", "photos", "bookmarked", "bookmark_count"} == FIELDS
     assert created.headers["Location"] == listing["_links"]["self"]["href"] == f"/api/listings/{listing['listing_id']}"
     assert listing["user_id"] == owner.user.user_id
     assert {name: listing[name] for name in NEW if name not in ("location", "amenities")} == {
@@ -291,7 +291,7 @@ def test_a_suspended_listing_stands_still_until_it_is_reinstated(
     assert moderator.post(f"{path}/suspend", {"reason": "A counterfeit."}).json["status"] == "suspended"
     assert_problem(stranger.get(path), 404, "not_found")
     mine = owner.forms(path)
-    assert (mine["status_reason"], set(mine["_templates"]) - {"default"}) == ("A counterfeit.", {"delete"})
+    assert (mine["status_reason"], set(mine["_templates"]) - {"default"}) == ("A counterfeit.", {"delete", "bookmark"})
     for answer in (owner.put(path, {"title": "x"}), owner.post(f"{path}/publish", {}), owner.patch(path, {"price": 1})):
         assert_problem(answer, 409, "wrong_state")
     assert moderator.post(f"{path}/reinstate", {}).json["status"] == "sold"

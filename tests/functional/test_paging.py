@@ -338,7 +338,7 @@ def test_owners_are_embedded_whole_and_once_each(client: Client, ids: list[int],
 
 def test_what_cannot_be_embedded_or_left_out_is_named(client: Client, ids: list[int]) -> None:
     for query, name in (
-        ("embed=reviews", "embed.0"),
+        ("embed=secret", "embed.0"),
         ("fields=secret", "fields.0"),
         ("fields=title,secret", "fields.1"),
     ):
