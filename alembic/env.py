@@ -27,12 +27,17 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 def run() -> None:
     url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("DATABASE_URL", "")
     if not url:
-        raise SystemExit("Use `marketplace-admin db upgrade`, or set DATABASE_URL: the embedded server has no fixed address.")
+        raise SystemExit(
+            "Use `marketplace-admin db upgrade`, or set DATABASE_URL: the embedded server has no fixed address."
+        )
     engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
         context.configure(
-            connection=connection, target_metadata=Base.metadata, include_name=include_name,
-            transaction_per_migration=True, compare_type=True,
+            connection=connection,
+            target_metadata=Base.metadata,
+            include_name=include_name,
+            transaction_per_migration=True,
+            compare_type=True,
         )
         with context.begin_transaction():
             context.run_migrations()

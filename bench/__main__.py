@@ -38,9 +38,16 @@ class Run:
         self.is_whole = asked == (SIZES, WORKERS) and not (arguments.quick or arguments.shapes or arguments.skip)
         name, changed = machine.commit()
         self.results: Results = {
-            "began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": name, "changed": changed,
-            "machine": machine.describe(), "load": machine.load(), "conditions": application.CONDITIONS,
-            "seconds": arguments.seconds, "sizes": {}, "targets": [], "failures": [],
+            "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": name,
+            "changed": changed,
+            "machine": machine.describe(),
+            "load": machine.load(),
+            "conditions": application.CONDITIONS,
+            "seconds": arguments.seconds,
+            "sizes": {},
+            "targets": [],
+            "failures": [],
         }
         self.urls: dict[int, str] = {}
         self.path = Path()
@@ -77,8 +84,10 @@ class Run:
         wanted = [shape for shape in shapes.SHAPES if shape.name in (self.arguments.shapes or [shape.name])]
         ours, others = servers.divide_cores(1)
         with (
-            servers.pinned(servers.postmaster(folder / "postgres"), others), servers.pinned(0, ours),
-            application.application(url, folder) as app, floor.connection(url) as bare,
+            servers.pinned(servers.postmaster(folder / "postgres"), others),
+            servers.pinned(0, ours),
+            application.application(url, folder) as app,
+            floor.connection(url) as bare,
         ):
             for shape in self._each(wanted, lambda shape: shape.title):
                 self.part(shape.title, lambda shape=shape: self._shape(found, shape, app, bare))  # type: ignore[misc]

@@ -34,8 +34,14 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def application(url: str, folder: Path) -> Iterator[WsgiApp]:
     """The application on the database at ``url``, as production configures it but for what CONDITIONS says."""
     settings = Settings(
-        environment="production", public_url="https://marketplace.example", secret=SECRET, jwt_keys=JWT_KEY,
-        database_url=url, data_dir=folder, rate_multiplier=UNREACHED, log_level=LOG_LEVEL,
+        environment="production",
+        public_url="https://marketplace.example",
+        secret=SECRET,
+        jwt_keys=JWT_KEY,
+        database_url=url,
+        data_dir=folder,
+        rate_multiplier=UNREACHED,
+        log_level=LOG_LEVEL,
     )
     logs.configure_logging(settings.log_level)
     databases = make_databases(url, pool_size=settings.database_pool_size, timeout=settings.database_timeout)
@@ -49,11 +55,24 @@ def make_environ(target: str) -> dict[str, Any]:
     """What a server hands over for ``GET target``; the application may change it, so each call needs its own copy."""
     path, _, query = target.partition("?")
     return {
-        "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": unquote(path, "latin-1"), "QUERY_STRING": query,
-        "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "6543", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "127.0.0.1:6543", "HTTP_USER_AGENT": "bench", "HTTP_ACCEPT": "*/*",
-        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(b""), "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(path, "latin-1"),
+        "QUERY_STRING": query,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "6543",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "127.0.0.1:6543",
+        "HTTP_USER_AGENT": "bench",
+        "HTTP_ACCEPT": "*/*",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(b""),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
     }
 
 

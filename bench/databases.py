@@ -23,7 +23,13 @@ from marketplace_api.embedded_postgres import EmbeddedPostgres
 # What anyone sets on a machine that serves more than a demonstration, and nothing more.
 SERVER_SETTINGS = {"shared_buffers": "1GB", "effective_cache_size": "4GB", "max_wal_size": "4GB"}
 TOLD = (
-    "server_version", "shared_buffers", "effective_cache_size", "work_mem", "random_page_cost", "jit", "fsync",
+    "server_version",
+    "shared_buffers",
+    "effective_cache_size",
+    "work_mem",
+    "random_page_cost",
+    "jit",
+    "fsync",
     "max_parallel_workers_per_gather",
 )
 _FILL = Path(__file__).with_name("fill.py")

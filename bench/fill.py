@@ -30,9 +30,34 @@ CHUNK = 20_000
 WORKERS = 2
 
 CATEGORIES = (
-    "cars", "apartments", "phones", "furniture", "computers", "houses", "bicycles", "sports", "tools", "motorcycles",
-    "rooms", "fashion", "garden", "kitchen", "cameras", "audio", "music", "books", "toys", "vans", "services", "boats",
-    "other", "vehicles", "housing", "electronics", "home-garden", "leisure",
+    "cars",
+    "apartments",
+    "phones",
+    "furniture",
+    "computers",
+    "houses",
+    "bicycles",
+    "sports",
+    "tools",
+    "motorcycles",
+    "rooms",
+    "fashion",
+    "garden",
+    "kitchen",
+    "cameras",
+    "audio",
+    "music",
+    "books",
+    "toys",
+    "vans",
+    "services",
+    "boats",
+    "other",
+    "vehicles",
+    "housing",
+    "electronics",
+    "home-garden",
+    "leisure",
 )
 _AMENITIES = (
     "wifi parking air_conditioning heating garden balcony pool elevator washer dryer kitchen tv fireplace gym sauna "
@@ -83,8 +108,13 @@ def cities(seed: int = 7) -> tuple[City, ...]:
     names = chance.sample(vocabulary(seed)[5_000:30_000], 200)
     states = [word[:2].upper() for word in chance.sample(vocabulary(seed), 40)]
     return tuple(
-        City(name.title(), chance.choice(states), chance.choice(("USA", "USA", "Germany", "France", "Japan")),
-             chance.uniform(-40, 60), chance.uniform(-170, 170))
+        City(
+            name.title(),
+            chance.choice(states),
+            chance.choice(("USA", "USA", "Germany", "France", "Japan")),
+            chance.uniform(-40, 60),
+            chance.uniform(-170, 170),
+        )
         for name in names
     )
 
@@ -118,16 +148,30 @@ def listings(seed: int, size: int, chunk: int) -> Iterator[tuple[Any, ...]]:
         is_deleted = not is_active and chance.random() < 0.3
         ratings = int(chance.expovariate(0.5)) if chance.random() < 0.4 else 0
         yield (
-            number + 1, 1 + int(owners * chance.random() ** 3),
-            _text(chance, words, chance.randint(3, 7)).capitalize(), _text(chance, words, chance.randint(15, 40)),
-            CATEGORIES[_pick(chance, _CATEGORY_WEIGHTS)], f"{min(chance.lognormvariate(5, 1.6), 9_999_999):.2f}", "USD",
-            f"{chance.randint(1, 400)} Main Street", city.name, city.state, f"{chance.randint(10_000, 99_999)}",
-            city.country, f"{max(-89.0, min(89.0, chance.gauss(city.latitude, 0.15))):.6f}",
-            f"{chance.gauss(city.longitude, 0.15):.6f}", [],
+            number + 1,
+            1 + int(owners * chance.random() ** 3),
+            _text(chance, words, chance.randint(3, 7)).capitalize(),
+            _text(chance, words, chance.randint(15, 40)),
+            CATEGORIES[_pick(chance, _CATEGORY_WEIGHTS)],
+            f"{min(chance.lognormvariate(5, 1.6), 9_999_999):.2f}",
+            "USD",
+            f"{chance.randint(1, 400)} Main Street",
+            city.name,
+            city.state,
+            f"{chance.randint(10_000, 99_999)}",
+            city.country,
+            f"{max(-89.0, min(89.0, chance.gauss(city.latitude, 0.15))):.6f}",
+            f"{chance.gauss(city.longitude, 0.15):.6f}",
+            [],
             sorted({AMENITIES[_pick(chance, _AMENITY_WEIGHTS)] for _ in range(chance.randint(0, 6))}),
-            "active" if is_active or is_deleted else chance.choice(STATUSES), None, chance.random() < 0.25,
-            ratings, sum(chance.choices((1, 2, 3, 4, 5), (1, 1, 2, 5, 8), k=ratings)),
-            created, created + timedelta(days=chance.expovariate(0.1)), END if is_deleted else None,
+            "active" if is_active or is_deleted else chance.choice(STATUSES),
+            None,
+            chance.random() < 0.25,
+            ratings,
+            sum(chance.choices((1, 2, 3, 4, 5), (1, 1, 2, 5, 8), k=ratings)),
+            created,
+            created + timedelta(days=chance.expovariate(0.1)),
+            END if is_deleted else None,
         )
 
 

@@ -84,8 +84,21 @@ def _ours(folder: Path, port: int, workers: int) -> list[str]:
 def _fastapi(kind: str) -> Callable[[Path, int, int], list[str]]:
     def command(_folder: Path, port: int, workers: int) -> list[str]:
         return [
-            sys.executable, "-m", "uvicorn", f"bench.peers.fastapi_app:{kind}", "--port", str(port), "--loop", "uvloop",
-            "--http", "httptools", "--workers", str(workers), "--no-access-log", "--log-level", "warning",
+            sys.executable,
+            "-m",
+            "uvicorn",
+            f"bench.peers.fastapi_app:{kind}",
+            "--port",
+            str(port),
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            "--workers",
+            str(workers),
+            "--no-access-log",
+            "--log-level",
+            "warning",
         ]
 
     return command
@@ -94,8 +107,19 @@ def _fastapi(kind: str) -> Callable[[Path, int, int], list[str]]:
 def _django(*options: str) -> Callable[[Path, int, int], list[str]]:
     def command(_folder: Path, port: int, workers: int) -> list[str]:
         return [
-            sys.executable, "-m", "gunicorn", "bench.peers.django_app.wsgi", "--bind", f"127.0.0.1:{port}", "--workers",
-            str(workers), "--keep-alive", "75", "--log-level", "warning", *options,
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "bench.peers.django_app.wsgi",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--workers",
+            str(workers),
+            "--keep-alive",
+            "75",
+            "--log-level",
+            "warning",
+            *options,
         ]
 
     return command
@@ -110,8 +134,10 @@ CONTESTANTS = (
     Contestant("FastAPI with dicts and orjson, uvicorn", "fastapi", _fastapi("plain"), _FASTAPI_NEEDS),
     Contestant("Django REST framework, gunicorn sync", "django", _django(), _DJANGO_NEEDS),
     Contestant(
-        "Django REST framework, gunicorn gthread", "django",
-        _django("--worker-class", "gthread", "--threads", str(GUNICORN_THREADS)), _DJANGO_NEEDS,
+        "Django REST framework, gunicorn gthread",
+        "django",
+        _django("--worker-class", "gthread", "--threads", str(GUNICORN_THREADS)),
+        _DJANGO_NEEDS,
     ),
 )
 
@@ -134,10 +160,15 @@ class Bout:
 
     def environment(self) -> dict[str, str]:
         return {
-            "DATABASE_URL": self.url, "MARKETPLACE_SECRET": application.SECRET, "JWT_KEYS": application.JWT_KEY,
-            "PUBLIC_URL": "https://marketplace.example", "SMTP_URL": "smtp://127.0.0.1:1",
-            "RATE_LIMIT_MULTIPLIER": str(application.UNREACHED), "BENCH_DATABASE_URL": self.url,
-            "BENCH_QUERIES": str(self.folder / "queries.json"), "PYTHONUNBUFFERED": "1",
+            "DATABASE_URL": self.url,
+            "MARKETPLACE_SECRET": application.SECRET,
+            "JWT_KEYS": application.JWT_KEY,
+            "PUBLIC_URL": "https://marketplace.example",
+            "SMTP_URL": "smtp://127.0.0.1:1",
+            "RATE_LIMIT_MULTIPLIER": str(application.UNREACHED),
+            "BENCH_DATABASE_URL": self.url,
+            "BENCH_QUERIES": str(self.folder / "queries.json"),
+            "PYTHONUNBUFFERED": "1",
         }
 
     def targets_file(self, workload: str) -> Path:
@@ -178,7 +209,8 @@ def _query(app: application.WsgiApp, target: str, answer: dict[str, Any]) -> dic
     """What a peer needs for the search that ``target`` asks for."""
     return {
         "statements": [[sql, parameters] for sql, parameters in statements_of(app, target)],
-        "total": answer["totalItems"], "is_capped": answer.get("totalIsCapped", False),
+        "total": answer["totalItems"],
+        "is_capped": answer.get("totalIsCapped", False),
     }
 
 
@@ -193,8 +225,13 @@ def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
         stack.enter_context(pinned(database, other_cores))
         server = stack.enter_context(
             serving(
-                contestant.command(bout.folder, port, workers), port, ready="/api/listings",
-                log=bout.folder / "server.log", environment=bout.environment(), folder=ROOT, cores=server_cores,
+                contestant.command(bout.folder, port, workers),
+                port,
+                ready="/api/listings",
+                log=bout.folder / "server.log",
+                environment=bout.environment(),
+                folder=ROOT,
+                cores=server_cores,
             )
         )
         if contestant is not OURS:
@@ -204,8 +241,12 @@ def run(bout: Bout, contestant: Contestant, workers: int) -> dict[str, Any]:
             _wrk(bout, server, shape.name, workers, min(2.0, bout.seconds), other_cores)
             workloads[shape.name] = _weighed(bout, server, database, shape.name, workers, other_cores)
         return {
-            "contestant": contestant.name, "family": contestant.family, "workers": workers,
-            "connections": CONNECTIONS[workers], "pinned": server_cores is not None, "workloads": workloads,
+            "contestant": contestant.name,
+            "family": contestant.family,
+            "workers": workers,
+            "connections": CONNECTIONS[workers],
+            "pinned": server_cores is not None,
+            "workloads": workloads,
             "memory": asdict(server.memory()),
         }
 
@@ -235,9 +276,20 @@ def _wrk(
     bout: Bout, server: Server, workload: str, workers: int, seconds: float, cores: set[int] | None
 ) -> dict[str, Any]:
     command = [
-        "wrk", "--threads", "1", "--connections", str(CONNECTIONS[workers]), "--duration",
-        f"{max(1, round(seconds))}s", "--timeout", "10s", "--script", str(_SCRIPT), server.url,
-        "--", str(bout.targets_file(workload)),
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(CONNECTIONS[workers]),
+        "--duration",
+        f"{max(1, round(seconds))}s",
+        "--timeout",
+        "10s",
+        "--script",
+        str(_SCRIPT),
+        server.url,
+        "--",
+        str(bout.targets_file(workload)),
     ]
     done = subprocess.run(on_cores(command, cores), check=False, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
@@ -291,4 +343,3 @@ def _answer_of(app: application.WsgiApp, target: str) -> Any:
 
 def _word(target: str) -> str:
     return parse_qs(urlsplit(target).query)["search"][0]
-

@@ -11,8 +11,22 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "marketplace-api", "pyramid", "cornice", "sqlalchemy", "psycopg", "orjson", "granian", "fastapi", "pydantic",
-    "uvicorn", "uvloop", "httptools", "asyncpg", "django", "djangorestframework", "gunicorn",
+    "marketplace-api",
+    "pyramid",
+    "cornice",
+    "sqlalchemy",
+    "psycopg",
+    "orjson",
+    "granian",
+    "fastapi",
+    "pydantic",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "asyncpg",
+    "django",
+    "djangorestframework",
+    "gunicorn",
 )
 
 

@@ -78,12 +78,18 @@ def measure(app: WsgiApp, bare: psycopg.Connection[Any], targets: Sequence[str],
                 sizes.append(len(body))
                 statements.append(list(sent))
     ours, floor = _take_turns(
-        lambda position: get(app, environs[position]), lambda position: replay(statements[position]),
-        len(targets), seconds,
+        lambda position: get(app, environs[position]),
+        lambda position: replay(statements[position]),
+        len(targets),
+        seconds,
     )
     return Measured(
-        ours, floor, ratio=ours.median / floor.median, cpu_ratio=ours.cpu / max(floor.cpu, 1e-6),
-        different=len(set(targets)), statements=sum(map(len, statements)) / len(statements),
+        ours,
+        floor,
+        ratio=ours.median / floor.median,
+        cpu_ratio=ours.cpu / max(floor.cpu, 1e-6),
+        different=len(set(targets)),
+        statements=sum(map(len, statements)) / len(statements),
         answer_bytes=round(sum(sizes) / len(sizes)),
     )
 
@@ -124,8 +130,11 @@ class _Clock:
     def times(self) -> Times:
         number = len(self.walls)
         return Times(
-            number, 1000 * percentile(self.walls, 0.5), 1000 * percentile(self.walls, 0.99),
-            1000 * sum(self.walls) / number, 1000 * self._cpu / number,
+            number,
+            1000 * percentile(self.walls, 0.5),
+            1000 * percentile(self.walls, 0.99),
+            1000 * sum(self.walls) / number,
+            1000 * self._cpu / number,
         )
 
 

@@ -127,11 +127,28 @@ def _draw_servers(axis: Any, results: dict[str, Any]) -> None:
 # Tables, the same on the terminal and in the document.
 
 _SHAPE_HEAD = (
-    "Request", "median ms", "p99 ms", "CPU ms", "floor median", "floor p99", "floor CPU", "ratio", "statements",
-    "bytes", "requests",
+    "Request",
+    "median ms",
+    "p99 ms",
+    "CPU ms",
+    "floor median",
+    "floor p99",
+    "floor CPU",
+    "ratio",
+    "statements",
+    "bytes",
+    "requests",
 )
 _SERVER_HEAD = (
-    "Server", "workers", "request", "per second", "per CPU second", "p50 ms", "p99 ms", "database CPU ms", "peak MB",
+    "Server",
+    "workers",
+    "request",
+    "per second",
+    "per CPU second",
+    "p50 ms",
+    "p99 ms",
+    "database CPU ms",
+    "peak MB",
 )
 _TARGET_HEAD = ("Target", "wanted", "measured", "")
 
@@ -153,8 +170,12 @@ def _shape_row(shape: shapes.Shape, measured: dict[str, Any]) -> Sequence[str]:
     ours, floor = measured["ours"], measured["floor"]
     times = [times[key] for times in (ours, floor) for key in ("median", "p99", "cpu")]
     return (
-        shape.title, *(f"{value:.2f}" for value in times), f"{measured['ratio']:.1f}",
-        f"{measured['statements']:.1f}", f"{measured['answer_bytes']:,}", f"{ours['count']:,}",
+        shape.title,
+        *(f"{value:.2f}" for value in times),
+        f"{measured['ratio']:.1f}",
+        f"{measured['statements']:.1f}",
+        f"{measured['answer_bytes']:,}",
+        f"{ours['count']:,}",
     )
 
 
@@ -162,8 +183,14 @@ def _server_row(run: dict[str, Any], workload: str) -> Sequence[str]:
     told = run["workloads"][workload]
     title = next(shape.title for shape in shapes.SHAPES if shape.name == workload)
     return (
-        run["contestant"], str(run["workers"]), title, f"{told['per_second']:,.0f}", f"{told['per_cpu_second']:,.0f}",
-        f"{told['p50']:.1f}", f"{told['p99']:.1f}", f"{told['database_cpu_ms']:.2f}",
+        run["contestant"],
+        str(run["workers"]),
+        title,
+        f"{told['per_second']:,.0f}",
+        f"{told['per_cpu_second']:,.0f}",
+        f"{told['p50']:.1f}",
+        f"{told['p99']:.1f}",
+        f"{told['database_cpu_ms']:.2f}",
         f"{run['memory']['peak_process_mb']:.0f}",
     )
 
@@ -176,9 +203,14 @@ def _target_row(goal: dict[str, Any]) -> Sequence[str]:
 
 
 def _markdown(results: dict[str, Any]) -> str:
-    lines = [_measured_on(results), "", _EXPLAINED.format(
-        chart=f"../{CHART.relative_to(ROOT).as_posix()}", conditions=results["conditions"], values=shapes.VALUES
-    ), ""]
+    lines = [
+        _measured_on(results),
+        "",
+        _EXPLAINED.format(
+            chart=f"../{CHART.relative_to(ROOT).as_posix()}", conditions=results["conditions"], values=shapes.VALUES
+        ),
+        "",
+    ]
     for title, head, rows in _tables(results):
         lines += [f"## {title}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]

@@ -61,14 +61,25 @@ class Server:
 
 @contextmanager
 def serving(
-    command: Sequence[str], port: int, *, ready: str, log: Path, environment: Mapping[str, str], folder: Path,
+    command: Sequence[str],
+    port: int,
+    *,
+    ready: str,
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path,
     cores: set[int] | None = None,
 ) -> Iterator[Server]:
     """The server that ``command`` starts, once ``ready`` answers; on ``cores`` only, where given."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            on_cores(command, cores), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
-            start_new_session=True, env={**os.environ, **environment},
+            on_cores(command, cores),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, **environment},
         )
     try:
         server = Server(process, f"http://127.0.0.1:{port}")

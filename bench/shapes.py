@@ -25,8 +25,20 @@ VALUES = 300
 ATTEMPTS = 40
 DEEP = 1_000
 LEAVES = (
-    "cars", "apartments", "phones", "furniture", "computers", "bicycles", "tools", "motorcycles", "garden", "cameras",
-    "vehicles", "housing", "electronics", "leisure",
+    "cars",
+    "apartments",
+    "phones",
+    "furniture",
+    "computers",
+    "bicycles",
+    "tools",
+    "motorcycles",
+    "garden",
+    "cameras",
+    "vehicles",
+    "housing",
+    "electronics",
+    "leisure",
 )
 
 
@@ -59,7 +71,8 @@ class Drawing:
         wanted = [self.chance.randint(1, self.top) for _ in range(self._sample_size)]
         rows = self.connection.execute(
             "SELECT listing_id, user_id, title, description FROM listings WHERE listing_id = ANY(%s) AND is_searchable"
-            " ORDER BY listing_id", [wanted],
+            " ORDER BY listing_id",
+            [wanted],
         ).fetchall()
         found = [(number, owner, title.lower().split(), text.split()) for number, owner, title, text in rows]
         self.chance.shuffle(found)
@@ -144,11 +157,13 @@ def _typo(drawing: Drawing) -> str:
     while len(word) < 5:
         word = drawing.rank(0, 8_000)
     place = drawing.chance.randrange(1, len(word) - 1)
-    wrong = drawing.chance.choice((
-        word[:place] + word[place + 1 :],
-        word[:place] + word[place + 1] + word[place] + word[place + 2 :],
-        word[:place] + drawing.chance.choice("aeioubcdfglmnprst") + word[place + 1 :],
-    ))
+    wrong = drawing.chance.choice(
+        (
+            word[:place] + word[place + 1 :],
+            word[:place] + word[place + 1] + word[place] + word[place + 2 :],
+            word[:place] + drawing.chance.choice("aeioubcdfglmnprst") + word[place + 1 :],
+        )
+    )
     return f"/api/search/suggestions?{urlencode({'query': wrong})}"
 
 

@@ -27,8 +27,13 @@ def judge(results: dict[str, Any]) -> list[Goal]:
 def _goal(name: str, wanted: float, measured: float, unit: str, *, at_least: bool = False) -> Goal:
     reached = measured >= wanted if at_least else measured <= wanted
     return {
-        "name": name, "wanted": wanted, "measured": round(measured, 2), "unit": unit, "at_least": at_least,
-        "reached": reached, "share": round(measured / wanted, 2),
+        "name": name,
+        "wanted": wanted,
+        "measured": round(measured, 2),
+        "unit": unit,
+        "at_least": at_least,
+        "reached": reached,
+        "share": round(measured / wanted, 2),
     }
 
 

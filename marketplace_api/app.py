@@ -22,7 +22,19 @@ from marketplace_api.resources.root import root_factory
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
-from marketplace_api.views import auth, blocks, bookmarks, conversations, entry, files, health, listings, messages, reviews, users
+from marketplace_api.views import (
+    auth,
+    blocks,
+    bookmarks,
+    conversations,
+    entry,
+    files,
+    health,
+    listings,
+    messages,
+    reviews,
+    users,
+)
 from marketplace_api.views.service import SERVICES
 
 # Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
@@ -35,7 +47,14 @@ FIXED = {
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
 VIEWS = (listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
-HOT = ("/api/listings/{listing_id}", "/files/{key}", "/api/listings", "/api/search/suggestions", "/api/users/me", "/api/auth/me")
+HOT = (
+    "/api/listings/{listing_id}",
+    "/files/{key}",
+    "/api/listings",
+    "/api/search/suggestions",
+    "/api/users/me",
+    "/api/auth/me",
+)
 CLOSED = "nobody"  # the permission of a view that declares none: no ACL ever grants it
 
 

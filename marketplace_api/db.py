@@ -76,6 +76,7 @@ class Prepared:
         self._sql = str(compiled)
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
         self._row: Any = None
+
     def first(self, db: Reader, parameters: Mapping[str, Any]) -> Any | None:
         """The first row, or ``None``."""
         cursor = self._run(db, parameters)
@@ -95,7 +96,7 @@ class Prepared:
     def _maker(self, cursor: Any) -> Callable[[Any], Any]:
         """The rows' class, made from the names of the first answer's columns."""
         if self._row is None:
-            self._row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
+            self._row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]
         return self._row._make  # type: ignore[no-any-return]
 
     def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
@@ -118,7 +119,9 @@ class Databases:
     room hangs itself in there.
     """
 
-    def __init__(self, write: sa.Engine, read: sa.Engine, on_event: Callable[[Session, Any], None] | None = None) -> None:
+    def __init__(
+        self, write: sa.Engine, read: sa.Engine, on_event: Callable[[Session, Any], None] | None = None
+    ) -> None:
         self.write = write
         self.read = read
         self.on_event = on_event
@@ -151,12 +154,19 @@ class Databases:
 
 
 def make_databases(
-    url: str, read_url: str = "", *, pool_size: int = 10, timeout: int = 15,
+    url: str,
+    read_url: str = "",
+    *,
+    pool_size: int = 10,
+    timeout: int = 15,
     on_event: Callable[[Session, Any], None] | None = None,
 ) -> Databases:
     """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds."""
     options: dict[str, Any] = {
-        "pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 5, "pool_recycle": 1800,
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": 5,
+        "pool_recycle": 1800,
         "hide_parameters": True,  # values may be personal, and errors are logged
         "connect_args": {
             "connect_timeout": 5,
@@ -166,7 +176,9 @@ def make_databases(
     }
     write = sa.create_engine(driver_url(url), **options)
     # Nothing is pending on an AUTOCOMMIT connection, so returning it to the pool needs no ROLLBACK.
-    read = sa.create_engine(driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
+    read = sa.create_engine(
+        driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+    )
     return Databases(write, read, on_event)
 
 

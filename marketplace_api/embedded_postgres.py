@@ -216,9 +216,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _HEAL_SECONDS
         while (reason := self._launch()) is not None and not self._attach():
             if time.monotonic() > deadline or not any(sign in reason for sign in _PASSING):
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL did not start in {self._folder} ({reason}): mend that."
-                )
+                raise EmbeddedPostgresError(f"PostgreSQL did not start in {self._folder} ({reason}): mend that.")
             time.sleep(0.2)
 
     def _launch(self) -> str | None:

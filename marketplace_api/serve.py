@@ -35,7 +35,7 @@ DEFAULT_PORT = 6543
 MOST_BODY = 32 * 1024 * 1024  # bytes; the application's own limits are below
 
 
-def granian_runner(  # noqa: PLR0917  paste gives the ini's keys by name
+def granian_runner(
     app: Any,  # noqa: ARG001  pserve builds it to find mistakes early; each process builds its own
     global_conf: Mapping[str, str],
     host: str = "127.0.0.1",

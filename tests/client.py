@@ -30,7 +30,13 @@ class Client:
         self.user = user
 
     def request(
-        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, raw: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
     ) -> TestResponse:
         sent = dict(headers or {})
         if self.token is not None:

@@ -17,7 +17,9 @@ def recorded() -> Iterator[list[str]]:
     execute = psycopg.Cursor.execute
 
     def recording(self: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:
-        found.append(query if isinstance(query, str) else bytes(query).decode() if isinstance(query, bytes) else str(query))
+        found.append(
+            query if isinstance(query, str) else bytes(query).decode() if isinstance(query, bytes) else str(query)
+        )
         return execute(self, query, *args, **options)
 
     with patch.object(psycopg.Cursor, "execute", recording):

@@ -101,8 +101,12 @@ def test_no_import_cycles() -> None:
     graph: dict[str, set[str]] = {}
     for path in _files():
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        graph[name] = {module for module, _ in _imports(ast.parse(path.read_text())) if module.startswith("marketplace_api")}
-    graph = {name: {target for target in targets if target in graph and target != name} for name, targets in graph.items()}
+        graph[name] = {
+            module for module, _ in _imports(ast.parse(path.read_text())) if module.startswith("marketplace_api")
+        }
+    graph = {
+        name: {target for target in targets if target in graph and target != name} for name, targets in graph.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:

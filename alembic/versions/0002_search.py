@@ -199,15 +199,26 @@ def create_indexes() -> None:
     for name, columns in ORDERS.items():
         op.create_index(f"ix_listings_search_{name}", "listings", columns, postgresql_where=searchable)
     op.create_index(
-        "ix_listings_search_category_date_created", "listings", ["category", "date_created", "listing_id"],
-        postgresql_include=["price"], postgresql_where=searchable,
+        "ix_listings_search_category_date_created",
+        "listings",
+        ["category", "date_created", "listing_id"],
+        postgresql_include=["price"],
+        postgresql_where=searchable,
     )
     op.create_index(
-        "ix_listings_search_position", "listings", ["position"], postgresql_using="gist", postgresql_where=searchable,
+        "ix_listings_search_position",
+        "listings",
+        ["position"],
+        postgresql_using="gist",
+        postgresql_where=searchable,
         postgresql_include=IN_REGION,
     )
     op.create_index(
-        "ix_listings_search_document", "listings", ["document"], postgresql_using="gin", postgresql_where=searchable,
+        "ix_listings_search_document",
+        "listings",
+        ["document"],
+        postgresql_using="gin",
+        postgresql_where=searchable,
         postgresql_with={"fastupdate": "off"},
     )
 
@@ -223,12 +234,18 @@ def create_tables() -> None:
     )
     for length in (1, 3, 6):
         op.create_index(
-            f"ix_search_terms_head_{length}", "search_terms", ["kind", sa.text(f'"left"(term, {length})'), sa.text("count DESC")],
+            f"ix_search_terms_head_{length}",
+            "search_terms",
+            ["kind", sa.text(f'"left"(term, {length})'), sa.text("count DESC")],
             postgresql_where=sa.text("kind > 0"),
         )
     op.create_index(
-        "ix_search_terms_similar", "search_terms", ["term"], postgresql_using="gin",
-        postgresql_ops={"term": "gin_trgm_ops"}, postgresql_where=sa.text("kind = ANY (ARRAY[1, 3])"),
+        "ix_search_terms_similar",
+        "search_terms",
+        ["term"],
+        postgresql_using="gin",
+        postgresql_ops={"term": "gin_trgm_ops"},
+        postgresql_where=sa.text("kind = ANY (ARRAY[1, 3])"),
         postgresql_with={"fastupdate": "off"},
     )
     op.create_table(

@@ -3,8 +3,9 @@
 Revision: 0003, after: 0002
 """
 
-from alembic import op
 from procrastinate.schema import SchemaManager
+
+from alembic import op
 
 revision = "0003"
 down_revision = "0002"

@@ -4,8 +4,9 @@ Revision: 0004, after: 0003
 """
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from alembic import op
 
 revision = "0004"
 down_revision = "0003"
@@ -42,9 +43,7 @@ def create_files() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_files")),
     )
     op.create_index("ix_files_owner_id", "files", ["owner_id"])
-    op.create_index(
-        "ix_files_state", "files", ["state", "date_created"], postgresql_where=sa.text("state <> 'stored'")
-    )
+    op.create_index("ix_files_state", "files", ["state", "date_created"], postgresql_where=sa.text("state <> 'stored'"))
 
 
 def create_photos() -> None:
@@ -74,7 +73,9 @@ def create_photos() -> None:
         *keys("card_key", "thumb_key"),
         sa.Column("url", sa.String(512), nullable=False),
         sa.Column("date_created", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_user_pictures_user_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.user_id"], name=op.f("fk_user_pictures_user_id"), ondelete="CASCADE"
+        ),
         *references("user_pictures", "card_key", "thumb_key"),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_user_pictures")),
     )

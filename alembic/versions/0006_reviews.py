@@ -4,8 +4,9 @@ Revision: 0006, after: 0005
 """
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from alembic import op
 
 revision = "0006"
 down_revision = "0005"
@@ -71,16 +72,26 @@ END $$
 def upgrade() -> None:
     for table in RATED:
         op.add_column(
-            table, sa.Column("rating_histogram", postgresql.ARRAY(sa.Integer()), server_default=sa.text("'{0,0,0,0,0}'"), nullable=False)
+            table,
+            sa.Column(
+                "rating_histogram",
+                postgresql.ARRAY(sa.Integer()),
+                server_default=sa.text("'{0,0,0,0,0}'"),
+                nullable=False,
+            ),
         )
         op.create_check_constraint(
-            op.f(f"ck_{table}_rating_histogram"), table, "cardinality(rating_histogram) = 5 AND 0 <= ALL (rating_histogram)"
+            op.f(f"ck_{table}_rating_histogram"),
+            table,
+            "cardinality(rating_histogram) = 5 AND 0 <= ALL (rating_histogram)",
         )
     create_bookmarks()
     create_reviews()
     for function in (SHIFTED_HISTOGRAM, COUNT_RATING, GUARD_REVIEW):
         op.execute(sa.text(function.replace(":", r"\:")))
-    op.execute("CREATE TRIGGER guard_review BEFORE INSERT OR UPDATE ON reviews FOR EACH ROW EXECUTE FUNCTION guard_review()")
+    op.execute(
+        "CREATE TRIGGER guard_review BEFORE INSERT OR UPDATE ON reviews FOR EACH ROW EXECUTE FUNCTION guard_review()"
+    )
     op.execute(
         "CREATE TRIGGER count_rating AFTER INSERT OR DELETE OR UPDATE OF rating, deleted_at ON reviews "
         "FOR EACH ROW EXECUTE FUNCTION count_rating()"
@@ -94,7 +105,9 @@ def create_bookmarks() -> None:
         sa.Column("user_id", sa.BigInteger(), nullable=False),
         sa.Column("listing_id", sa.BigInteger(), nullable=False),
         sa.Column("date_bookmarked", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["listing_id"], ["listings.listing_id"], name=op.f("fk_bookmarks_listing_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["listing_id"], ["listings.listing_id"], name=op.f("fk_bookmarks_listing_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_bookmarks_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("bookmark_id", name=op.f("pk_bookmarks")),
         sa.UniqueConstraint("user_id", "listing_id", name=op.f("uq_bookmarks_user_id_listing_id")),
@@ -125,18 +138,31 @@ def create_reviews() -> None:
         sa.CheckConstraint("length(comment) BETWEEN 1 AND 5000", name=op.f("ck_reviews_comment")),
         sa.CheckConstraint("length(reply) BETWEEN 1 AND 5000", name=op.f("ck_reviews_reply")),
         sa.CheckConstraint("reply IS NULL OR date_replied IS NOT NULL", name=op.f("ck_reviews_date_replied")),
-        sa.CheckConstraint("deleted_at IS NULL OR moderation_reason IS NOT NULL", name=op.f("ck_reviews_moderation_reason")),
-        sa.ForeignKeyConstraint(["listing_id"], ["listings.listing_id"], name=op.f("fk_reviews_listing_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["reviewee_id"], ["users.user_id"], name=op.f("fk_reviews_reviewee_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["reviewer_id"], ["users.user_id"], name=op.f("fk_reviews_reviewer_id"), ondelete="CASCADE"),
+        sa.CheckConstraint(
+            "deleted_at IS NULL OR moderation_reason IS NOT NULL", name=op.f("ck_reviews_moderation_reason")
+        ),
+        sa.ForeignKeyConstraint(
+            ["listing_id"], ["listings.listing_id"], name=op.f("fk_reviews_listing_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reviewee_id"], ["users.user_id"], name=op.f("fk_reviews_reviewee_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reviewer_id"], ["users.user_id"], name=op.f("fk_reviews_reviewer_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("review_id", name=op.f("pk_reviews")),
     )
     for target in TARGETS:
         op.create_index(
-            f"uq_reviews_{target}", "reviews", ["reviewer_id", target], unique=True,
+            f"uq_reviews_{target}",
+            "reviews",
+            ["reviewer_id", target],
+            unique=True,
             postgresql_where=sa.text(f"deleted_at IS NULL AND {target} IS NOT NULL"),
         )
-        op.create_index(f"ix_reviews_{target}", "reviews", [target, "review_id"], postgresql_where=sa.text(f"{target} IS NOT NULL"))
+        op.create_index(
+            f"ix_reviews_{target}", "reviews", [target, "review_id"], postgresql_where=sa.text(f"{target} IS NOT NULL")
+        )
     op.create_index("ix_reviews_reviewer_id", "reviews", ["reviewer_id", "review_id"])
 
 

@@ -19,13 +19,34 @@ from sqlalchemy.ext.asyncio import create_async_engine
 engine = create_async_engine(
     os.environ["BENCH_DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://", 1),
     # Enough for every request of the measurement: connections beyond the pool would be made and thrown away.
-    pool_size=20, max_overflow=0, isolation_level="AUTOCOMMIT", pool_reset_on_return=None,
+    pool_size=20,
+    max_overflow=0,
+    isolation_level="AUTOCOMMIT",
+    pool_reset_on_return=None,
 )
 
 SHOWN = (
-    "listing_id", "user_id", "title", "description", "category", "price", "currency", "city", "state", "zip", "country",
-    "latitude", "longitude", "photos_urls", "amenities", "status", "is_verified_listing", "rating_count", "rating_sum",
-    "date_created", "date_updated",
+    "listing_id",
+    "user_id",
+    "title",
+    "description",
+    "category",
+    "price",
+    "currency",
+    "city",
+    "state",
+    "zip",
+    "country",
+    "latitude",
+    "longitude",
+    "photos_urls",
+    "amenities",
+    "status",
+    "is_verified_listing",
+    "rating_count",
+    "rating_sum",
+    "date_created",
+    "date_updated",
 )
 listings = sa.table(
     "listings", *map(sa.column, SHOWN), sa.column("is_public", sa.Boolean), sa.column("is_searchable", sa.Boolean)
@@ -35,9 +56,11 @@ find = sa.select(*columns).where(
     listings.c.listing_id == sa.bindparam("listing_id", type_=sa.BigInteger), listings.c.is_public
 )
 newest = (
-    sa.select(*columns).where(listings.c.is_searchable)
+    sa.select(*columns)
+    .where(listings.c.is_searchable)
     .order_by(listings.c.date_created.desc(), listings.c.listing_id.desc())
-    .limit(sa.bindparam("limit", type_=sa.Integer)).offset(sa.bindparam("offset", type_=sa.Integer))
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .offset(sa.bindparam("offset", type_=sa.Integer))
 )
 total = sa.text(
     "SELECT sum(count)::bigint FROM (SELECT count FROM search_terms WHERE kind = 0 AND term = '#all' UNION ALL "
@@ -153,16 +176,29 @@ def _average(row: Any) -> float | None:
 
 def _fields(row: Any) -> dict[str, Any]:
     return {
-        "listing_id": row.listing_id, "user_id": row.user_id, "title": row.title, "description": row.description,
-        "category": row.category, "price": row.price, "currency": row.currency,
+        "listing_id": row.listing_id,
+        "user_id": row.user_id,
+        "title": row.title,
+        "description": row.description,
+        "category": row.category,
+        "price": row.price,
+        "currency": row.currency,
         "location": Location(
-            city=row.city, state=row.state, zip=row.zip, country=row.country,
+            city=row.city,
+            state=row.state,
+            zip=row.zip,
+            country=row.country,
             latitude=None if row.latitude is None else round(row.latitude, 2),
             longitude=None if row.longitude is None else round(row.longitude, 2),
         ),
-        "photos_urls": row.photos_urls, "status": row.status, "date_created": row.date_created,
-        "date_updated": row.date_updated, "is_verified_listing": row.is_verified_listing, "amenities": row.amenities,
-        "rating_average": _average(row), "rating_count": row.rating_count,
+        "photos_urls": row.photos_urls,
+        "status": row.status,
+        "date_created": row.date_created,
+        "date_updated": row.date_updated,
+        "is_verified_listing": row.is_verified_listing,
+        "amenities": row.amenities,
+        "rating_average": _average(row),
+        "rating_count": row.rating_count,
     }
 
 
@@ -172,19 +208,33 @@ def _hrefs_of(row: Any) -> dict[str, Link]:
 
 def _plain_listing(row: Any) -> dict[str, Any]:
     return {
-        "listing_id": row.listing_id, "user_id": row.user_id, "title": row.title, "description": row.description,
-        "category": row.category, "price": float(row.price), "currency": row.currency,
+        "listing_id": row.listing_id,
+        "user_id": row.user_id,
+        "title": row.title,
+        "description": row.description,
+        "category": row.category,
+        "price": float(row.price),
+        "currency": row.currency,
         "location": {
-            "city": row.city, "state": row.state, "zip": row.zip, "country": row.country,
+            "city": row.city,
+            "state": row.state,
+            "zip": row.zip,
+            "country": row.country,
             "latitude": None if row.latitude is None else float(round(row.latitude, 2)),
             "longitude": None if row.longitude is None else float(round(row.longitude, 2)),
             "is_approximate": True,
         },
-        "photos_urls": row.photos_urls, "status": row.status, "date_created": row.date_created,
-        "date_updated": row.date_updated, "is_verified_listing": row.is_verified_listing, "amenities": row.amenities,
-        "rating_average": _average(row), "rating_count": row.rating_count,
+        "photos_urls": row.photos_urls,
+        "status": row.status,
+        "date_created": row.date_created,
+        "date_updated": row.date_updated,
+        "is_verified_listing": row.is_verified_listing,
+        "amenities": row.amenities,
+        "rating_average": _average(row),
+        "rating_count": row.rating_count,
         "_links": {
-            "self": {"href": f"/api/listings/{row.listing_id}"}, "mkt:owner": {"href": f"/api/users/{row.user_id}"}
+            "self": {"href": f"/api/listings/{row.listing_id}"},
+            "mkt:owner": {"href": f"/api/users/{row.user_id}"},
         },
     }
 
@@ -209,10 +259,11 @@ async def read_typed(listing_id: int) -> ListingItem:
 async def search_typed(search: Words = None, page: Page = 1, limit: Limit = 10) -> ListingPage:
     rows, number, is_capped = await _rows(search, page, limit)
     return ListingPage(
-        total_pages=-(-number // limit), current_page=page, total_items=number, total_is_capped=is_capped,
-        listings=[
-            Listing(**_fields(row), links=Links(**_hrefs_of(row))) for row in rows if row.listing_id is not None
-        ],
+        total_pages=-(-number // limit),
+        current_page=page,
+        total_items=number,
+        total_is_capped=is_capped,
+        listings=[Listing(**_fields(row), links=Links(**_hrefs_of(row))) for row in rows if row.listing_id is not None],
         links={rel: Link(href=href) for rel, href in _hrefs(search, page, limit, number).items()},
     )
 
@@ -228,7 +279,10 @@ async def read_plain(listing_id: int) -> Response:
 async def search_plain(search: Words = None, page: Page = 1, limit: Limit = 10) -> Response:
     rows, number, is_capped = await _rows(search, page, limit)
     shown = {
-        "totalPages": -(-number // limit), "currentPage": page, "totalItems": number, "totalIsCapped": is_capped,
+        "totalPages": -(-number // limit),
+        "currentPage": page,
+        "totalItems": number,
+        "totalIsCapped": is_capped,
         "listings": [_plain_listing(row) for row in rows if row.listing_id is not None],
         "_links": {rel: {"href": href} for rel, href in _hrefs(search, page, limit, number).items()},
     }

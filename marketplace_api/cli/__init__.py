@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.RichGroup):
     """A group whose commands are known by name and help, and imported when they run."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -43,7 +43,7 @@ class LazyGroup(click.RichGroup):
         if getattr(ctx, "listing_commands", False):
             return click.RichCommand(name=cmd_name, short_help=summary, help=summary)
         command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101  a slip in the table above
+        assert isinstance(command, click.Command)
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -106,7 +106,7 @@ def exit_code(error: Exception) -> int | None:
     help="Act under this account (id, user name or e-mail) in the audit trail.",
 )
 @click.pass_context
-def main(  # noqa: PLR0917  click gives them by name
+def main(
     ctx: click.Context,
     ini: str | None,
     pairs: tuple[str, ...],

@@ -82,13 +82,13 @@ class Child:
         self.process = None
 
     def _signal(self, number: int) -> None:
-        assert self.process is not None  # noqa: S101  both callers asked
+        assert self.process is not None
         with suppress(ProcessLookupError):
             if self.process.poll() is None:
                 os.killpg(self.process.pid, number)
 
     def _relay(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None  # noqa: S101  it is a pipe
+        assert process.stdout is not None
         prefix = click.style(f"{self.name:<6} | ", fg=self.color)
         with process.stdout:
             for line in process.stdout:

@@ -26,9 +26,7 @@ def users() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
-def list_users(  # noqa: PLR0917  click gives them by name
-    context: Context, search: str, role: str | None, state: str | None, limit: int, after: int
-) -> None:
+def list_users(context: Context, search: str, role: str | None, state: str | None, limit: int, after: int) -> None:
     """Show accounts by id.
 
     Example: `marketplace-admin --json users list --role admin`
@@ -63,7 +61,7 @@ def show(context: Context, user: str) -> None:
 @click.option("--unconfirmed", is_flag=True, help="Have the address confirmed by mail first.")
 @click.option("--dry-run", is_flag=True, help="Check everything and change nothing.")
 @pass_context
-def create(  # noqa: PLR0917  click gives them by name
+def create(
     context: Context, email: str, username: str, roles: tuple[str, ...],
     password_stdin: bool, no_password: bool, unconfirmed: bool, dry_run: bool,
 ) -> None:  # fmt: skip

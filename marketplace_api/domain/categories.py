@@ -22,8 +22,9 @@ class Node:
 
 
 # The counters hold every category as a mark, so that nobody counts listings here.
-_TREE = Prepared(sa.text(
-    """
+_TREE = Prepared(
+    sa.text(
+        """
     SELECT slug, name, parent_slug, (
         SELECT coalesce(sum(count), 0) FROM (
             SELECT base.count FROM search_terms AS base WHERE base.kind = 0 AND base.term = '#c=' || slug
@@ -34,7 +35,8 @@ _TREE = Prepared(sa.text(
     ) AS count
     FROM categories ORDER BY position, slug
     """
-))
+    )
+)
 _SUBTREE = sa.text(
     """
     WITH RECURSIVE subtree AS (

@@ -25,7 +25,7 @@ from marketplace_api.errors import Forbidden
 from marketplace_api.models.accounts import User
 from marketplace_api.settings import Settings
 
-PASSWORD = "demo-marketplace-2026"  # noqa: S105  public on purpose, and refused in production
+PASSWORD = "demo-marketplace-2026"
 DOMAIN = "demo.example"
 
 LOGINS = tuple(

@@ -22,4 +22,7 @@ def database_state(databases: Databases) -> dict[str, str]:
         return {"database": "unavailable", "migrations": "unknown"}
     except sa.exc.TimeoutError:
         return {"database": "no free connection", "migrations": "unknown"}
-    return {"database": OK, "migrations": OK if present == migrations.head() else f"at {present or 'none'}, not {migrations.head()}"}
+    return {
+        "database": OK,
+        "migrations": OK if present == migrations.head() else f"at {present or 'none'}, not {migrations.head()}",
+    }

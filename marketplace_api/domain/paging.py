@@ -123,8 +123,14 @@ def offset_of(request: PageRequest) -> int:
 
 
 def assemble(
-    rows: Sequence[Any], request: PageRequest, position: Position | None, list_hash: str,
-    keys_of: Callable[[Any], tuple[Any, ...]], *, total: int, facets: Mapping[str, Any] | None = None,
+    rows: Sequence[Any],
+    request: PageRequest,
+    position: Position | None,
+    list_hash: str,
+    keys_of: Callable[[Any], tuple[Any, ...]],
+    *,
+    total: int,
+    facets: Mapping[str, Any] | None = None,
 ) -> Page:
     """The page that ``rows`` make: up to ``limit + 1`` of them, in reading order (reversed when reading backward).
 
@@ -141,6 +147,4 @@ def assemble(
         following = encode_cursor(Position(keys_of(items[-1]), number + 1), list_hash)
     if items and (more if backward else number > 1):
         prior = encode_cursor(Position(keys_of(items[0]), max(1, number - 1), backward=True), list_hash)
-    return Page(
-        items, number, request.limit, min(total, TOTAL_CAP), total > TOTAL_CAP, following, prior, facets or {}
-    )
+    return Page(items, number, request.limit, min(total, TOTAL_CAP), total > TOTAL_CAP, following, prior, facets or {})

@@ -131,9 +131,7 @@ class SigningKeys:
         header = jwt.get_unverified_header(token)
         # The key decides the algorithm, never the token.
         key = self._public[header["kid"]]
-        claims = jwt.decode(
-            token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=_OPTIONS
-        )
+        claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=_OPTIONS)
         if type(claims["iat"]) is not int or type(claims["exp"]) is not int:
             raise TypeError("a time is no whole number")
         return AccessClaims(_id(claims["sub"]), _id(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))

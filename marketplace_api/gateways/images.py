@@ -117,10 +117,15 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode not in ("RGB", "RGBA", "CMYK"):
         return image
     try:
-        return ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB"),
-            outputMode="RGBA" if image.mode == "RGBA" else "RGB",
-        ) or image
+        return (
+            ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGBA" if image.mode == "RGBA" else "RGB",
+            )
+            or image
+        )
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
 

@@ -29,7 +29,9 @@ def token_pair(pair: TokenPair) -> Representation:
         "expires_in": pair.expires_in,
     }
     links = {
-        "self": link("/api/users/me"), "mkt:me": link("/api/users/me"), "mkt:sessions": link("/api/auth/sessions"),
+        "self": link("/api/users/me"),
+        "mkt:me": link("/api/users/me"),
+        "mkt:sessions": link("/api/auth/sessions"),
         "up": link("/api"),
     }
     return Representation(state, links)
@@ -68,7 +70,9 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "up": link("/api"),
     }
     shown = {n: v for n, v in state.items() if n in fields or n == "user_id"} if fields else state
-    return Representation(shown, links, context=context, values=state, version=row.version, last_modified=row.date_updated)
+    return Representation(
+        shown, links, context=context, values=state, version=row.version, last_modified=row.date_updated
+    )
 
 
 @represents(UserContext)

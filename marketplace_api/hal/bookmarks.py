@@ -29,9 +29,7 @@ def bookmark(context: BookmarkContext, fields: Collection[str] = ()) -> Represen
     return _items(context.request, [context.row], fields)[0]
 
 
-def bookmarks(
-    request: Request, page: Page, context: BookmarksContext, fields: Collection[str] = ()
-) -> Representation:
+def bookmarks(request: Request, page: Page, context: BookmarksContext, fields: Collection[str] = ()) -> Representation:
     """One page of the caller's bookmarks."""
     return collection(request, "listings", _items(request, page.items, fields), page, PATH, context=context)
 

@@ -50,7 +50,9 @@ def entry(context: Context, actor: Actor, version: str) -> Representation:
         "name": "Marketplace API",
         "version": version,
         "caller": {
-            "user_id": actor.user_id, "username": actor.username or None, "roles": sorted(actor.roles),
+            "user_id": actor.user_id,
+            "username": actor.username or None,
+            "roles": sorted(actor.roles),
             "state": actor.state if actor.user_id is not None else "anonymous",
         },
     }

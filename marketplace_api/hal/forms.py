@@ -7,7 +7,7 @@ Beyond the specification a property that is an object has ``properties`` of its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from marketplace_api.domain.actors import Actor
@@ -61,7 +61,7 @@ def _filled(described: dict[str, Any], current: Any) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _properties(operation: Operation) -> tuple[dict[str, Any], ...]:
     fields = properties_of(operation.body) if operation.body is not None else []
     return (*([file_property(operation.upload)] if operation.upload is not None else []), *fields)

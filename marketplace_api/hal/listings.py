@@ -50,8 +50,14 @@ def listing(context: ListingContext, fields: Collection[str] = (), embed: Collec
 
 
 def listings(
-    request: Request, page: Page, path: str, *, fields: Collection[str] = (), embed: Collection[str] = (),
-    context: Context | None = None, is_public: bool = False,
+    request: Request,
+    page: Page,
+    path: str,
+    *,
+    fields: Collection[str] = (),
+    embed: Collection[str] = (),
+    context: Context | None = None,
+    is_public: bool = False,
 ) -> Representation:
     """One page of listings under ``path``; ``context`` is what the page's own forms belong to."""
     shown = items(request, page.items, fields, embed)
@@ -113,7 +119,9 @@ def _listing(
     owners: Mapping[int, Representation], marks: Mapping[int, Any],
 ) -> Representation:  # fmt: skip
     values = _state(row, actor, marks.get(row.listing_id))
-    state = {name: value for name, value in values.items() if name in fields or name == "listing_id"} if fields else values
+    state = (
+        {name: value for name, value in values.items() if name in fields or name == "listing_id"} if fields else values
+    )
     path = f"/api/listings/{row.listing_id}"
     owner = f"/api/users/{row.user_id}"
     embedded = {"owner": owners[row.user_id]} if row.user_id in owners else {}

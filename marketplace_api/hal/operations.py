@@ -87,9 +87,7 @@ def offered_by(context: Context) -> Iterable[Operation]:
 def allowed(context: Context, actor: Actor) -> list[Operation]:
     """The unsafe operations that ``actor`` may run on ``context`` in its state, now."""
     return [
-        operation
-        for operation in offered_by(context)
-        if operation.template and _is_allowed(operation, context, actor)
+        operation for operation in offered_by(context) if operation.template and _is_allowed(operation, context, actor)
     ]
 
 

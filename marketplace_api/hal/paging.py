@@ -14,12 +14,22 @@ from marketplace_api.resources.base import Context
 
 
 def collection(
-    request: Request, name: str, items: Sequence[Representation], page: Page, path: str, *,
-    context: Context | None = None, is_public: bool = False, extra: dict[str, Any] | None = None,
+    request: Request,
+    name: str,
+    items: Sequence[Representation],
+    page: Page,
+    path: str,
+    *,
+    context: Context | None = None,
+    is_public: bool = False,
+    extra: dict[str, Any] | None = None,
 ) -> Representation:
     """``items`` under ``name`` with totals and links; page links keep the request's other parameters."""
     state: dict[str, Any] = {
-        "totalPages": page.total_pages, "currentPage": page.page, "totalItems": page.total, **(extra or {}),
+        "totalPages": page.total_pages,
+        "currentPage": page.page,
+        "totalItems": page.total,
+        **(extra or {}),
     }
     if page.total_is_capped:
         state["totalIsCapped"] = True

@@ -36,7 +36,8 @@ def reviews(
 ) -> Representation:  # fmt: skip
     """One page of the reviews of what ``up`` stands for, with its ratings."""
     extra = {
-        "rating_average": ratings.average, "rating_count": ratings.count,
+        "rating_average": ratings.average,
+        "rating_count": ratings.count,
         "histogram": {str(stars): number for stars, number in enumerate(ratings.histogram, 1)},
     }
     items = review_items(request, page.items, fields, embed)
@@ -52,9 +53,7 @@ def review_items(
     with_forms = request.media == HAL_FORMS
     authors = accounts.public_users(request, {row.reviewer_id for row in rows}) if "reviewer" in embed else {}
     contexts = [ReviewContext(request, None, str(row.review_id), row) if with_forms else None for row in rows]
-    return [
-        _review(row, request.actor, context, fields, authors) for row, context in zip(rows, contexts, strict=True)
-    ]
+    return [_review(row, request.actor, context, fields, authors) for row, context in zip(rows, contexts, strict=True)]
 
 
 def _review(

@@ -121,9 +121,7 @@ def _links(required: tuple[str, ...]) -> Schema:
     return {"type": "object", "required": list(required), "additionalProperties": link}
 
 
-LINK = _closed(
-    {"href": TEXT, "title": TEXT, "templated": FLAG, "type": TEXT, "name": TEXT}, ["href"]
-)
+LINK = _closed({"href": TEXT, "title": TEXT, "templated": FLAG, "type": TEXT, "name": TEXT}, ["href"])
 TEMPLATE_PROPERTY = {
     "type": "object",
     "description": "A field of the form (HAL-FORMS); `properties` describe an object's own fields.",
@@ -133,13 +131,15 @@ TEMPLATE_PROPERTY = {
     },
     "required": ["name", "prompt", "required"],
 }  # fmt: skip
-TEMPLATE = _all({
-    "title": TEXT,
-    "method": {"type": "string", "enum": ["POST", "PUT", "PATCH", "DELETE"]},
-    "target": TEXT,
-    "contentType": TEXT,
-    "properties": {"type": "array", "items": _ref("TemplateProperty")},
-})
+TEMPLATE = _all(
+    {
+        "title": TEXT,
+        "method": {"type": "string", "enum": ["POST", "PUT", "PATCH", "DELETE"]},
+        "target": TEXT,
+        "contentType": TEXT,
+        "properties": {"type": "array", "items": _ref("TemplateProperty")},
+    }
+)
 
 _LOCATION = _closed(
     {

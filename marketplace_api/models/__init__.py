@@ -3,6 +3,28 @@
 Import this package to have every table in ``Base.metadata``.
 """
 
-from marketplace_api.models import accounts, bookmarks, categories, conversations, events, files, idempotency, listings, reviews, search
+from marketplace_api.models import (
+    accounts,
+    bookmarks,
+    categories,
+    conversations,
+    events,
+    files,
+    idempotency,
+    listings,
+    reviews,
+    search,
+)
 
-__all__ = ["accounts", "bookmarks", "categories", "conversations", "events", "files", "idempotency", "listings", "reviews", "search"]
+__all__ = [
+    "accounts",
+    "bookmarks",
+    "categories",
+    "conversations",
+    "events",
+    "files",
+    "idempotency",
+    "listings",
+    "reviews",
+    "search",
+]

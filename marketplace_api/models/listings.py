@@ -127,19 +127,34 @@ class Listing(Base):
             for name, columns in _ORDERS.items()
         ),
         sa.Index(
-            "ix_listings_search_category_date_created", "category", "date_created", "listing_id",
-            postgresql_include=["price"], postgresql_where=_SEARCHABLE,
+            "ix_listings_search_category_date_created",
+            "category",
+            "date_created",
+            "listing_id",
+            postgresql_include=["price"],
+            postgresql_where=_SEARCHABLE,
         ),
         # With these beside the position a region is counted without visiting the rows.
         sa.Index(
-            "ix_listings_search_position", "position", postgresql_using="gist", postgresql_where=_SEARCHABLE,
+            "ix_listings_search_position",
+            "position",
+            postgresql_using="gist",
+            postgresql_where=_SEARCHABLE,
             postgresql_include=[
-                "listing_id", "latitude", "longitude", "date_created", "price", "category",
+                "listing_id",
+                "latitude",
+                "longitude",
+                "date_created",
+                "price",
+                "category",
             ],
         ),
         # fastupdate would let a reader pay for the writers' pending list.
         sa.Index(
-            "ix_listings_search_document", "document", postgresql_using="gin", postgresql_where=_SEARCHABLE,
+            "ix_listings_search_document",
+            "document",
+            postgresql_using="gin",
+            postgresql_where=_SEARCHABLE,
             postgresql_with={"fastupdate": "off"},
         ),
     )

@@ -45,7 +45,10 @@ class Review(Base):
         # A deleted review does not keep its author from another try.
         *(
             sa.Index(
-                f"uq_reviews_{target}", "reviewer_id", target, unique=True,
+                f"uq_reviews_{target}",
+                "reviewer_id",
+                target,
+                unique=True,
                 postgresql_where=sa.text(f"{_STANDING} AND {target} IS NOT NULL"),
             )
             for target in ("listing_id", "reviewee_id")

@@ -31,14 +31,21 @@ class SearchTerm(Base):
         # Suggestions want the most frequent terms below a prefix. One index per length of head keeps the walk short.
         *(
             sa.Index(
-                f"ix_search_terms_head_{length}", "kind", sa.text(f'"left"(term, {length})'), sa.text("count DESC"),
+                f"ix_search_terms_head_{length}",
+                "kind",
+                sa.text(f'"left"(term, {length})'),
+                sa.text("count DESC"),
                 postgresql_where=sa.text("kind > 0"),
             )
             for length in (1, 3, 6)
         ),
         sa.Index(
-            "ix_search_terms_similar", "term", postgresql_using="gin", postgresql_ops={"term": "gin_trgm_ops"},
-            postgresql_where=sa.text("kind = ANY (ARRAY[1, 3])"), postgresql_with={"fastupdate": "off"},
+            "ix_search_terms_similar",
+            "term",
+            postgresql_using="gin",
+            postgresql_ops={"term": "gin_trgm_ops"},
+            postgresql_where=sa.text("kind = ANY (ARRAY[1, 3])"),
+            postgresql_with={"fastupdate": "off"},
         ),
     )
 

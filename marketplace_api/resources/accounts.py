@@ -46,7 +46,10 @@ class AuthContext(Branch):
 
     __acl__ = [
         *everyone(
-            Permission.API_READ, Permission.ACCOUNT_REGISTER, Permission.SESSION_BEGIN, Permission.PASSWORD_RESET,
+            Permission.API_READ,
+            Permission.ACCOUNT_REGISTER,
+            Permission.SESSION_BEGIN,
+            Permission.PASSWORD_RESET,
             Permission.EMAIL_CONFIRM,
         ),
         (Allow, Authenticated, (Permission.SESSION_END, Permission.ACCOUNT_READ)),
@@ -91,7 +94,11 @@ class MeContext(Context):
         if self.user_id is None:
             return []
         return [
-            (Allow, reader(self.user_id), (Permission.ACCOUNT_READ, Permission.ACCOUNT_EXPORT, Permission.LISTING_READ)),
+            (
+                Allow,
+                reader(self.user_id),
+                (Permission.ACCOUNT_READ, Permission.ACCOUNT_EXPORT, Permission.LISTING_READ),
+            ),
             (Allow, owner(self.user_id), (Permission.ACCOUNT_EDIT, Permission.ACCOUNT_DEACTIVATE)),
         ]
 

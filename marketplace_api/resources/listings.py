@@ -71,7 +71,9 @@ class ListingContext(Context):
     def can_message(self) -> bool:
         """Whether the caller may write to its owner about it."""
         owner_id, actor = self.row.user_id, self.request.actor
-        return message_policy.may_mention(self.row, actor) and owner_id in message_policy.reachable(self.request.db, actor, [owner_id])
+        return message_policy.may_mention(self.row, actor) and owner_id in message_policy.reachable(
+            self.request.db, actor, [owner_id]
+        )
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]
@@ -93,11 +95,15 @@ class ListingContext(Context):
 
     def unavailable(self, operation: str) -> DomainError:
         if self.deleted:
-            return Gone("This listing was deleted." if operation != "restore" else "It was deleted too long ago to come back.")
+            return Gone(
+                "This listing was deleted." if operation != "restore" else "It was deleted too long ago to come back."
+            )
         status = self.row.status
         return Conflict(
             f"The operation `{operation}` is not possible while the listing is {status.replace('_', ' ')}.",
-            code="wrong_state", extra={"state": status}, link=self.path,
+            code="wrong_state",
+            extra={"state": status},
+            link=self.path,
         )
 
 

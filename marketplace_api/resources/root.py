@@ -7,8 +7,8 @@ from pyramid.request import Request
 
 from marketplace_api.resources.accounts import AuthContext, UsersContext
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
-from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
+from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
 from marketplace_api.resources.reviews import ReviewsContext
 from marketplace_api.security.permissions import Permission

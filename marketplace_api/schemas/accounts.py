@@ -8,14 +8,36 @@ from marketplace_api.schemas.base import Body, ObjectType, PageQuery, Query, nam
 from marketplace_api.schemas.types import Email, Nullable, OneOf, Text, WebAddress
 
 ME_FIELDS = (
-    "user_id", "username", "email", "pending_email", "is_email_confirmed", "profile_picture_url", "bio", "date_joined",
-    "last_login", "is_verified", "contact_information", "roles", "state", "rating_average", "rating_count",
+    "user_id",
+    "username",
+    "email",
+    "pending_email",
+    "is_email_confirmed",
+    "profile_picture_url",
+    "bio",
+    "date_joined",
+    "last_login",
+    "is_verified",
+    "contact_information",
+    "roles",
+    "state",
+    "rating_average",
+    "rating_count",
 )
 USER_FIELDS = (
-    "user_id", "username", "profile_picture_url", "bio", "date_joined", "is_verified", "rating_average", "rating_count",
+    "user_id",
+    "username",
+    "profile_picture_url",
+    "bio",
+    "date_joined",
+    "is_verified",
+    "rating_average",
+    "rating_count",
 )
 
-USERNAME = Text(50, 3, pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", hint="Use letters, digits and, inside, . _ or -.")
+USERNAME = Text(
+    50, 3, pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", hint="Use letters, digits and, inside, . _ or -."
+)
 # Only an upper bound here: what makes a password good enough is told by the policy, with all reasons at once.
 PASSWORD = Text(1024, 1, strip=False, secret=True)
 TOKEN = Text(500, secret=True)

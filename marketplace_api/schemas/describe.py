@@ -60,12 +60,16 @@ def form_schema(form: UploadForm, body: colander.SchemaNode) -> dict[str, Any]:
     """The JSON Schema of a form with a file, as OpenAPI describes one."""
     schema = json_schema(body)
     file = {
-        "type": "string", "format": "binary", "title": form.title,
+        "type": "string",
+        "format": "binary",
+        "title": form.title,
         "description": f"{form.description} One of: {', '.join(form.accepts)}.".strip(),
     }
     properties = {FILE: file, **schema.get("properties", {})}
     return {
-        "type": "object", "properties": properties, "required": [FILE, *schema.get("required", ())],
+        "type": "object",
+        "properties": properties,
+        "required": [FILE, *schema.get("required", ())],
         "additionalProperties": False,
     }
 
@@ -98,7 +102,12 @@ def _input(typ: Any) -> dict[str, Any]:
             kind = "password" if typ.secret else "textarea" if typ.maximum > 500 else "text"
             return {"type": kind, "minLength": typ.minimum, "maxLength": typ.maximum, **pattern}
         case Number():
-            return {"type": "number", "min": float(typ.minimum), "max": float(typ.maximum), "step": float(10**-typ.places)}
+            return {
+                "type": "number",
+                "min": float(typ.minimum),
+                "max": float(typ.maximum),
+                "step": float(10**-typ.places),
+            }
         case Integer():
             return {"type": "number", "min": typ.minimum, "max": typ.maximum, "step": 1}
         case Boolean():

@@ -27,14 +27,40 @@ from marketplace_api.schemas.types import (
 )
 
 LISTING_FIELDS = (
-    "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
-    "status", "status_reason", "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average",
-    "rating_count", "distance_km", "bookmarked", "bookmark_count", "photos",
+    "listing_id",
+    "user_id",
+    "title",
+    "description",
+    "category",
+    "price",
+    "currency",
+    "location",
+    "photos_urls",
+    "status",
+    "status_reason",
+    "date_created",
+    "date_updated",
+    "is_verified_listing",
+    "amenities",
+    "rating_average",
+    "rating_count",
+    "distance_km",
+    "bookmarked",
+    "bookmark_count",
+    "photos",
 )
 LISTING_EMBEDS = ("owner", "photos")
 ONE_LISTING_EMBEDS = (*LISTING_EMBEDS, "reviews")
 READ_ONLY = frozenset((*LISTING_FIELDS, *ONE_LISTING_EMBEDS)) - {
-    "title", "description", "category", "price", "currency", "location", "photos_urls", "status", "amenities",
+    "title",
+    "description",
+    "category",
+    "price",
+    "currency",
+    "location",
+    "photos_urls",
+    "status",
+    "amenities",
 }
 SORTS = ("relevance", "price", "date_created", "date_updated", "title", "rating", "distance")
 PRICE = Number(0, money.MAX_PRICE, money.STORED_DECIMALS)
@@ -88,7 +114,9 @@ class _Listing(Body):
         if price is not None and currency is not None and not money.fits(price, currency):
             part = next(child for child in node.children if child.name == "price")
             problem = colander.Invalid(node)
-            problem.add(InvalidField(part, "too_precise", f"Amounts in {currency} have {money.decimals(currency)} decimals."))
+            problem.add(
+                InvalidField(part, "too_precise", f"Amounts in {currency} have {money.decimals(currency)} decimals.")
+            )
             raise problem
 
 
@@ -167,25 +195,39 @@ class _Numbers(StrictType):
 class SearchListings(PageQuery):
     """The search: every parameter narrows, ``sortBy`` and ``order`` arrange."""
 
-    search = SchemaNode(FromQuery(Text(200)), missing=None, description='Words; "phrases", -exclusions and or work; the last word may be a beginning.')
+    search = SchemaNode(
+        FromQuery(Text(200)),
+        missing=None,
+        description='Words; "phrases", -exclusions and or work; the last word may be a beginning.',
+    )
     category = SchemaNode(FromQuery(Text(100)), missing=None, description="A slug; its subcategories count too.")
     location = SchemaNode(FromQuery(Text(100)), missing=None, description="City, state, postal code or country.")
     min_price = SchemaNode(FromQuery(PRICE), missing=None, description="Lowest price, in the listing's own currency.")
     max_price = SchemaNode(FromQuery(PRICE), missing=None, description="Highest price, in the listing's own currency.")
-    amenities = SchemaNode(FromQuery(ListOf(Text(60), 20, unique=True)), missing=(), description="All of these, separated by commas.")
+    amenities = SchemaNode(
+        FromQuery(ListOf(Text(60), 20, unique=True)), missing=(), description="All of these, separated by commas."
+    )
     verified = SchemaNode(FromQuery(Boolean()), missing=None, description="Only verified listings, or only others.")
     owner = SchemaNode(FromQuery(Integer(1)), missing=None, description="A user_id.")
     near = SchemaNode(
-        _coordinates(2, (-90, -180), (90, 180), "Send latitude,longitude in degrees."), missing=None,
+        _coordinates(2, (-90, -180), (90, 180), "Send latitude,longitude in degrees."),
+        missing=None,
         description="latitude,longitude: the point that `radius_km` and the sort `distance` refer to.",
     )
-    radius_km = SchemaNode(FromQuery(Number(Decimal("0.1"), 20_000, 3)), missing=None, description="Farthest distance from `near`, in km.")
+    radius_km = SchemaNode(
+        FromQuery(Number(Decimal("0.1"), 20_000, 3)), missing=None, description="Farthest distance from `near`, in km."
+    )
     bbox = SchemaNode(
-        _coordinates(4, (-180, -90, -180, -90), (180, 90, 180, 90), "Send west,south,east,north in degrees."), missing=None,
+        _coordinates(4, (-180, -90, -180, -90), (180, 90, 180, 90), "Send west,south,east,north in degrees."),
+        missing=None,
         description="west,south,east,north in degrees; west may exceed east across the antimeridian.",
     )
-    sortBy = SchemaNode(FromQuery(OneOf(SORTS)), missing=None, description="`relevance` where there are words, else `date_created`.")  # noqa: N815 - the name on the wire
-    order = SchemaNode(FromQuery(OneOf(("asc", "desc"))), missing=None, description="Each sort has its usual one by default.")
+    sortBy = SchemaNode(  # noqa: N815  the name on the wire
+        FromQuery(OneOf(SORTS)), missing=None, description="`relevance` where there are words, else `date_created`."
+    )
+    order = SchemaNode(
+        FromQuery(OneOf(("asc", "desc"))), missing=None, description="Each sort has its usual one by default."
+    )
     facets = names(FACETS, "Counts of the matches by these.")
     fields = names(LISTING_FIELDS, "Only these fields of each listing.")
     embed = names(LISTING_EMBEDS, "Related resources to show inside each listing.")
@@ -195,7 +237,8 @@ class ListOwnListings(PageQuery):
     """One's own listings."""
 
     status = SchemaNode(
-        FromQuery(ListOf(OneOf((*LISTING_WORKFLOW.states, "deleted")), 8, unique=True)), missing=(),
+        FromQuery(ListOf(OneOf((*LISTING_WORKFLOW.states, "deleted")), 8, unique=True)),
+        missing=(),
         description="Only these states; `deleted` shows what can be restored.",
     )
     fields = names(LISTING_FIELDS, "Only these fields of each listing.")

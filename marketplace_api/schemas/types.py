@@ -49,7 +49,13 @@ class Text(StrictType):
     """Text without NUL and lone surrogates, stripped at both ends, of ``minimum`` to ``maximum`` characters."""
 
     def __init__(
-        self, maximum: int, minimum: int = 1, *, pattern: str | None = None, hint: str = "", strip: bool = True,
+        self,
+        maximum: int,
+        minimum: int = 1,
+        *,
+        pattern: str | None = None,
+        hint: str = "",
+        strip: bool = True,
         secret: bool = False,
     ) -> None:
         self.minimum, self.maximum, self.hint, self.strip, self.secret = minimum, maximum, hint, strip, secret
@@ -105,7 +111,9 @@ class WebAddress(Text):
     """An http(s) URL with a host."""
 
     def __init__(self, maximum: int = 512) -> None:
-        super().__init__(maximum, 10, pattern=_WEB_ADDRESS, hint="Send an address that starts with https:// and names a host.")
+        super().__init__(
+            maximum, 10, pattern=_WEB_ADDRESS, hint="Send an address that starts with https:// and names a host."
+        )
 
     def json_schema(self) -> dict[str, Any]:
         return {**super().json_schema(), "format": "uri"}

@@ -30,8 +30,11 @@ def _security(request: Request) -> dict[str, Any]:
     """What the functions that begin sessions need to know about the process and the device."""
     registry = request.registry
     return {
-        "databases": registry.databases, "keys": registry.signing_keys, "rules": registry.account_rules,
-        "device": (request.user_agent or "")[:255], "address": (request.address)[:64],
+        "databases": registry.databases,
+        "keys": registry.signing_keys,
+        "rules": registry.account_rules,
+        "device": (request.user_agent or "")[:255],
+        "address": (request.address)[:64],
     }
 
 
@@ -48,23 +51,42 @@ session_list = Service("sessions", "/api/auth/sessions", SessionsContext)
 session_item = Service("session", "/api/auth/sessions/{session_id}", SessionContext)
 
 
-@registering.operation("POST", "register", P.ACCOUNT_REGISTER, title="Register", body=schemas.Register, success=201, shown_on=(ApiContext,), result="token_pair")
+@registering.operation(
+    "POST",
+    "register",
+    P.ACCOUNT_REGISTER,
+    title="Register",
+    body=schemas.Register,
+    success=201,
+    shown_on=(ApiContext,),
+    result="token_pair",
+)
 def register(request: Request) -> Representation:
     pair = registration.register(request.db, actor=request.actor, **_security(request), **request.validated)
     return represent.token_pair(pair)
 
 
-@logging_in.operation("POST", "login", P.SESSION_BEGIN, title="Log in", body=schemas.LogIn, shown_on=(ApiContext,), result="token_pair")
+@logging_in.operation(
+    "POST", "login", P.SESSION_BEGIN, title="Log in", body=schemas.LogIn, shown_on=(ApiContext,), result="token_pair"
+)
 def log_in(request: Request) -> Representation:
-    return represent.token_pair(sessions.log_in(request.db, actor=request.actor, **_security(request), **request.validated))
+    return represent.token_pair(
+        sessions.log_in(request.db, actor=request.actor, **_security(request), **request.validated)
+    )
 
 
-@refreshing.operation("POST", "refresh", P.SESSION_BEGIN, title="Get a new pair of tokens", body=schemas.Refresh, result="token_pair")
+@refreshing.operation(
+    "POST", "refresh", P.SESSION_BEGIN, title="Get a new pair of tokens", body=schemas.Refresh, result="token_pair"
+)
 def refresh(request: Request) -> Representation:
-    return represent.token_pair(sessions.refresh(request.db, actor=request.actor, **_security(request), **request.validated))
+    return represent.token_pair(
+        sessions.refresh(request.db, actor=request.actor, **_security(request), **request.validated)
+    )
 
 
-@logging_out.operation("POST", "logout", P.SESSION_END, title="Log out", body=schemas.LogOut, shown_on=(ApiContext,), result="message")
+@logging_out.operation(
+    "POST", "logout", P.SESSION_END, title="Log out", body=schemas.LogOut, shown_on=(ApiContext,), result="message"
+)
 def log_out(request: Request) -> Representation:
     sessions.log_out(request.db, request.actor, scope=request.validated["scope"])
     return message("Logged out successfully", "/api")
@@ -75,22 +97,42 @@ def me(request: Request) -> Representation:
     return represent.me(request.context.me(), request.query["fields"])
 
 
-@requesting_reset.operation("POST", "request-password-reset", P.PASSWORD_RESET, title="Ask for a password reset", body=schemas.RequestPasswordReset, result="message")
+@requesting_reset.operation(
+    "POST",
+    "request-password-reset",
+    P.PASSWORD_RESET,
+    title="Ask for a password reset",
+    body=schemas.RequestPasswordReset,
+    result="message",
+)
 def request_password_reset(request: Request) -> Representation:
     recovery.request_password_reset(request.db, email=request.validated["email"], actor=request.actor)
     return message("Password reset email sent", "/api")
 
 
-@resetting.operation("POST", "reset-password", P.PASSWORD_RESET, title="Set a new password", body=schemas.ResetPassword, result="message")
+@resetting.operation(
+    "POST", "reset-password", P.PASSWORD_RESET, title="Set a new password", body=schemas.ResetPassword, result="message"
+)
 def reset_password(request: Request) -> Representation:
     body = request.validated
     recovery.reset_password(
-        request.db, request.registry.account_rules, token=body["token"], new_password=body["newPassword"], actor=request.actor
+        request.db,
+        request.registry.account_rules,
+        token=body["token"],
+        new_password=body["newPassword"],
+        actor=request.actor,
     )
     return message("Password reset successful", "/api/auth/login")
 
 
-@confirming.operation("POST", "verify-email", P.EMAIL_CONFIRM, title="Confirm an e-mail address", body=schemas.ConfirmEmail, result="message")
+@confirming.operation(
+    "POST",
+    "verify-email",
+    P.EMAIL_CONFIRM,
+    title="Confirm an e-mail address",
+    body=schemas.ConfirmEmail,
+    result="message",
+)
 def confirm_email(request: Request) -> Representation:
     recovery.confirm_email(request.db, token=request.validated["token"], actor=request.actor)
     return message("Email verified", "/api")
@@ -102,14 +144,21 @@ def _unconfirmed(context: AuthContext, _actor: Actor) -> bool:
 
 
 @resending.operation(
-    "POST", "resend-verification", P.EMAIL_RESEND, title="Send the confirmation mail again", applies=_unconfirmed, result="message"
+    "POST",
+    "resend-verification",
+    P.EMAIL_RESEND,
+    title="Send the confirmation mail again",
+    applies=_unconfirmed,
+    result="message",
 )
 def resend_verification(request: Request) -> Representation:
     recovery.request_email_confirmation(request.db, request.actor)
     return message("Verification email sent", "/api/users/me")
 
 
-@session_list.operation("GET", "list-sessions", P.SESSION_LIST, title="List your sessions", query=schemas.ListSessions, result="sessions")
+@session_list.operation(
+    "GET", "list-sessions", P.SESSION_LIST, title="List your sessions", query=schemas.ListSessions, result="sessions"
+)
 def list_sessions(request: Request) -> Representation:
     page = sessions.list_sessions(request.db, request.actor, page_request(request.query))
     return represent.sessions(request, page, request.context)
@@ -129,7 +178,9 @@ def end_session(request: Request) -> Representation:
 def _offer_form(service: Service, posted: Operation) -> None:
     """GET on an address that takes a POST: its form."""
 
-    @service.operation("GET", f"{posted.name}-form", posted.permission, title=f"The form: {posted.title}", result="form")
+    @service.operation(
+        "GET", f"{posted.name}-form", posted.permission, title=f"The form: {posted.title}", result="form"
+    )
     def show(request: Request) -> Representation:
         return form(request.context, posted)
 

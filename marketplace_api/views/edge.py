@@ -139,8 +139,11 @@ def _account(request: Request, response: Response, seconds: float) -> None:
         log.info(
             "request",
             extra={
-                "method": request.method, "path": request.environ.get("PATH_INFO", "")[:200], "status": status,
-                "ms": round(seconds * 1000, 2), "user_id": actor.user_id if actor is not None else None,
+                "method": request.method,
+                "path": request.environ.get("PATH_INFO", "")[:200],
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+                "user_id": actor.user_id if actor is not None else None,
             },
         )
 

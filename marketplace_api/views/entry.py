@@ -63,7 +63,9 @@ def list_categories(request: Request) -> Representation:
     return represent.categories(categories.tree(request.db))
 
 
-@suggestion_list.operation("GET", "suggest", P.LISTING_SEARCH, title="Complete a search", query=SuggestionQuery, result="suggestions")
+@suggestion_list.operation(
+    "GET", "suggest", P.LISTING_SEARCH, title="Complete a search", query=SuggestionQuery, result="suggestions"
+)
 def complete(request: Request) -> Representation:
     found = suggest(request.db, request.query["query"], request.query["limit"])
     return represent.suggestions(found, request.path_qs)

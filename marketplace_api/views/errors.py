@@ -74,10 +74,13 @@ def not_found(_error: HTTPNotFound, request: Request) -> Response:
 
 def _ascii(location: str) -> str:
     """The WSGI path (bytes as Latin-1) as a header value; browsers read ``\\`` as ``/``, so it must not stay."""
-    return "".join(c if "!" <= c <= "~" and c != "\\" else "".join(f"%{b:02X}" for b in c.encode("latin-1", "ignore")) for c in location)
+    return "".join(
+        c if "!" <= c <= "~" and c != "\\" else "".join(f"%{b:02X}" for b in c.encode("latin-1", "ignore"))
+        for c in location
+    )
 
 
-def forbidden(error: HTTPForbidden, request: Request) -> Response:
+def forbidden(_error: HTTPForbidden, request: Request) -> Response:
     """401 for the unknown, 403 for the known, 404 where the context conceals itself, 410 where it is gone."""
     return answer(refusal_of(request), request)
 
@@ -126,18 +129,25 @@ def undecodable(_error: UnicodeDecodeError, request: Request) -> Response:
 def crash(error: Exception, request: Request) -> Response:
     if is_outage(error):
         log.warning("database unavailable", extra={"error_type": type(error).__name__})
-        return answer(Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5), request)
+        return answer(
+            Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5), request
+        )
     log.error("unhandled exception", exc_info=error)
-    return answer(DomainError("Something went wrong on our side; it has been recorded.", code="internal_error"), request)
+    return answer(
+        DomainError("Something went wrong on our side; it has been recorded.", code="internal_error"), request
+    )
 
 
 def includeme(config: Configurator) -> None:
     views = {
-        DomainError: domain_error, HTTPNotFound: not_found, HTTPForbidden: forbidden,
-        HTTPMethodNotAllowed: method_not_allowed, HTTPException: http_error, URLDecodeError: undecodable,
-        UnicodeDecodeError: undecodable, Exception: crash,
+        DomainError: domain_error,
+        HTTPNotFound: not_found,
+        HTTPForbidden: forbidden,
+        HTTPMethodNotAllowed: method_not_allowed,
+        HTTPException: http_error,
+        URLDecodeError: undecodable,
+        UnicodeDecodeError: undecodable,
+        Exception: crash,
     }
     for context, view in views.items():
         config.add_exception_view(view, context=context)
-
-

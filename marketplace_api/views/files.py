@@ -52,28 +52,49 @@ def list_photos(request: Request) -> Representation:
 
 
 @photos.operation(
-    "POST", "add-photo", P.LISTING_EDIT, title="Add a photo", body=schemas.AddPhoto, upload=schemas.PHOTO,
-    applies=_has_room, shown_on=(ListingContext,), success=201, result="photo",
+    "POST",
+    "add-photo",
+    P.LISTING_EDIT,
+    title="Add a photo",
+    body=schemas.AddPhoto,
+    upload=schemas.PHOTO,
+    applies=_has_room,
+    shown_on=(ListingContext,),
+    success=201,
+    result="photo",
     description="A JPEG, PNG or WebP; it is encoded anew in three sizes, without metadata. 24 photos at most.",
 )
 def add(request: Request) -> Representation:
     context, registry = request.context, request.registry
     row = photo_domain.add(
-        request.db, registry.databases, registry.storage, request.actor, context.listing.row,
-        stream=request.upload.stream, alt_text=request.validated["alt_text"],
+        request.db,
+        registry.databases,
+        registry.storage,
+        request.actor,
+        context.listing.row,
+        stream=request.upload.stream,
+        alt_text=request.validated["alt_text"],
         expected_version=expected_version(request),
     )
     return represent.photo(context.refreshed().child(row))
 
 
 @photos.operation(
-    "PUT", "arrange-photos", P.LISTING_EDIT, title="Order and describe the photos", body=schemas.ArrangePhotos,
-    applies=_editable, result="photos",
+    "PUT",
+    "arrange-photos",
+    P.LISTING_EDIT,
+    title="Order and describe the photos",
+    body=schemas.ArrangePhotos,
+    applies=_editable,
+    result="photos",
 )
 def arrange(request: Request) -> Representation:
     context = request.context
     photo_domain.arrange(
-        request.db, request.actor, context.listing.row.listing_id, request.validated["photos"],
+        request.db,
+        request.actor,
+        context.listing.row.listing_id,
+        request.validated["photos"],
         expected_version=expected_version(request),
     )
     return represent.photos(context.refreshed())
@@ -90,22 +111,36 @@ def read(request: Request) -> Representation:
 def remove(request: Request) -> Representation:
     context = request.context
     photo_domain.remove(
-        request.db, request.actor, context.listing.row.listing_id, context.row.photo_id,
+        request.db,
+        request.actor,
+        context.listing.row.listing_id,
+        context.row.photo_id,
         expected_version=expected_version(request),
     )
     return message("Photo removed", context.__parent__.path)
 
 
 @picture.operation(
-    "POST", "set-picture", P.ACCOUNT_EDIT, title="Send a picture of yourself", upload=schemas.PICTURE, result="me",
+    "POST",
+    "set-picture",
+    P.ACCOUNT_EDIT,
+    title="Send a picture of yourself",
+    upload=schemas.PICTURE,
+    result="me",
     description="A JPEG, PNG or WebP; the square in its middle is encoded anew, without metadata.",
 )
 def set_picture(request: Request) -> Representation:
     registry, user_id = request.registry, request.actor.user_id
     base = registry.files_url or registry.app_settings.public_url.rstrip("/")
     pictures.replace(
-        request.db, registry.databases, registry.storage, request.actor, user_id, stream=request.upload.stream,
-        base_url=base, expected_version=expected_version(request),
+        request.db,
+        registry.databases,
+        registry.storage,
+        request.actor,
+        user_id,
+        stream=request.upload.stream,
+        base_url=base,
+        expected_version=expected_version(request),
     )
     return accounts.me(request.context.refreshed())
 
@@ -117,7 +152,13 @@ def remove_picture(request: Request) -> Representation:
 
 
 @file.operation(
-    "GET", "fetch-file", P.FILE_READ, title="A file", query=schemas.FetchFile, result="file", errors=(403, 416),
+    "GET",
+    "fetch-file",
+    P.FILE_READ,
+    title="A file",
+    query=schemas.FetchFile,
+    result="file",
+    errors=(403, 416),
     description="Photos are public and never change; other files open by the signed address that somebody was given.",
 )
 def fetch(request: Request) -> Response:

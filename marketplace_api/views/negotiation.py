@@ -47,7 +47,7 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
     assert operation.body is not None
     given = request.content_type
     raw = _bounded(request)
-    if raw and given not in operation.content_types or (not raw and given and given not in operation.content_types):
+    if (raw and given not in operation.content_types) or (not raw and given and given not in operation.content_types):
         raise DomainError(f"Send the body as {' or '.join(operation.content_types)}.", code="unsupported_media_type")
     try:
         document = parse_json(raw) if raw else {}

@@ -47,7 +47,9 @@ def respond(request: Request, operation: Operation, representation: Representati
     if representation.paging:
         headers.append(("Link", ", ".join(f'<{href}>; rel="{rel}"' for rel, href in representation.paging.items())))
     if operation.is_safe and _has_it(request, etag):
-        return Response(status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[])
+        return Response(
+            status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[]
+        )
     status = operation.again if operation.again and representation.is_repeat else operation.success
     if status == 201:
         headers.append(("Location", representation.links["self"]["href"]))
@@ -93,7 +95,9 @@ def _minimal(request: Request, representation: Representation) -> Response:
     """No body, but the tag that the next change needs."""
     body = orjson.dumps(representation.render(request.media, request.actor))
     headers = [
-        ("Vary", VARY), ("Preference-Applied", "return=minimal"), ("Cache-Control", "no-store"),
+        ("Vary", VARY),
+        ("Preference-Applied", "return=minimal"),
+        ("Cache-Control", "no-store"),
         ("ETag", _etag(request, body, representation.version)),
     ]
     own = representation.links.get("self")

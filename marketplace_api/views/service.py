@@ -45,7 +45,9 @@ class Service(cornice.Service):
 
     renderer = "json"
 
-    def __init__(self, name: str, path: str, context: type[Context], *, on: str | None = None, limits: str = "default") -> None:
+    def __init__(
+        self, name: str, path: str, context: type[Context], *, on: str | None = None, limits: str = "default"
+    ) -> None:
         self.pattern = path
         self.context_class = context
         self.context_pattern = on or path
@@ -82,14 +84,27 @@ class Service(cornice.Service):
         to ``body``, as ``request.validated``.
         """
         declared = Operation(
-            name=name, method=method, path=self.pattern, suffix=self.pattern.removeprefix(self.context_pattern.rstrip("/")),
-            context=self.context_class, permission=permission, title=title,
+            name=name,
+            method=method,
+            path=self.pattern,
+            suffix=self.pattern.removeprefix(self.context_pattern.rstrip("/")),
+            context=self.context_class,
+            permission=permission,
+            title=title,
             description=f"{description} {REHEARSAL}".strip() if step else description,
-            body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None, upload=upload,
-            query=query() if query else None, applies=applies, step=step, success=success, again=again,
+            body=body() if body else Body() if method in ("POST", "PUT", "PATCH") else None,
+            upload=upload,
+            query=query() if query else None,
+            applies=applies,
+            step=step,
+            success=success,
+            again=again,
             content_types=(MULTIPART,) if upload else CONTENT_TYPES.get(method, (JSON,)),
             template=method not in ("GET", "PATCH") if template is None else template,
-            shown_on=shown_on, result=result, errors=errors, limits=self.limits,
+            shown_on=shown_on,
+            result=result,
+            errors=errors,
+            limits=self.limits,
         )
         operations.register(declared)
         self.declared.append(declared)

@@ -78,7 +78,10 @@ def _boundary(request: Request) -> str:
 
 def _read(request: Request, boundary: str, form: _Form) -> None:
     parser = PushMultipartParser(
-        boundary, content_length=request.content_length or -1, max_segment_count=MAX_PARTS, strict=True,
+        boundary,
+        content_length=request.content_length or -1,
+        max_segment_count=MAX_PARTS,
+        strict=True,
         max_segment_size=max(form.limit, MAX_FIELDS),
     )
     segment: MultipartSegment | None = None

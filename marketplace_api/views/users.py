@@ -44,28 +44,54 @@ def patch(request: Request) -> Representation:
 
 def _edited(request: Request, *, merge: bool) -> Representation:
     profiles.edit(
-        request.db, request.actor, request.actor.user_id, changes=request.validated,
-        expected_version=expected_version(request), merge=merge,
+        request.db,
+        request.actor,
+        request.actor.user_id,
+        changes=request.validated,
+        expected_version=expected_version(request),
+        merge=merge,
     )
     return represent.me(request.context.refreshed())
 
 
-@own.operation("DELETE", "deactivate", P.ACCOUNT_DEACTIVATE, title="Deactivate your account", body=schemas.Deactivate, result="message")
+@own.operation(
+    "DELETE",
+    "deactivate",
+    P.ACCOUNT_DEACTIVATE,
+    title="Deactivate your account",
+    body=schemas.Deactivate,
+    result="message",
+)
 def deactivate(request: Request) -> Representation:
     erased_at = lifecycle.deactivate(
-        request.db, request.registry.databases, request.actor, request.registry.account_rules, password=request.validated["password"]
+        request.db,
+        request.registry.databases,
+        request.actor,
+        request.registry.account_rules,
+        password=request.validated["password"],
     )
     answer = message("Account deactivated; log in to undo this", "/api")
     answer.state["erased_at"] = erased_at
     return answer
 
 
-@password.operation("PUT", "change-password", P.ACCOUNT_EDIT, title="Change your password", body=schemas.ChangePassword, result="message")
+@password.operation(
+    "PUT",
+    "change-password",
+    P.ACCOUNT_EDIT,
+    title="Change your password",
+    body=schemas.ChangePassword,
+    result="message",
+)
 def change_password(request: Request) -> Representation:
     body = request.validated
     profiles.change_password(
-        request.db, request.registry.databases, request.actor, request.registry.account_rules,
-        current_password=body["currentPassword"], new_password=body["newPassword"],
+        request.db,
+        request.registry.databases,
+        request.actor,
+        request.registry.account_rules,
+        current_password=body["currentPassword"],
+        new_password=body["newPassword"],
     )
     return message("Password changed; other sessions ended", ME)
 
@@ -73,15 +99,23 @@ def change_password(request: Request) -> Representation:
 @export.operation("GET", "export", P.ACCOUNT_EXPORT, title="Take out your data", result="export")
 def take_out(request: Request) -> Response:
     data = profiles.export(request.db, request.actor)
-    return document(data, 200, JSON, [("Cache-Control", "no-store"), ("Content-Disposition", 'attachment; filename="export.json"')])
+    return document(
+        data, 200, JSON, [("Cache-Control", "no-store"), ("Content-Disposition", 'attachment; filename="export.json"')]
+    )
 
 
-@own_listings.operation("GET", "my-listings", P.ACCOUNT_READ, title="Your listings", query=ListOwnListings, result="listings")
+@own_listings.operation(
+    "GET", "my-listings", P.ACCOUNT_READ, title="Your listings", query=ListOwnListings, result="listings"
+)
 def list_own(request: Request) -> Representation:
     wanted = tuple(request.query["status"])
     page = owned(
-        request.db, request.actor.user_id, page_request(request.query), include_private=True,
-        statuses=tuple(s for s in wanted if s != "deleted") or None, deleted="deleted" in wanted,
+        request.db,
+        request.actor.user_id,
+        page_request(request.query),
+        include_private=True,
+        statuses=tuple(s for s in wanted if s != "deleted") or None,
+        deleted="deleted" in wanted,
     )
     return listings(request, page, f"{ME}/listings", fields=request.query["fields"])
 
@@ -91,7 +125,11 @@ def read_user(request: Request) -> Representation:
     return represent.user(request.context, request.query["fields"])
 
 
-@their_listings.operation("GET", "user-listings", P.LISTING_SEARCH, title="What somebody offers", query=ListListings, result="listings")
+@their_listings.operation(
+    "GET", "user-listings", P.LISTING_SEARCH, title="What somebody offers", query=ListListings, result="listings"
+)
 def list_theirs(request: Request) -> Representation:
-    page = owned(request.db, request.context.row.user_id, page_request(request.query), include_private=False, statuses=None)
+    page = owned(
+        request.db, request.context.row.user_id, page_request(request.query), include_private=False, statuses=None
+    )
     return listings(request, page, f"{request.context.path}/listings", fields=request.query["fields"], is_public=True)

@@ -22,8 +22,12 @@ def make_user(session: Session, **values: Any) -> User:
     number = next(_numbers)
     roles = ["customer", *values.pop("roles", [])]
     fields = {
-        "username": f"person{number}", "email": f"person{number}@people.example", "password_hash": _HASH, "roles": roles,
-        "email_confirmed_at": datetime.now(UTC), **values,
+        "username": f"person{number}",
+        "email": f"person{number}@people.example",
+        "password_hash": _HASH,
+        "roles": roles,
+        "email_confirmed_at": datetime.now(UTC),
+        **values,
     }
     user = User(**fields)
     session.add(user)
@@ -34,7 +38,9 @@ def make_user(session: Session, **values: Any) -> User:
 def open_session(session: Session, user: User) -> AccountSession:
     """A session of ``user`` that lasts a day."""
     opened = AccountSession(
-        user_id=user.user_id, refresh_hash=f"test-{next(_numbers)}".encode(), refresh_nonce=b"0" * 16,
+        user_id=user.user_id,
+        refresh_hash=f"test-{next(_numbers)}".encode(),
+        refresh_nonce=b"0" * 16,
         expires_at=datetime.now(UTC) + timedelta(days=1),
     )
     session.add(opened)

@@ -16,10 +16,20 @@ from marketplace_api.models.listings import Listing
 def make_listing(session: Session, owner: User, **values: Any) -> Any:
     """An active listing of ``owner``'s; returns its row."""
     fields = {
-        "title": "Road bicycle", "description": "A light bicycle with many gears.", "category": "bicycles",
-        "price": Decimal("250.00"), "currency": "EUR", "address": "Kastanienallee 7", "city": "Berlin", "state": "BE",
-        "country": "Germany", "latitude": Decimal("52.538123"), "longitude": Decimal("13.410456"),
-        "amenities": ["lights"], "user_id": owner.user_id, **values,
+        "title": "Road bicycle",
+        "description": "A light bicycle with many gears.",
+        "category": "bicycles",
+        "price": Decimal("250.00"),
+        "currency": "EUR",
+        "address": "Kastanienallee 7",
+        "city": "Berlin",
+        "state": "BE",
+        "country": "Germany",
+        "latitude": Decimal("52.538123"),
+        "longitude": Decimal("13.410456"),
+        "amenities": ["lights"],
+        "user_id": owner.user_id,
+        **values,
     }
     if fields.get("status") == "suspended":
         fields.setdefault("suspended_from", "active")

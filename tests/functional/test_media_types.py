@@ -231,7 +231,8 @@ def test_a_form_of_the_account_describes_names_and_passwords(client: Client, own
 
 def test_types_of_fields_are_those_of_hal_forms(owner: Client, path: str, client: Client) -> None:
     """A client that meets another type, as ketting does, cannot send the form at all."""
-    known = {"file", 
+    known = {
+        "file",
         "hidden",
         "text",
         "textarea",

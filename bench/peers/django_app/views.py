@@ -37,10 +37,16 @@ class ListingsView(APIView):
         page, limit = int(request.query_params.get("page", 1)), int(request.query_params.get("limit", 10))
         found, total, is_capped = _searched(search, limit) if search else _newest(page, limit)
         pages = -(-total // limit)
-        return Response({
-            "totalPages": pages, "currentPage": page, "totalItems": total, "totalIsCapped": is_capped,
-            "listings": ListingSerializer(found, many=True).data, "_links": _links(search, page, pages),
-        })
+        return Response(
+            {
+                "totalPages": pages,
+                "currentPage": page,
+                "totalItems": total,
+                "totalIsCapped": is_capped,
+                "listings": ListingSerializer(found, many=True).data,
+                "_links": _links(search, page, pages),
+            }
+        )
 
 
 def _newest(page: int, limit: int) -> tuple[list[Listing], int, bool]:

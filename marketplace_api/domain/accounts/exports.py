@@ -74,7 +74,11 @@ def _photos(user_id: int) -> sa.Select[Any]:
 def _conversations(user_id: int) -> sa.Select[Any]:
     own_side = sa.and_(_side.conversation_id == _c.conversation_id, _side.user_id == user_id)
     takes_part = sa.or_(_c.participant1_id == user_id, _c.participant2_id == user_id)
-    return sa.select(*_CONVERSATIONS).join_from(Conversation.__table__, ConversationSide.__table__, own_side).where(takes_part)
+    return (
+        sa.select(*_CONVERSATIONS)
+        .join_from(Conversation.__table__, ConversationSide.__table__, own_side)
+        .where(takes_part)
+    )
 
 
 def _events(user_id: int) -> sa.Select[Any]:

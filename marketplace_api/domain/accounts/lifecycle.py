@@ -32,9 +32,7 @@ def find(session: Session, reference: str) -> User:
     return user
 
 
-def deactivate(
-    session: Session, databases: Databases, actor: Actor, rules: AccountRules, *, password: str
-) -> datetime:
+def deactivate(session: Session, databases: Databases, actor: Actor, rules: AccountRules, *, password: str) -> datetime:
     """Take the caller's account out of sight: sessions end, listings are hidden. Logging in again undoes it.
 
     Returns when the personal data will be erased (UTC). Raises :class:`Invalid` ``wrong_password``,

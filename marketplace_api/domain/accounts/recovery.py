@@ -21,7 +21,7 @@ from marketplace_api.errors import Conflict
 from marketplace_api.models.accounts import OneTimeToken, User
 from marketplace_api.models.events import Event
 
-RESET_PASSWORD = "reset_password"  # noqa: S105  the name of a purpose
+RESET_PASSWORD = "reset_password"
 CONFIRM_EMAIL = "confirm_email"
 MAIL_INTERVAL = timedelta(minutes=1)
 """An account is sent one mail of a kind in this time; asking more often is silently ignored."""
@@ -122,9 +122,7 @@ def confirm_email(session: Session, *, token: str, actor: Actor) -> User:
     return user
 
 
-def issue_token(  # noqa: PLR0917  the mail job passes them in the order in which the sentence says them
-    session: Session, user_id: int, purpose: str, email: str, now: datetime, lifetime: timedelta
-) -> str:
+def issue_token(session: Session, user_id: int, purpose: str, email: str, now: datetime, lifetime: timedelta) -> str:
     """A new one-time token for the mail to ``email``; the account's older ones of this purpose are void.
 
     ``purpose`` is :data:`RESET_PASSWORD` (an hour is long enough) or :data:`CONFIRM_EMAIL`; the token is good

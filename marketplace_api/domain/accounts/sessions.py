@@ -45,9 +45,9 @@ _IDENTITY = Prepared(
     sa.select(
         _u.username,
         _u.roles,
-        sa.and_(
-            _u.state == "suspended", sa.func.coalesce(_u.suspended_until > sa.func.now(), sa.true())
-        ).label("suspended"),
+        sa.and_(_u.state == "suspended", sa.func.coalesce(_u.suspended_until > sa.func.now(), sa.true())).label(
+            "suspended"
+        ),
     )
     .select_from(AccountSession.__table__.join(User.__table__, _s.user_id == _u.user_id))
     .where(_s.session_id == sa.bindparam("session_id"), _s.user_id == sa.bindparam("user_id"))
@@ -76,7 +76,7 @@ class TokenPair:
     expires_in: int
     user: User
     session_id: int
-    token_type: str = "Bearer"  # noqa: S105  the scheme's name (RFC 6750)
+    token_type: str = "Bearer"
 
 
 def log_in(
@@ -228,9 +228,7 @@ def end_all(
     return _end_where(session, others, reason, actor, user_id)
 
 
-def _end_where(
-    session: Session, which: sa.ColumnElement[bool], reason: str, actor: Actor, user_id: int | None
-) -> int:
+def _end_where(session: Session, which: sa.ColumnElement[bool], reason: str, actor: Actor, user_id: int | None) -> int:
     statement = (
         sa.update(AccountSession)
         .where(which, _s.user_id == user_id, _LIVE)

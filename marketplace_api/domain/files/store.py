@@ -35,9 +35,7 @@ BATCH = 100
 _t = table_of(File)
 _f = _t.c
 _KEYS = sa.bindparam("keys", type_=postgresql.ARRAY(sa.Text))
-_KEEP = (
-    sa.update(_t).where(_f.key == sa.any_(_KEYS), _f.state == "pending").values(state="stored").returning(_f.key)
-)
+_KEEP = sa.update(_t).where(_f.key == sa.any_(_KEYS), _f.state == "pending").values(state="stored").returning(_f.key)
 _DOOM = sa.update(_t).where(_f.key == sa.any_(_KEYS)).values(state="doomed")
 _OF_THESE = _f.key == sa.any_(_KEYS)
 

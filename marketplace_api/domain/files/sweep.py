@@ -103,7 +103,5 @@ def _mend_photos(session: Session, keys: Iterable[str]) -> None:
     """A photo is broken as long as any of its files is missing."""
     named = list(keys)
     concerned = sa.or_(*(column.in_(named) for column in (_p.full_key, _p.card_key, _p.thumb_key)))
-    lost = sa.exists(
-        sa.select(1).where(_f.key.in_([_p.full_key, _p.card_key, _p.thumb_key]), _f.state == "missing")
-    )
+    lost = sa.exists(sa.select(1).where(_f.key.in_([_p.full_key, _p.card_key, _p.thumb_key]), _f.state == "missing"))
     session.execute(sa.update(table_of(ListingPhoto)).where(concerned).values(is_broken=lost))

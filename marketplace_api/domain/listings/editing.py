@@ -35,15 +35,30 @@ def create(session: Session, actor: Actor, *, fields: Mapping[str, Any]) -> Any:
     values["user_id"] = actor.user_id
     row = session.execute(sa.insert(_t).values(values).returning(*rows.COLUMNS)).one()
     record(
-        session, actor, EventType.LISTING_CREATED, row.listing_id,
-        new={"title": row.title, "category": row.category, "price": str(row.price), "currency": row.currency, "status": row.status},
+        session,
+        actor,
+        EventType.LISTING_CREATED,
+        row.listing_id,
+        new={
+            "title": row.title,
+            "category": row.category,
+            "price": str(row.price),
+            "currency": row.currency,
+            "status": row.status,
+        },
     )
     return row
 
 
 def edit(
-    session: Session, actor: Actor, listing_id: int, *, changes: Mapping[str, Any], expected_version: int | None = None,
-    merge: bool = False, may_step: frozenset[str] = frozenset(),
+    session: Session,
+    actor: Actor,
+    listing_id: int,
+    *,
+    changes: Mapping[str, Any],
+    expected_version: int | None = None,
+    merge: bool = False,
+    may_step: frozenset[str] = frozenset(),
 ) -> Any:
     """Change what ``changes`` names and return the row; an edit that changes nothing leaves no trace.
 
@@ -79,7 +94,10 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
     )
     written = session.execute(statement).one()
     record(
-        session, actor, EventType.LISTING_EDITED, row.listing_id,
+        session,
+        actor,
+        EventType.LISTING_EDITED,
+        row.listing_id,
         previous={name: _told(name, getattr(row, name)) for name in changed},
         new={name: _told(name, value) for name, value in changed.items()},
         on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
@@ -97,8 +115,13 @@ def photos_changed(session: Session, actor: Actor, row: Any, count: int, told: M
     statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values).returning(*rows.COLUMNS)
     changed = session.execute(statement).one()
     record(
-        session, actor, EventType.LISTING_PHOTOS_CHANGED, row.listing_id,
-        previous={"photos": row.photo_count}, new=told, on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
+        session,
+        actor,
+        EventType.LISTING_PHOTOS_CHANGED,
+        row.listing_id,
+        previous={"photos": row.photo_count},
+        new=told,
+        on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
     )
     return changed
 
@@ -108,7 +131,9 @@ def _step_to(session: Session, actor: Actor, row: Any, target: str, may_step: fr
     if transition is None or not workflow.possible(row, transition):
         raise Conflict(
             f"A listing that is {row.status.replace('_', ' ')} cannot become {target.replace('_', ' ')}.",
-            code="wrong_state", extra={"state": row.status}, link=f"/api/listings/{row.listing_id}",
+            code="wrong_state",
+            extra={"state": row.status},
+            link=f"/api/listings/{row.listing_id}",
         )
     if transition.permission not in may_step:
         raise Forbidden(f"Your account may not take the step `{transition.name}`.")
@@ -121,7 +146,11 @@ def delete(session: Session, actor: Actor, listing_id: int, *, expected_version:
     values = {"deleted_at": sa.func.now(), "version": _t.c.version + 1}
     session.execute(sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values))
     record(
-        session, actor, EventType.LISTING_DELETED, row.listing_id, previous={"status": row.status},
+        session,
+        actor,
+        EventType.LISTING_DELETED,
+        row.listing_id,
+        previous={"status": row.status},
         on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
     )
 
@@ -135,7 +164,9 @@ def restore(session: Session, actor: Actor, listing_id: int, *, expected_version
 
     Raises NotFound, PreconditionFailed, Conflict if it is there, and Gone after 30 days.
     """
-    statement = sa.select(*rows.COLUMNS, sa.func.now().label("now")).where(_t.c.listing_id == listing_id).with_for_update()
+    statement = (
+        sa.select(*rows.COLUMNS, sa.func.now().label("now")).where(_t.c.listing_id == listing_id).with_for_update()
+    )
     row = session.execute(statement).first()
     if row is None:
         raise NotFound("There is no such listing.")
@@ -145,7 +176,9 @@ def restore(session: Session, actor: Actor, listing_id: int, *, expected_version
     if not is_restorable(row.deleted_at, row.now):
         raise Gone("This listing was deleted more than 30 days ago.")
     values = {"deleted_at": None, "date_updated": sa.func.now(), "version": _t.c.version + 1}
-    restored = session.execute(sa.update(_t).where(_t.c.listing_id == listing_id).values(values).returning(*rows.COLUMNS)).one()
+    restored = session.execute(
+        sa.update(_t).where(_t.c.listing_id == listing_id).values(values).returning(*rows.COLUMNS)
+    ).one()
     record(session, actor, EventType.LISTING_RESTORED, listing_id, new={"status": restored.status})
     return restored
 
@@ -163,7 +196,11 @@ def _columns(fields: Mapping[str, Any], *, merge: bool = False) -> dict[str, Any
 def _check(session: Session, values: Mapping[str, Any], category_changed: bool = True) -> None:
     errors = []
     if category_changed and "category" in values and not categories.exists(session, values["category"]):
-        errors.append(FieldError("body", "category", "unknown_category", "There is no such category; `GET /api/categories` lists them."))
+        errors.append(
+            FieldError(
+                "body", "category", "unknown_category", "There is no such category; `GET /api/categories` lists them."
+            )
+        )
     if (values.get("latitude") is None) != (values.get("longitude") is None):
         errors.append(FieldError("body", "location", "half_a_position", "Send latitude and longitude together."))
     if errors:

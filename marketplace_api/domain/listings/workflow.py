@@ -19,7 +19,12 @@ _t = table_of(Listing)
 
 
 def _step(
-    name: str, sources: str, target: str | None, permission: str, title: str, description: str,
+    name: str,
+    sources: str,
+    target: str | None,
+    permission: str,
+    title: str,
+    description: str,
     reason: Reason = Reason.NONE,
 ) -> Transition:
     return Transition(name, frozenset(sources.split()), target, permission, title, description, reason)
@@ -39,22 +44,58 @@ LISTING_WORKFLOW = Workflow(
     initial=("active", "draft", "inactive"),
     transitions=(
         _step("publish", "draft inactive sold rejected", "active", "listing:publish", "Publish", "Put it on offer."),
-        _step("deactivate", "active pending_verification", "inactive", "listing:publish", "Deactivate", "Take it down for now."),
+        _step(
+            "deactivate",
+            "active pending_verification",
+            "inactive",
+            "listing:publish",
+            "Deactivate",
+            "Take it down for now.",
+        ),
         _step("mark-sold", "active inactive", "sold", "listing:publish", "Mark as sold", "It has been sold."),
         _step(
-            "submit-for-verification", "draft active inactive rejected", "pending_verification", "listing:submit",
-            "Submit for verification", "Ask moderators for the badge; the listing is not public until they decide.",
+            "submit-for-verification",
+            "draft active inactive rejected",
+            "pending_verification",
+            "listing:submit",
+            "Submit for verification",
+            "Ask moderators for the badge; the listing is not public until they decide.",
         ),
-        _step("verify", "pending_verification active", "active", "listing:moderate", "Verify", "Give the badge and publish."),
         _step(
-            "reject", "pending_verification active", "rejected", "listing:moderate", "Reject",
-            "Refuse the badge; the owner reads the reason.", Reason.REQUIRED,
+            "verify",
+            "pending_verification active",
+            "active",
+            "listing:moderate",
+            "Verify",
+            "Give the badge and publish.",
         ),
         _step(
-            "suspend", "draft active inactive sold pending_verification rejected", "suspended", "listing:moderate",
-            "Suspend", "Take it down; the owner reads the reason.", Reason.REQUIRED,
+            "reject",
+            "pending_verification active",
+            "rejected",
+            "listing:moderate",
+            "Reject",
+            "Refuse the badge; the owner reads the reason.",
+            Reason.REQUIRED,
         ),
-        _step("reinstate", "suspended", None, "listing:moderate", "Reinstate", "Back to what it was before the suspension.", Reason.OPTIONAL),
+        _step(
+            "suspend",
+            "draft active inactive sold pending_verification rejected",
+            "suspended",
+            "listing:moderate",
+            "Suspend",
+            "Take it down; the owner reads the reason.",
+            Reason.REQUIRED,
+        ),
+        _step(
+            "reinstate",
+            "suspended",
+            None,
+            "listing:moderate",
+            "Reinstate",
+            "Back to what it was before the suspension.",
+            Reason.OPTIONAL,
+        ),
     ),
 )
 
@@ -70,7 +111,15 @@ def possible(row: Any, transition: Transition) -> bool:
     return True
 
 
-def take(session: Session, actor: Actor, listing_id: int, name: str, *, reason: str | None = None, expected_version: int | None = None) -> Any:
+def take(
+    session: Session,
+    actor: Actor,
+    listing_id: int,
+    name: str,
+    *,
+    reason: str | None = None,
+    expected_version: int | None = None,
+) -> Any:
     """Take the step ``name`` and record it; returns the new row.
 
     Raises NotFound or Gone, PreconditionFailed when ``expected_version`` is not the present one, and Conflict
@@ -86,7 +135,9 @@ def take(session: Session, actor: Actor, listing_id: int, name: str, *, reason: 
 def refused(row: Any, name: str) -> Conflict:
     return Conflict(
         f"The step `{name}` is not possible while the listing is {row.status.replace('_', ' ')}.",
-        code="wrong_state", extra={"state": row.status}, link=f"/api/listings/{row.listing_id}",
+        code="wrong_state",
+        extra={"state": row.status},
+        link=f"/api/listings/{row.listing_id}",
     )
 
 
@@ -104,9 +155,17 @@ def apply(session: Session, actor: Actor, row: Any, transition: Transition, reas
     statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values).returning(*rows.COLUMNS)
     changed = session.execute(statement).one()
     record(
-        session, actor, EventType.LISTING_STATUS_CHANGED, row.listing_id,
+        session,
+        actor,
+        EventType.LISTING_STATUS_CHANGED,
+        row.listing_id,
         previous={"status": row.status, "is_verified_listing": row.is_verified_listing},
-        new={"status": target, "step": transition.name, "reason": reason, "is_verified_listing": changed.is_verified_listing},
+        new={
+            "status": target,
+            "step": transition.name,
+            "reason": reason,
+            "is_verified_listing": changed.is_verified_listing,
+        },
     )
     return changed
 

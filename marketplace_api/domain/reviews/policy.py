@@ -71,7 +71,9 @@ def refusal(actor: Actor, case: Case) -> DomainError | None:
         return Forbidden(f"You cannot review {what}.", "own_review")
     if case.standing_review is not None:
         return Conflict(
-            "You have reviewed this already.", "already_reviewed", extra={"review_id": case.standing_review},
+            "You have reviewed this already.",
+            "already_reviewed",
+            extra={"review_id": case.standing_review},
             link=f"/api/reviews/{case.standing_review}",
         )
     return None

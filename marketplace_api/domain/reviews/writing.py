@@ -69,7 +69,9 @@ def reply(session: Session, actor: Actor, review_id: int, text: str, *, expected
 
 def already_replied(review_id: int) -> Conflict:
     return Conflict(
-        "There is a reply already, and there can be only one.", "wrong_state", extra={"state": "replied"},
+        "There is a reply already, and there can be only one.",
+        "wrong_state",
+        extra={"state": "replied"},
         link=f"/api/reviews/{review_id}",
     )
 
@@ -93,8 +95,12 @@ def edit(
         raise Conflict("There is no reply to edit.", "wrong_state", extra={"state": "unanswered"}, link=link)
     _change(session, review_id, {**changed, "moderation_reason": reason})
     return _told(
-        session, replace(actor, reason=reason), EventType.REVIEW_EDITED, review_id,
-        previous={"rating": row.rating}, more={"fields": sorted(changed)},
+        session,
+        replace(actor, reason=reason),
+        EventType.REVIEW_EDITED,
+        review_id,
+        previous={"rating": row.rating},
+        more={"fields": sorted(changed)},
     )
 
 
@@ -117,8 +123,13 @@ def _change(session: Session, review_id: int, values: Mapping[str, Any]) -> None
 
 
 def _told(
-    session: Session, actor: Actor, type: EventType, review_id: int, *,
-    previous: Mapping[str, Any] | None = None, more: Mapping[str, Any] | None = None,
+    session: Session,
+    actor: Actor,
+    type: EventType,
+    review_id: int,
+    *,
+    previous: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Any:
     """Record what happened to the review; returns its row as it is now."""
     row: Any = rows.find(session, review_id)

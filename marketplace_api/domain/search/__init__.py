@@ -7,5 +7,13 @@ from marketplace_api.domain.search.suggestions import Suggestion, suggest
 from marketplace_api.domain.search.terms import compact_terms, recount_terms
 
 __all__ = [
-    "FACETS", "SORTS", "SearchQuery", "Suggestion", "compact_terms", "owned", "recount_terms", "search", "suggest",
+    "FACETS",
+    "SORTS",
+    "SearchQuery",
+    "Suggestion",
+    "compact_terms",
+    "owned",
+    "recount_terms",
+    "search",
+    "suggest",
 ]

@@ -87,17 +87,20 @@ _WANTED = """
     ) AS band WHERE CAST(:low AS numeric) IS NOT NULL OR CAST(:high AS numeric) IS NOT NULL
 """
 
-_PLAIN_FACTS = Prepared(sa.text(
-    f"""
+_PLAIN_FACTS = Prepared(
+    sa.text(
+        f"""
     {_SUBTREE}, wanted AS ({_WANTED}), {_COUNTED}
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
         ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
         ARRAY(SELECT term FROM counted WHERE has_bitmaps) AS frequent
     """  # noqa: S608  every part is a constant of this file
-))
+    )
+)
 
-_TEXT_FACTS = Prepared(sa.text(
-    f"""
+_TEXT_FACTS = Prepared(
+    sa.text(
+        f"""
     {_SUBTREE}, parsed AS MATERIALIZED (
         SELECT websearch_to_tsquery('marketplace', CAST(:head AS text)) AS head,
             websearch_to_tsquery('marketplace', CAST(:last AS text)) AS last,
@@ -134,7 +137,8 @@ _TEXT_FACTS = Prepared(sa.text(
         (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts, frequent)) FROM listed) AS completions
     FROM parsed
     """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
-))
+    )
+)
 
 
 def read(db: Reader, query: SearchQuery) -> Facts:
@@ -144,7 +148,10 @@ def read(db: Reader, query: SearchQuery) -> Facts:
         return _everything(db)
     marks = [ALL, VERIFIED, *cells, *(f"#a={name}" for name in query.wanted_amenities)]
     parameters: dict[str, Any] = {
-        "category": query.category, "marks": marks, "low": _within(query.min_price), "high": _within(query.max_price),
+        "category": query.category,
+        "marks": marks,
+        "low": _within(query.min_price),
+        "high": _within(query.max_price),
     }
     if not (query.words or query.place):
         row: Any = _PLAIN_FACTS.first(db, parameters)
@@ -154,7 +161,11 @@ def read(db: Reader, query: SearchQuery) -> Facts:
     row = _TEXT_FACTS.first(
         db,
         {
-            **parameters, "words": query.words or "", "head": head, "last": last, "place": place,
+            **parameters,
+            "words": query.words or "",
+            "head": head,
+            "last": last,
+            "place": place,
             "last_place": last_place,
         },
     )
@@ -164,8 +175,18 @@ def read(db: Reader, query: SearchQuery) -> Facts:
 def _everything(db: Reader) -> Facts:
     row: Any = _EVERYTHING.first(db, {"everything": ALL})
     return Facts(
-        head="", last="", prefix="", slugs=(), places=(), last_place="", bands=(), cells=(), top=row.top or 0,
-        counts={ALL: row.count} if row.count else {}, frequent=frozenset(), completions={},
+        head="",
+        last="",
+        prefix="",
+        slugs=(),
+        places=(),
+        last_place="",
+        bands=(),
+        cells=(),
+        top=row.top or 0,
+        counts={ALL: row.count} if row.count else {},
+        frequent=frozenset(),
+        completions={},
     )
 
 
@@ -181,10 +202,17 @@ def _facts(row: Any, cells: Sequence[str], parsed: Any = None) -> Facts:
     places, last_place = (parsed.places, parsed.last_place) if parsed else ((), ())
     several = len(last_place) > 1
     return Facts(
-        head=parsed.head if parsed else "", last=parsed.last if parsed else "",
-        prefix=_only(parsed.prefix) if parsed and parsed.last else "", slugs=row.slugs,
-        places=[*places, *(last_place if several else ())], last_place="" if several else _only(last_place),
-        bands=bands, cells=cells, top=row.top or 0, counts=counts, frequent=frozenset(frequent),
+        head=parsed.head if parsed else "",
+        last=parsed.last if parsed else "",
+        prefix=_only(parsed.prefix) if parsed and parsed.last else "",
+        slugs=row.slugs,
+        places=[*places, *(last_place if several else ())],
+        last_place="" if several else _only(last_place),
+        bands=bands,
+        cells=cells,
+        top=row.top or 0,
+        counts=counts,
+        frequent=frozenset(frequent),
         completions={prefix: found[0] for prefix, found in completions.items()},
     )
 

@@ -58,8 +58,13 @@ def collected(query: SearchQuery, plan: Plan, *, at_once: float) -> tuple[str, .
 def is_price_range(query: SearchQuery) -> bool:
     """Whether there is nothing but a price range, perhaps within a category: an index on both counts these."""
     others: list[Any] = [
-        query.words, query.place, query.verified, query.owner, query.near if query.order == "distance" else None,
-        query.radius_km, query.bbox,
+        query.words,
+        query.place,
+        query.verified,
+        query.owner,
+        query.near if query.order == "distance" else None,
+        query.radius_km,
+        query.bbox,
     ]
     has_range = query.min_price is not None or query.max_price is not None
     return has_range and not query.wanted_amenities and all(other is None for other in others)
@@ -74,9 +79,15 @@ def price_range(query: SearchQuery) -> tuple[str, ...]:
 def values(query: SearchQuery, plan: Plan) -> dict[str, Any]:
     """The parameters of every condition."""
     found: dict[str, Any] = {
-        "words": plan.walked, "ranked": plan.ranked, "cap": CAP, "most_collected": CAP,
-        "category": plan.slugs[0] if plan.slugs else None, "categories": list(plan.slugs),
-        "min_price": query.min_price, "max_price": query.max_price, "owner": query.owner,
+        "words": plan.walked,
+        "ranked": plan.ranked,
+        "cap": CAP,
+        "most_collected": CAP,
+        "category": plan.slugs[0] if plan.slugs else None,
+        "categories": list(plan.slugs),
+        "min_price": query.min_price,
+        "max_price": query.max_price,
+        "owner": query.owner,
     }
     found |= {f"indexed_{number}": tsquery for number, tsquery in enumerate(plan.indexed)}
     if query.near is not None:

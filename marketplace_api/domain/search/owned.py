@@ -17,8 +17,13 @@ _COLUMNS = ", ".join(column.name for column in rows.COLUMNS)
 
 
 def owned(
-    db: Reader, user_id: int, page: PageRequest, *,
-    statuses: tuple[str, ...] | None = None, include_private: bool = False, deleted: bool = False,
+    db: Reader,
+    user_id: int,
+    page: PageRequest,
+    *,
+    statuses: tuple[str, ...] | None = None,
+    include_private: bool = False,
+    deleted: bool = False,
 ) -> Page:
     """The listings of ``user_id``, newest first, as rows of ``listings.rows.COLUMNS``.
 
@@ -30,8 +35,11 @@ def owned(
     list_hash = fingerprint("owned", user_id, statuses, include_private, deleted)
     position = decode_cursor(page.cursor, list_hash, (order.kind, int)) if page.cursor else None
     parameters: dict[str, Any] = {
-        "user_id": user_id, "statuses": list(statuses or ()), "count": page.limit + 1,
-        "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
+        "user_id": user_id,
+        "statuses": list(statuses or ()),
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
     }
     if position:
         parameters |= {"key": position.keys[0], "id": position.keys[1]}
@@ -56,8 +64,9 @@ def _statement(condition: str, keyed: bool, backward: bool) -> Prepared:
     comparison, direction = (">", "ASC") if backward else ("<", "DESC")
     beyond = f"(date_created, listing_id) {comparison} (CAST(:key AS timestamptz), :id)" if keyed else "true"
     order = f"ORDER BY date_created {direction}, listing_id {direction}"
-    return Prepared(sa.text(
-        f"""
+    return Prepared(
+        sa.text(
+            f"""
         WITH counted AS (
             SELECT count(*) AS total FROM (SELECT 1 FROM listings WHERE {condition} LIMIT :cap) AS hits
         ), page AS (
@@ -65,4 +74,5 @@ def _statement(condition: str, keyed: bool, backward: bool) -> Prepared:
         )
         SELECT page.*, counted.total FROM counted LEFT JOIN page ON true {order}
         """  # noqa: S608  made of constants only
-    ))
+        )
+    )

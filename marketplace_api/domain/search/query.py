@@ -88,8 +88,13 @@ class SearchQuery:
     def narrows_by_terms(self) -> bool:
         """Whether any filter is one that the counters know."""
         return bool(
-            self.words or self.place or self.category or self.wanted_amenities
-            or self.verified is not None or self.min_price is not None or self.max_price is not None
+            self.words
+            or self.place
+            or self.category
+            or self.wanted_amenities
+            or self.verified is not None
+            or self.min_price is not None
+            or self.max_price is not None
         )
 
     @property
@@ -143,7 +148,9 @@ def _contradictions(query: SearchQuery) -> list[tuple[str, str, str]]:
         (bbox is not None and not _is_box(*bbox), "bbox", "not_a_box", _BOX),
         (
             low is not None and high is not None and low > high,
-            "min_price", "above_maximum", "The lowest price is above the highest.",
+            "min_price",
+            "above_maximum",
+            "The lowest price is above the highest.",
         ),
         (not set(query.facets) <= set(FACETS), "facets", "unknown_facet", f"Count any of {', '.join(FACETS)}."),
     ]

@@ -22,9 +22,7 @@ RANKED = 500
 
 _DIAMETER = 2 * EARTH_RADIUS_KM
 _COLUMNS = ", ".join(f"listing.{column.name}" for column in rows.COLUMNS)
-_DISTANCE = (
-    f", {_DIAMETER} * asin(least(1, (listing.position <-> CAST(:point AS cube)) / {_DIAMETER})) AS distance_km"
-)
+_DISTANCE = f", {_DIAMETER} * asin(least(1, (listing.position <-> CAST(:point AS cube)) / {_DIAMETER})) AS distance_km"
 
 # Conditions on columns. Most are written so that no index fits them ("+ 0"): the way to the rows is chosen here, from
 # exact counts; the planner, guessing at parameters it cannot see, must not choose another.
@@ -98,7 +96,7 @@ def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near
             SELECT listing_id, {key} AS sort_key FROM listings WHERE {walked_conditions(names)} AND {beyond}
             ORDER BY {key} {direction}, listing_id {direction} LIMIT :count OFFSET :offset
         )
-        SELECT {_COLUMNS}, page.sort_key{_DISTANCE if near else ''}
+        SELECT {_COLUMNS}, page.sort_key{_DISTANCE if near else ""}
         FROM page JOIN listings AS listing USING (listing_id)
         ORDER BY page.sort_key {direction}, page.listing_id {direction}
         """  # noqa: S608  made of constants only
@@ -198,7 +196,7 @@ def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
                 SELECT start + bit AS listing_id FROM parts CROSS JOIN generate_series(0, 63) AS bit
                 WHERE bit_count(bits) > 0 AND get_bit(bits, bit) = 1
                 UNION ALL SELECT listing_id FROM others
-            ) AS found {'WHERE listing_id <= :top' if 'not_above' in names else ''}
+            ) AS found {"WHERE listing_id <= :top" if "not_above" in names else ""}
         ),
     """  # noqa: S608
 
@@ -253,7 +251,7 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> Pre
             FROM scored WHERE {beyond}
             ORDER BY sort_key {direction}, listing_id {direction} LIMIT :count OFFSET :offset
         )
-        {_with_total(near, ', page.floor, page.top', _TOTAL_MATCHED if 'bitmaps' in names else _TOTAL_COLLECTED)}
+        {_with_total(near, ", page.floor, page.top", _TOTAL_MATCHED if "bitmaps" in names else _TOTAL_COLLECTED)}
         ORDER BY sort_key {direction}, listing_id {direction}
         """  # noqa: S608
     )
@@ -270,7 +268,7 @@ def _newest_hits(names: tuple[str, ...], keyed: bool) -> str:
 
 def _with_total(near: bool, more: str = "", total: str = _TOTAL_COLLECTED) -> str:
     return f"""
-        SELECT {_COLUMNS}, page.sort_key, counted.total{more}{_DISTANCE if near else ''}
+        SELECT {_COLUMNS}, page.sort_key, counted.total{more}{_DISTANCE if near else ""}
         FROM ({total}) AS counted
         LEFT JOIN (page JOIN listings AS listing USING (listing_id)) ON true
     """  # noqa: S608

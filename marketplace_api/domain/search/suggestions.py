@@ -120,7 +120,8 @@ def _add(found: dict[tuple[str, str], Suggestion], more: Iterable[Suggestion]) -
 def _categories(db: Reader, typed: str) -> list[Suggestion]:
     """The categories with a word that begins with ``typed``, the fullest first."""
     named = [
-        Suggestion(node.name, "category", node.total) for node in categories.walk(categories.tree(db))
+        Suggestion(node.name, "category", node.total)
+        for node in categories.walk(categories.tree(db))
         if node.total and any(_NOT_WORD.sub(" ", name.lower()).strip().startswith(typed) for name in _tails(node.name))
     ]
     return sorted(named, key=lambda suggestion: (-suggestion.count, suggestion.text))[:3]

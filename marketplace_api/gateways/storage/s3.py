@@ -106,7 +106,7 @@ class S3Storage:
         )  # fmt: skip
         return PostForm(signed["url"], signed["fields"])
 
-    def tidy(self, before: datetime) -> int:  # noqa: ARG002  the same for all storages
+    def tidy(self, before: datetime) -> int:
         """Nothing: a file is put by one request, of which the server keeps all or nothing."""
         return 0
 

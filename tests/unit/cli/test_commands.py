@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from marketplace_api import boot
-from marketplace_api.domain import demo
 from marketplace_api.cli import COMMANDS, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
+from marketplace_api.domain import demo
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., Result]

@@ -150,9 +150,7 @@ def test_changing_the_password_ends_the_other_sessions(db: Session, world: World
     pair = world.register(db)
     other = world.log_in(db)
     edit(db, pair.user, email="new@people.example")
-    token = recovery.issue_token(
-        db, pair.user.user_id, "confirm_email", "new@people.example", *_hour(db)
-    )
+    token = recovery.issue_token(db, pair.user.user_id, "confirm_email", "new@people.example", *_hour(db))
     change(db, world, pair)
     assert world.actor(db, pair).is_active
     with pytest.raises(Unauthenticated):
@@ -187,9 +185,7 @@ def test_the_present_password_is_needed(db: Session, world: World) -> None:
         world.log_in(db)
 
 
-def test_a_password_changed_meanwhile_is_a_conflict(
-    db: Session, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_changed_meanwhile_is_a_conflict(db: Session, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = world.register(db)
     real = passwords.hash_password
 

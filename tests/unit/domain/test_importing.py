@@ -26,8 +26,14 @@ from tests.factories.accounts import make_user
 
 RULES = AccountRules.from_settings(Settings())
 DEFAULTS = {
-    "description": "", "category": "cars", "price": Decimal("10.00"), "currency": "USD", "location": None,
-    "photos_urls": (), "amenities": (), "status": "active",
+    "description": "",
+    "category": "cars",
+    "price": Decimal("10.00"),
+    "currency": "USD",
+    "location": None,
+    "photos_urls": (),
+    "amenities": (),
+    "status": "active",
 }
 
 
@@ -51,7 +57,11 @@ class Run:
 
     def numbered(self, rows: Any, **options: Any) -> ImportCounts:
         return importing.import_listings(
-            self.databases, RULES, operator("tests"), rows, validate,
+            self.databases,
+            RULES,
+            operator("tests"),
+            rows,
+            validate,
             options=ImportOptions("things.csv", **options),
             reports=Reports(lambda *found: self.bad.append(found), self.batches.append),
         )
@@ -105,7 +115,11 @@ def test_bad_rows_are_told_and_the_others_stored(run: Run, db: Session, ada: Use
 
     assert counts == ImportCounts(read=7, created=2, bad=5)
     assert [(number, name) for number, name, _ in run.bad] == [
-        (2, "title"), (3, ""), (4, "category"), (5, "location"), (6, "owner_email"),
+        (2, "title"),
+        (3, ""),
+        (4, "category"),
+        (5, "location"),
+        (6, "owner_email"),
     ]
     assert run.bad[0][2] == "This field is required."
     assert "nobody@people.example" in run.bad[4][2]

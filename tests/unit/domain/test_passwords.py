@@ -95,8 +95,12 @@ def test_everybody_costs_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     "password",
     [
-        "correct horse battery staple", "kettle-orbit-fudge", "tr0ub4dor&3x", "пароль от сарая",
-        "日本語のパスワードです", "xxxxxkettle",
+        "correct horse battery staple",
+        "kettle-orbit-fudge",
+        "tr0ub4dor&3x",
+        "пароль от сарая",
+        "日本語のパスワードです",
+        "xxxxxkettle",
     ],
 )
 def test_good_passwords_pass(password: str) -> None:

@@ -152,8 +152,16 @@ def test_no_text_raises_anything_else(token: str) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        "", " , ", "one", "one:", f"one:{SEED[:-3]}", f":{SEED}", f"a b:{SEED}", f"one:{SEED},one:{SEED}",
-        "one:" + "é" * 43, "one:" + "*" * 43,
+        "",
+        " , ",
+        "one",
+        "one:",
+        f"one:{SEED[:-3]}",
+        f":{SEED}",
+        f"a b:{SEED}",
+        f"one:{SEED},one:{SEED}",
+        "one:" + "é" * 43,
+        "one:" + "*" * 43,
     ],
 )
 def test_bad_settings_are_named_without_their_seed(setting: str) -> None:
