@@ -4,9 +4,9 @@ Revision: 0001, the first
 """
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from alembic import op
 from marketplace_api.models.listings import Cube
 
 revision = '0001'
