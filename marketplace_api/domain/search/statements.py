@@ -17,7 +17,7 @@ from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
 from marketplace_api.domain.search.plan import MOST_CONDITIONS
 from marketplace_api.domain.search.query import ORDERS
 
-RANKED = 500
+RANKED = 300
 """Relevance is computed for so many of the newest matches; older ones follow by age."""
 
 _DIAMETER = 2 * EARTH_RADIUS_KM
