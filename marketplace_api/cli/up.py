@@ -38,7 +38,7 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
     Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API and
     worker.
 
-    Example: `marketplace-admin up --port 7000 --data-dir /tmp/marketplace`
+    Example: `marketplace-admin up --port 7000 --data-dir ~/marketplace`
     """
     if port is not None:
         context.overrides["http_port"] = str(port)
