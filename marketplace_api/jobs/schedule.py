@@ -21,7 +21,8 @@ from marketplace_api.domain import search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
-from marketplace_api.jobs.handlers import TERMS_BATCH, Services
+from marketplace_api.jobs.care import TERMS_BATCH
+from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
 

@@ -29,8 +29,9 @@ from marketplace_api.db import Databases
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import schedule
-from marketplace_api.jobs.handlers import BY_NAME, Services
+from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.queue import HANDLE_EVENT
+from marketplace_api.jobs.services import Services
 from marketplace_api.logs import bind_request
 from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings

@@ -393,7 +393,7 @@ def test_an_erased_account_leaves_no_pictures(
 def test_the_hourly_task_reports(committed_databases: Databases, storage: LocalStorage, settings: Settings) -> None:
     from marketplace_api.gateways.email import make_mailer
     from marketplace_api.jobs import schedule
-    from marketplace_api.jobs.handlers import Services
+    from marketplace_api.jobs.services import Services
 
     services = Services(replace(settings, data_dir=storage.folder.parent), make_mailer(settings))
     assert ("37 * * * *", schedule.sweep_files) in schedule.PERIODIC

@@ -19,7 +19,8 @@ from marketplace_api.domain.actors import ANONYMOUS, operator
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.gateways.email import LocalMailer, PermanentDeliveryError
 from marketplace_api.gateways.mail_messages import SUBJECTS
-from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS, Services
+from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS
+from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
 from marketplace_api.settings import Settings
 from tests.factories.accounts import open_session

@@ -1,0 +1,103 @@
+"""Handlers that send mail: what leaves the house when something happened to an account."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.accounts import recovery
+from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.mail_messages import render
+from marketplace_api.jobs.services import Services
+from marketplace_api.models.accounts import AccountSession, User
+from marketplace_api.models.events import Event
+
+LIFETIMES = {recovery.RESET_PASSWORD: timedelta(hours=1), recovery.CONFIRM_EMAIL: timedelta(days=7)}
+
+log = structlog.get_logger(__name__)
+
+
+def mail_confirmation(session: Session, event: Event, services: Services) -> None:
+    """A link that confirms the address which waits for it: the new one, else that of the registration."""
+    user = session.get(User, event.subject_id)
+    address = user and (user.pending_email or (user.email if user.email_confirmed_at is None else None))
+    if user is None or not address:
+        return
+    link, expires = _token_link(session, services, user, recovery.CONFIRM_EMAIL, address)
+    _mail(session, services, "confirm_email", user, address, to_confirm=address, link=link, expires=expires)
+
+
+def mail_password_reset(session: Session, event: Event, services: Services) -> None:
+    """A link that sets a new password."""
+    user = session.get(User, event.subject_id)
+    if user is None or user.email is None:
+        return
+    link, expires = _token_link(session, services, user, recovery.RESET_PASSWORD, user.email)
+    _mail(session, services, "password_reset", user, user.email, link=link, expires=expires)
+
+
+def warn_old_address(session: Session, event: Event, services: Services) -> None:
+    """Tells the address that still counts that another one is about to take its place."""
+    user = session.get(User, event.subject_id)
+    if user is None or user.email is None or user.pending_email is None:
+        return
+    _mail(session, services, "email_change_notice", user, user.email, new_email=user.pending_email)
+
+
+def mail_password_changed(session: Session, event: Event, services: Services) -> None:
+    user = session.get(User, event.subject_id)
+    if user is not None and user.email is not None:
+        _mail(session, services, "password_changed", user, user.email, moment=event.date_created)
+
+
+def mail_session_theft(session: Session, event: Event, services: Services) -> None:
+    """Tells the owner that a used refresh token came back, and which device it was made for."""
+    row = session.get(AccountSession, event.subject_id)
+    user = session.get(User, row.user_id) if row is not None else None
+    if row is None or user is None or user.email is None:
+        return
+    device = f" ({row.device})" if row.device else ""
+    _mail(session, services, "session_theft", user, user.email, moment=event.date_created, device_text=device)
+
+
+def mail_deactivated(session: Session, event: Event, services: Services) -> None:
+    """Says until when the account can be had back; nothing, if it was had back already."""
+    user = session.get(User, event.subject_id)
+    if user is None or user.email is None or user.state != "deactivated" or user.deactivated_at is None:
+        return
+    erased_on = user.deactivated_at + timedelta(days=services.settings.erase_days)
+    _mail(session, services, "account_deactivated", user, user.email, erased_on=erased_on)
+
+
+def _token_link(session: Session, services: Services, user: User, purpose: str, email: str) -> tuple[str, datetime]:
+    """A link with a fresh token and when it ends; the link is the only place that ever holds the token itself."""
+    settings = services.settings
+    template = settings.reset_link if purpose == recovery.RESET_PASSWORD else settings.confirm_link
+    now, lifetime = datetime.now(UTC), LIFETIMES[purpose]
+    token = recovery.issue_token(session, user.user_id, purpose, email, now, lifetime)
+    link = template.replace("{public_url}", settings.public_url.rstrip("/")).replace("{token}", token)
+    return link, now + lifetime
+
+
+def _mail(session: Session, services: Services, name: str, user: User, to: str, **context: Any) -> None:
+    settings = services.settings
+    user_id = user.user_id
+    message = render(
+        name,
+        sender=settings.email_from,
+        to=to,
+        username=user.username,
+        public_url=settings.public_url,
+        **context,
+    )
+    # The token in the mail must work the moment that it arrives, so its row is committed first.
+    session.commit()
+    try:
+        services.mailer.send(message)
+    except PermanentDeliveryError as error:
+        log.warning("mail.refused", mail=name, user_id=user_id, reason=str(error))
+    else:
+        log.info("mail.sent", mail=name, user_id=user_id)
