@@ -34,6 +34,7 @@ from marketplace_api.views import (
     messages,
     reviews,
     users,
+    videos,
 )
 from marketplace_api.views.service import SERVICES
 
@@ -46,7 +47,7 @@ FIXED = {
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
-VIEWS = (listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
+VIEWS = (listings, files, videos, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
 HOT = (
     "/api/listings/{listing_id}",
     "/files/{key}",

@@ -154,6 +154,10 @@ class Settings:
     photo_limit: int = _setting(
         "files.photo_limit", "PHOTO_LIMIT", 10 * 1024 * 1024, "Largest photo in bytes, as it is sent."
     )
+    video_limit: int = _setting(
+        "files.video_limit", "VIDEO_LIMIT", 100 * 1024 * 1024, "Largest video in bytes, as it is sent."
+    )
+    video_seconds: int = _setting("files.video_seconds", "VIDEO_SECONDS", 120, "Longest video in seconds.")
     document_limit: int = _setting(
         "files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes."
     )

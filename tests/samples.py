@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from marketplace_api.schemas.uploads import UploadForm
 from tests.factories.images import make_image
+from tests.factories.videos import make_video
 
+VIDEO = make_video(seconds=1)
 VALUES: dict[str, Any] = {
     "username": "somebody.new",
     "email": "somebody.new@people.example",
@@ -28,6 +31,11 @@ VALUES: dict[str, Any] = {
 }
 
 
+def sample_of(upload: UploadForm) -> bytes:
+    """A file that an operation takes."""
+    return VIDEO if "video/mp4" in upload.accepts else VALUES["file"]
+
+
 def fill(template: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """A body for a HAL-FORMS template: every required field, and the current values of the others.
 
@@ -38,6 +46,8 @@ def fill(template: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({
         name = described["name"]
         if "value" in described:
             body[name] = described["value"]
+        elif "video/mp4" in described.get("accept", ""):
+            body[name] = VIDEO
         elif described["required"]:
             body[name] = known.get(name, VALUES.get(name, "some text"))
     return body

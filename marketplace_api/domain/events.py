@@ -39,6 +39,7 @@ class EventType(StrEnum):
     LISTING_RESTORED = "listing.restored"
     LISTING_IMPORTED = "listing.imported"
     LISTING_PHOTOS_CHANGED = "listing.photos_changed"
+    LISTING_VIDEO_CHANGED = "listing.video_changed"
     USER_PICTURE_CHANGED = "user.picture_changed"
     REVIEW_POSTED = "review.posted"
     REVIEW_REPLIED = "review.replied"
@@ -79,6 +80,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.LISTING_RESTORED: "A deleted listing came back.",
     EventType.LISTING_IMPORTED: "A file of listings was imported; `new` counts them.",
     EventType.LISTING_PHOTOS_CHANGED: "Photos of a listing were added, removed, put into another order or described.",
+    EventType.LISTING_VIDEO_CHANGED: "A listing got another video, or has none any more.",
     EventType.USER_PICTURE_CHANGED: "An account got another picture, or has none any more.",
     EventType.REVIEW_POSTED: "A listing or a person was reviewed; `new` has the ids and the rating.",
     EventType.REVIEW_REPLIED: "The reviewed side replied to a review.",

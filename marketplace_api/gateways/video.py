@@ -1,16 +1,21 @@
 """Videos as people send them: what they really are, how long they last, and a frame to show; needs the extra ``video``.
 
-PyAV brings FFmpeg along. Nothing is encoded anew: a video is taken as it is or refused.
+PyAV brings FFmpeg along. Pictures and sound are not encoded anew, but packed anew: what else was in the file, such as
+the place where a telephone recorded it, stays behind.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
+from threading import BoundedSemaphore
 from typing import IO, Any
+
+from PIL import Image
 
 from marketplace_api.errors import Invalid
 from marketplace_api.gateways.images import QUALITY, refused
@@ -27,60 +32,100 @@ POSTER_SIDE = 1600
 POSTER_AT = Fraction(1)
 """Seconds; the very first frame is often black."""
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 MOST_FRAMES = 600
 """Decoded at most on the way to the poster: keyframes may lie far apart."""
 
-# Containers by the names that FFmpeg has for them, each with what may be inside; and the media type that results.
-_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "video/mp4", "matroska,webm": "video/webm"}
+# Containers by the names that FFmpeg has for them, and what they are packed into.
+_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "webm"}
 # Playlists and the like, which name other files or addresses, are not even looked into.
 _OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "pipe"}
 
 _CODECS = {
-    "video/mp4": frozenset({"h264", "hevc", "av1", "mpeg4", "aac", "mp3", "opus"}),
-    "video/webm": frozenset({"vp8", "vp9", "av1", "opus", "vorbis"}),
+    "mp4": frozenset({"h264", "hevc", "av1", "mpeg4", "aac", "mp3", "opus"}),
+    "webm": frozenset({"vp8", "vp9", "av1", "opus", "vorbis"}),
 }
+
+# The index goes to the front, so that a browser can begin before it has the whole.
+_PACKING = {"mp4": {"movflags": "+faststart"}, "webm": {}}
+
+
+# Decoding takes a processor for seconds, so the requests beside it keep the others.
+_DECODER = BoundedSemaphore(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What a video is; ``poster`` is a WebP of at most :data:`POSTER_SIDE` pixels a side."""
+    """What a video is: ``ending`` is ``mp4`` or ``webm``, width and height are pixels as it is shown.
 
-    content_type: str
+    ``poster`` is a WebP of at most :data:`POSTER_SIDE` pixels a side.
+    """
+
+    ending: str
     seconds: float
     width: int
     height: int
     poster: bytes
 
 
-def examine(stream: IO[bytes], *, most_seconds: int = MAX_SECONDS) -> Video:
-    """The video in ``stream``, an MP4 or WebM of at most ``most_seconds``.
+def is_available() -> bool:
+    """Whether the extra is installed."""
+    return av is not None
 
-    Raises Invalid (``invalid_file``, field ``file``), and SettingsError where the extra is missing.
+
+def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) -> Video:
+    """What the video in ``stream`` is, an MP4 or WebM of at most ``most_seconds``; it is written to the path ``into``.
+
+    ``stream`` must be able to seek. Raises Invalid (``invalid_file``, field ``file``), OSError where there is no room,
+    and SettingsError where the extra is missing.
     """
     if av is None:
         raise SettingsError("Videos need the extra: pip install 'marketplace-api[video]'.")
     if not stream.read(1):
         raise refused("empty_file", "The file is empty.")
     stream.seek(0)
-    with _complaints(), av.open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
-        content_type = _content_type(container)
-        track = container.streams.video[0]
-        if track.codec_context.width * track.codec_context.height > MAX_PIXELS:
-            raise refused("too_many_pixels", "The video may have 3840 x 2160 pixels at most.")
-        seconds = _seconds(container, track)
-        if seconds > most_seconds:
-            raise refused("too_long", f"The video may last {most_seconds} seconds at most; it lasts {seconds:.0f}.")
-        frame = _frame(container, track, min(POSTER_AT, Fraction(seconds) / 2))
-        image = frame.to_image()
+    with _DECODER, _complaints():
+        with av.open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
+            ending = _ending(container)
+            track = container.streams.video[0]
+            if track.codec_context.width * track.codec_context.height > MAX_PIXELS:
+                raise refused("too_many_pixels", "The video may have 3840 x 2160 pixels at most.")
+            seconds = _seconds(container, track)
+            if seconds > most_seconds:
+                told = f"The video may last {most_seconds} seconds at most; it lasts {seconds:.0f}."
+                raise refused("too_long", told)
+            image = _picture(container, track, min(POSTER_AT, Fraction(seconds) / 2))
+        stream.seek(0)
+        with av.open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
+            _pack(container, into, ending)
     width, height = image.size
+    return Video(ending, seconds, width, height, _poster(image))
+
+
+def _poster(image: Image.Image) -> bytes:
     image.thumbnail((POSTER_SIDE, POSTER_SIDE))
     image.info.clear()
     out = BytesIO()
     image.save(out, "WEBP", quality=QUALITY, exif=b"", xmp=b"")
-    return Video(content_type, seconds, width, height, out.getvalue())
+    return out.getvalue()
 
 
-def _content_type(container: Any) -> str:
+def _pack(container: Any, into: str, ending: str) -> None:
+    """The same pictures and sound in a new container, and nothing else."""
+    tracks = [*container.streams.video, *container.streams.audio]
+    with av.open(into, "w", format=ending, container_options=_PACKING[ending]) as packed:
+        copies = {track.index: packed.add_stream_from_template(track) for track in tracks}
+        for copy in copies.values():
+            copy.metadata.clear()
+        for packet in container.demux(tracks):
+            if packet.dts is None:
+                continue  # the end of a track
+            packet.stream = copies[packet.stream.index]
+            packed.mux(packet)
+
+
+def _ending(container: Any) -> str:
     """By what is inside: the name of the container alone would let anything through."""
     found = _CONTAINERS.get(container.format.name)
     codecs = [track.codec_context.name for track in container.streams if track.type in ("video", "audio")]
@@ -107,8 +152,8 @@ def _seconds(container: Any, track: Any) -> float:
     return float(max(told))
 
 
-def _frame(container: Any, track: Any, at: Fraction) -> Any:
-    """The frame at ``at`` seconds, or the last one before."""
+def _picture(container: Any, track: Any, at: Fraction) -> Image.Image:
+    """The frame at ``at`` seconds, or the last one before, as it is shown: telephones are often held upright."""
     last = None
     for number, frame in enumerate(container.decode(track)):
         last = frame
@@ -116,15 +161,18 @@ def _frame(container: Any, track: Any, at: Fraction) -> Any:
             break
     if last is None:
         raise refused("broken_file", "The video holds no picture.")
-    return last
+    image: Image.Image = last.to_image()
+    return image.rotate(last.rotation, expand=True) if last.rotation else image
 
 
 @contextmanager
 def _complaints() -> Iterator[None]:
-    """Whatever the decoder says is the sender's to mend: it was given their bytes only."""
+    """Whatever the decoder says is the sender's to mend, for it was given their bytes only; a full disk is ours."""
     try:
         yield
     except Invalid:
         raise
     except (av.FFmpegError, ValueError, IndexError, OSError) as error:
+        if getattr(error, "errno", None) in _FULL:
+            raise
         raise refused("broken_file", "The video cannot be read: it is none, damaged or incomplete.") from error

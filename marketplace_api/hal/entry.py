@@ -27,6 +27,7 @@ RELATIONS = {
     "export": "Everything that is held about the caller.",
     "owner": "The account that offers a listing.",
     "photos": "The photos of a listing.",
+    "video": "The video of a listing; there only if it has one.",
     "bookmarks": "The listings that the caller keeps.",
     "bookmark": "The caller's bookmark of a listing.",
     "reviews": "The reviews of a listing or a person, with their ratings.",

@@ -41,6 +41,8 @@ def listing(context: ListingContext, fields: Collection[str] = (), embed: Collec
     shown.links["collection"] = _COLLECTION
     if not context.deleted:
         shown.links["mkt:photos"] = link(f"{context.path}/photos")
+        if context.row.has_video:
+            shown.links["mkt:video"] = link(f"{context.path}/video")
         shown.links["mkt:reviews"] = link(f"{context.path}/reviews")
     shown.links |= message_link(context)
     shown.version = context.row.version

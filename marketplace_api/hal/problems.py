@@ -127,6 +127,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "Internal error",
         "The fault is ours and has been recorded; quote `request_id` when you report it.",
     ),
+    ("not_supported", 501, "Not supported here", "This installation goes without it; its operator can add it."),
     ("unavailable", 503, "Temporarily unavailable", "Try again after the seconds in `Retry-After`; nothing was saved."),
 )
 

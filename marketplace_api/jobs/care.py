@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain import search
-from marketplace_api.domain.files import photos, pictures, store
+from marketplace_api.domain.files import photos, pictures, store, videos
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
@@ -28,11 +28,12 @@ def clear_files(session: Session, _event: Event, services: Services) -> None:
 
 
 def erase_files(session: Session, event: Event, services: Services) -> None:
-    """Deletes the photos and the picture of an account that was erased."""
+    """Deletes photos, videos and the picture of an account that was erased."""
     user = session.get(User, event.subject_id)
     if user is None or user.state != "erased":
         return
     photos.forget_all(session, user.user_id)
+    videos.forget_all(session, user.user_id)
     pictures.let_go(session, user.user_id)
     session.commit()
     clear_files(session, event, services)

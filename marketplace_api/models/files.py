@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
@@ -72,6 +74,28 @@ class ListingPhoto(Base):
         # The upper half is where photos wait while their order changes, so that no two ever share a place.
         sa.CheckConstraint(f"position BETWEEN 0 AND {2 * MOST_PHOTOS - 1}", "position"),
         sa.CheckConstraint("width > 0 AND height > 0", "size"),
+    )
+
+
+class ListingVideo(Base):
+    """The video of a listing and the frame that stands for it; width and height are pixels as it is shown."""
+
+    __tablename__ = "listing_videos"
+
+    listing_id: Mapped[BigInt] = mapped_column(
+        sa.ForeignKey("listings.listing_id", ondelete="CASCADE"), primary_key=True
+    )
+    seconds: Mapped[Decimal] = mapped_column(sa.Numeric(7, 2))
+    width: Mapped[int]
+    height: Mapped[int]
+    video_key: Mapped[str] = _key()
+    poster_key: Mapped[str] = _key()
+    is_broken: Mapped[bool] = mapped_column(server_default=sa.false())
+    date_created: Mapped[Created]
+
+    __table_args__ = (
+        sa.CheckConstraint("width > 0 AND height > 0", "size"),
+        sa.CheckConstraint("seconds > 0", "seconds"),
     )
 
 

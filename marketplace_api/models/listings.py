@@ -86,6 +86,7 @@ class Listing(Base):
     longitude: Mapped[Decimal | None] = mapped_column(sa.Numeric(9, 6))
     photos_urls: Mapped[TextArray]
     photo_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("0"))
+    has_video: Mapped[bool] = mapped_column(server_default=sa.false())
     amenities: Mapped[TextArray]
     status: Mapped[str] = mapped_column(sa.String(50), server_default="active")
     suspended_from: Mapped[str | None] = mapped_column(sa.String(50))

@@ -13,7 +13,7 @@ from marketplace_api.resources.base import ACL, Context, everyone, identifier
 from marketplace_api.security.permissions import Permission as P
 
 
-class _OfListing(Context):
+class OfListing(Context):
     """A part of a listing: whoever may see or edit that, and in its states only."""
 
     read_permission = P.LISTING_READ
@@ -25,7 +25,7 @@ class _OfListing(Context):
 
     @property
     def version(self) -> int:
-        """The listing's: its photos are a part of it."""
+        """The listing's: photos and video are a part of it."""
         return int(self.listing.version)
 
     @property
@@ -41,7 +41,7 @@ class _OfListing(Context):
         return refused
 
 
-class PhotoContext(_OfListing):
+class PhotoContext(OfListing):
     """``/api/listings/{listing_id}/photos/{photo_id}``."""
 
     def __init__(self, request: Request, parent: PhotosContext, name: str, row: Any) -> None:
@@ -54,7 +54,7 @@ class PhotoContext(_OfListing):
         return PhotosContext(self.request, parent.listing.refreshed(), parent.__name__)
 
 
-class PhotosContext(_OfListing):
+class PhotosContext(OfListing):
     """``/api/listings/{listing_id}/photos``; its parent is the listing."""
 
     def __init__(self, request: Request, parent: Any, name: str) -> None:

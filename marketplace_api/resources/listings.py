@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from pyramid.authorization import Allow, Deny, Everyone
 from pyramid.request import Request
@@ -15,6 +16,7 @@ from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.errors import Conflict, DomainError, Gone
 from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.resources.files import PhotosContext
+from marketplace_api.resources.videos import VideoContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
 
@@ -35,11 +37,12 @@ class ListingContext(Context):
         self.conceal: bool = not row.is_public  # type: ignore[misc]
 
     read_permission = P.LISTING_READ
+    parts: ClassVar[dict[str, Callable[[Request, Any, str], Context]]] = {
+        "photos": PhotosContext, "video": VideoContext,
+    }  # fmt: skip
 
     def __getitem__(self, name: str) -> Context:
-        if name != "photos":
-            raise KeyError(name)
-        return PhotosContext(self.request, self, name)
+        return self.parts[name](self.request, self, name)
 
     @property
     def version(self) -> int:

@@ -14,6 +14,12 @@ from marketplace_api.schemas.types import FromQuery, Integer, ListOf, StrictType
 from marketplace_api.schemas.uploads import UploadForm
 
 PHOTO = UploadForm(ACCEPTED, "photo_limit", title="Photo", description="What it shows counts, not what it is called.")
+VIDEO = UploadForm(
+    ("video/mp4", "video/webm"),
+    "video_limit",
+    title="Video",
+    description="MP4 (H.264, H.265, AV1) or WebM (VP8, VP9, AV1).",
+)
 PICTURE = UploadForm(ACCEPTED, "photo_limit", title="Picture", description="The square in its middle is kept.")
 
 

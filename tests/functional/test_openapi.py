@@ -19,10 +19,10 @@ from marketplace_api.views.openapi.paths import is_conditional, is_public
 from tests.client import Client
 from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.conversations import block, send
-from tests.factories.files import make_photo
+from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
-from tests.samples import VALUES
+from tests.samples import VALUES, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
 OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp"}
@@ -64,6 +64,7 @@ class Place:
             make_bookmark(db, owner, self.listing)
         self.add_conversation(db, self.client.user)
         photo = make_photo(db, self.listing, people.app.registry.storage)
+        give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
 
     def add_conversation(self, db: Session, caller: User) -> None:
@@ -80,7 +81,7 @@ class Place:
 def body_of(operation: Operation) -> dict[str, Any] | None:
     if operation.body is None:
         return None
-    file = {"file": VALUES["file"]} if operation.upload is not None else {}
+    file = {"file": sample_of(operation.upload)} if operation.upload is not None else {}
     return file | {
         child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required
     }
@@ -219,7 +220,7 @@ def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Se
     moderates = operation.permission.endswith(":moderate")
     place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
     body = body_of(operation)
-    kinds = {"photos": "/photos", "listing": "/listings/", "review": "/reviews/", "me": ""}
+    kinds = {"photos": "/photos", "video": "/video", "listing": "/listings/", "review": "/reviews/", "me": ""}
     result = next(kind for kind, part in kinds.items() if part in operation.path)
     if operation.name == "edit":
         changes = {"listing": {"title": "Chairs"}, "review": {"comment": "Poor."}, "me": {"bio": "Reads."}}

@@ -14,7 +14,7 @@ from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
 from marketplace_api.models.events import Event
-from marketplace_api.models.files import ListingPhoto
+from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
 
@@ -24,7 +24,7 @@ MOST = 100_000
 
 _u, _s, _t = User.__table__.c, AccountSession.__table__.c, OneTimeToken.__table__.c
 _l, _e = Listing.__table__.c, Event.__table__.c
-_p = ListingPhoto.__table__.c
+_p, _v = ListingPhoto.__table__.c, ListingVideo.__table__.c
 _b, _r = Bookmark.__table__.c, Review.__table__.c
 _c, _m, _side, _x = Conversation.__table__.c, Message.__table__.c, ConversationSide.__table__.c, Block.__table__.c
 
@@ -41,8 +41,8 @@ _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
-    """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` (of these; ``full_key`` is
-    their file), ``bookmarks``, ``reviews`` (those that it wrote), ``conversations``, ``messages_sent``,
+    """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
+    ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` (those that it wrote), ``conversations``, ``messages_sent``,
     ``messages_received``, ``blocks`` (its own) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
@@ -54,6 +54,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "one_time_tokens": _all(db, _t.date_created, sa.select(*_TOKENS).where(_t.user_id == user_id), paged=False),
         "listings": _all(db, _l.listing_id, sa.select(*_LISTINGS).where(_l.user_id == user_id)),
         "photos": _all(db, _p.photo_id, _photos(user_id)),
+        "videos": _all(db, _v.listing_id, _videos(user_id)),
         "bookmarks": _all(db, _b.bookmark_id, sa.select(*_b).where(_b.user_id == user_id)),
         "reviews": _all(db, _r.review_id, sa.select(*_r).where(_r.reviewer_id == user_id)),
         "conversations": _all(db, _c.conversation_id, _conversations(user_id)),
@@ -69,6 +70,11 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
 def _photos(user_id: int) -> sa.Select[Any]:
     columns = (_p.photo_id, _p.listing_id, _p.position, _p.alt_text, _p.full_key, _p.date_created)
     return sa.select(*columns).join_from(ListingPhoto.__table__, Listing.__table__).where(_l.user_id == user_id)
+
+
+def _videos(user_id: int) -> sa.Select[Any]:
+    columns = (_v.listing_id, _v.seconds, _v.video_key, _v.date_created)
+    return sa.select(*columns).join_from(ListingVideo.__table__, Listing.__table__).where(_l.user_id == user_id)
 
 
 def _conversations(user_id: int) -> sa.Select[Any]:

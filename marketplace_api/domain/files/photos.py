@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases, Prepared, Reader, table_of
 from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType
 from marketplace_api.domain.files import store
 from marketplace_api.domain.listings import editing, rows, workflow
 from marketplace_api.errors import Conflict, FieldError, Invalid, NotFound
@@ -85,7 +86,7 @@ def add(
         }  # fmt: skip
         photo = session.execute(sa.insert(_t).values(values).returning(*COLUMNS)).one()
         new = {"photos": locked.photo_count + 1, "added": photo.photo_id}
-        editing.photos_changed(session, actor, locked, locked.photo_count + 1, new)
+        _changed(session, actor, locked, locked.photo_count + 1, new)
     return photo
 
 
@@ -101,7 +102,7 @@ def remove(
     store.doom(session, list(photo))
     _place(session, listing_id, [place.photo_id for place in _places(session, listing_id)])
     new = {"photos": listing.photo_count - 1, "removed": photo_id}
-    editing.photos_changed(session, actor, listing, listing.photo_count - 1, new)
+    _changed(session, actor, listing, listing.photo_count - 1, new)
 
 
 def arrange(
@@ -131,7 +132,15 @@ def arrange(
     for photo_id, text in order:
         if photo_id in changed:
             session.execute(sa.update(_t).where(_p.photo_id == photo_id).values(alt_text=text))
-    return editing.photos_changed(session, actor, listing, listing.photo_count, {"order": ids, "texts": changed})
+    return _changed(session, actor, listing, listing.photo_count, {"order": ids, "texts": changed})
+
+
+def _changed(session: Session, actor: Actor, row: Any, count: int, told: dict[str, Any]) -> Any:
+    """``row`` has ``count`` photos now; returns its new row."""
+    return editing.media_changed(
+        session, actor, row, EventType.LISTING_PHOTOS_CHANGED,
+        values={"photo_count": count}, previous={"photos": row.photo_count}, new=told,
+    )  # fmt: skip
 
 
 def forget_all(session: Session, user_id: int) -> None:

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from io import BytesIO
-from typing import Any
+from io import SEEK_END, BytesIO
+from typing import IO, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -22,7 +22,7 @@ from marketplace_api.errors import DomainError, Unavailable
 from marketplace_api.gateways.storage import Storage, content_type_of
 from marketplace_api.models.files import File
 
-PUBLIC_KINDS = frozenset({"photo", "picture"})
+PUBLIC_KINDS = frozenset({"photo", "picture", "video"})
 """Kinds of files that anybody may fetch who knows the key; of others only those with a signed address."""
 
 KINDS = (*sorted(PUBLIC_KINDS), "document")
@@ -46,17 +46,23 @@ def is_public(kind: str) -> bool:
 
 
 @contextmanager
-def staged(databases: Databases, storage: Storage, owner_id: int, contents: Mapping[str, bytes]) -> Iterator[list[str]]:
+def staged(
+    databases: Databases, storage: Storage, owner_id: int, contents: Mapping[str, bytes | IO[bytes]]
+) -> Iterator[list[str]]:
     """Writes the ``contents`` by key and gives their keys, for the block to :func:`keep` in its own transaction.
+
+    Contents that are streams are taken from their beginning; they must be able to seek.
 
     If the block raises, or the storage does (Unavailable), what was written goes at once, or with the next sweep.
     """
-    keys = list(contents)
+    streams = {key: BytesIO(some) if isinstance(some, bytes) else some for key, some in contents.items()}
+    keys = list(streams)
     with databases.separately() as session:
-        session.execute(sa.insert(_t), [_row(owner_id, key, content) for key, content in contents.items()])
+        session.execute(sa.insert(_t), [_row(owner_id, key, stream) for key, stream in streams.items()])
     try:
-        for key, content in contents.items():
-            storage.put(key, BytesIO(content))
+        for key, stream in streams.items():
+            stream.seek(0)
+            storage.put(key, stream)
         yield keys
     except Exception:
         # The sweep will come upon what cannot go now.
@@ -65,10 +71,12 @@ def staged(databases: Databases, storage: Storage, owner_id: int, contents: Mapp
         raise
 
 
-def _row(owner_id: int, key: str, content: bytes) -> dict[str, Any]:
+def _row(owner_id: int, key: str, stream: IO[bytes]) -> dict[str, Any]:
+    stream.seek(0)
+    digest = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
     return {
         "key": key, "kind": key.partition("-")[0], "owner_id": owner_id, "content_type": content_type_of(key),
-        "size": len(content), "sha256": hashlib.sha256(content).digest(),
+        "size": stream.seek(0, SEEK_END), "sha256": digest,
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import table_of
 from marketplace_api.domain.files import store
 from marketplace_api.gateways.storage import Storage
-from marketplace_api.models.files import File, ListingPhoto
+from marketplace_api.models.files import File, ListingPhoto, ListingVideo
 
 MOST_STRAYS = 20
 MOST_STRAYS_SHARE = 0.1
@@ -21,7 +21,11 @@ MOST_STRAYS_SHARE = 0.1
 
 _t = table_of(File)
 _f = _t.c
-_p = table_of(ListingPhoto).c
+# What is not shown while one of its files is missing, and which files those are.
+_SHOWN = (
+    (table_of(ListingPhoto), ("full_key", "card_key", "thumb_key")),
+    (table_of(ListingVideo), ("video_key", "poster_key")),
+)
 _DIGITS = "0123456789abcdef"
 
 
@@ -46,7 +50,7 @@ class Report:
 def sweep(session: Session, storage: Storage, now: datetime) -> Report:
     """Mend what can be mended, committing in between; may run beside requests and beside itself.
 
-    A photo whose object is missing is not shown until the object is back. Raises Unavailable while the storage is away.
+    A photo or video whose object is missing is not shown until the object is back. Raises Unavailable while the storage is away.
     """
     cleared = 0
     while removed := store.clear(session, storage, now):
@@ -82,7 +86,7 @@ def _compare(
     if lost or back:
         _mark(session, lost, "stored", "missing")
         _mark(session, back, "missing", "stored")
-        _mend_photos(session, [*lost, *back])
+        _show_or_hide(session, [*lost, *back])
         session.commit()
     missing += lost
     found_again += back
@@ -99,9 +103,11 @@ def _mark(session: Session, keys: Sequence[str], state: str, to: str) -> None:
         session.execute(sa.update(_t).where(_f.key.in_(keys), _f.state == state).values(state=to))
 
 
-def _mend_photos(session: Session, keys: Iterable[str]) -> None:
-    """A photo is broken as long as any of its files is missing."""
+def _show_or_hide(session: Session, keys: Iterable[str]) -> None:
+    """What has any of these files is broken as long as one of its files is missing."""
     named = list(keys)
-    concerned = sa.or_(*(column.in_(named) for column in (_p.full_key, _p.card_key, _p.thumb_key)))
-    lost = sa.exists(sa.select(1).where(_f.key.in_([_p.full_key, _p.card_key, _p.thumb_key]), _f.state == "missing"))
-    session.execute(sa.update(table_of(ListingPhoto)).where(concerned).values(is_broken=lost))
+    for table, names in _SHOWN:
+        columns = [table.c[name] for name in names]
+        concerned = sa.or_(*(column.in_(named) for column in columns))
+        lost = sa.exists(sa.select(1).where(_f.key.in_(columns), _f.state == "missing"))
+        session.execute(sa.update(table).where(concerned).values(is_broken=lost))

@@ -105,24 +105,20 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
     return written
 
 
-def photos_changed(session: Session, actor: Actor, row: Any, count: int, told: Mapping[str, Any]) -> Any:
-    """After a change of the photos of the locked ``row``, of which there are ``count`` now; returns the new row.
+def media_changed(
+    session: Session, actor: Actor, row: Any, type: EventType, *,
+    values: Mapping[str, Any], previous: Mapping[str, Any], new: Mapping[str, Any],
+) -> Any:  # fmt: skip
+    """After a change of the photos or the video of the locked ``row``: writes ``values``, returns the new row.
 
-    As with wording, a moderator has to look at them again before the badge comes back. ``told`` goes into the event.
+    As with wording, a moderator has to look at them again before the badge comes back.
     """
     badge = {"is_verified_listing": False, "review_requested_at": sa.func.now()} if row.is_verified_listing else {}
-    values = {"photo_count": count, **badge, "date_updated": sa.func.now(), "version": _t.c.version + 1}
-    statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values).returning(*rows.COLUMNS)
+    written = {**values, **badge, "date_updated": sa.func.now(), "version": _t.c.version + 1}
+    statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(written).returning(*rows.COLUMNS)
     changed = session.execute(statement).one()
-    record(
-        session,
-        actor,
-        EventType.LISTING_PHOTOS_CHANGED,
-        row.listing_id,
-        previous={"photos": row.photo_count},
-        new=told,
-        on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
-    )
+    behalf = None if actor.owns(row.user_id) else row.user_id
+    record(session, actor, type, row.listing_id, previous=previous, new=new, on_behalf_of=behalf)
     return changed
 
 

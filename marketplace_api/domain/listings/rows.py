@@ -30,6 +30,7 @@ COLUMNS = (
     _t.longitude,
     _t.photos_urls,
     _t.photo_count,
+    _t.has_video,
     _t.amenities,
     _t.status,
     _t.suspended_from,

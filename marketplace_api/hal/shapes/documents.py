@@ -8,7 +8,14 @@ from marketplace_api.hal.shapes.base import FLAG, TEXT, Schema, exactly
 
 _ROWS: Schema = {"type": "array", "items": {"type": "object"}}
 
-# What is no hypermedia: for machines beside the API, and for taking one's data away.
+# What an export holds beside the profile.
+_EXPORTED = (
+    "sessions", "one_time_tokens",
+    "listings", "photos", "videos", "bookmarks",
+    "reviews", "conversations", "messages_sent", "messages_received", "blocks",
+    "events",
+)  # fmt: skip
+
 DOCUMENTS: Mapping[str, Schema] = {
     "health": exactly({"status": {"const": "alive"}}),
     "readiness": exactly({
@@ -23,15 +30,8 @@ DOCUMENTS: Mapping[str, Schema] = {
     "file": {"type": "string", "format": "binary"},
     "export": {
         "type": "object",
-        "properties": {
-            "profile": {"type": "object"}, "sessions": _ROWS, "one_time_tokens": _ROWS, "listings": _ROWS,
-            "photos": _ROWS, "bookmarks": _ROWS, "reviews": _ROWS, "conversations": _ROWS, "messages_sent": _ROWS,
-            "messages_received": _ROWS, "blocks": _ROWS, "events": _ROWS, "complete": FLAG,
-        },
-        "required": [
-            "profile", "sessions", "one_time_tokens", "listings", "photos", "bookmarks", "reviews", "conversations",
-            "messages_sent", "messages_received", "blocks", "events", "complete",
-        ],
+        "properties": {"profile": {"type": "object"}, **dict.fromkeys(_EXPORTED, _ROWS), "complete": FLAG},
+        "required": ["profile", *_EXPORTED, "complete"],
     },
     "openapi": {
         "type": "object", "required": ["openapi", "info", "paths", "components"],

@@ -68,6 +68,15 @@ SHAPES: Mapping[str, Shape] = {
         },
         ("self", "collection"),
     ),
+    "video": Shape(
+        {
+            "listing_id": IDENTIFIER, "duration_seconds": {"type": "number", "exclusiveMinimum": 0},
+            "width": IDENTIFIER, "height": IDENTIFIER,
+            "content_type": {"type": "string", "enum": ["video/mp4", "video/webm"]},
+            "url": TEXT, "poster_url": TEXT,
+        },
+        ("self", "up"),
+    ),
     "photos": Shape({}, ("self", "up"), embedded={"photos": Embedded("photo")}),
     "listings": Shape(
         {**PAGE, "facets": {"type": "object", "description": "Counts of the matches, by facet."}},

@@ -19,6 +19,7 @@ from marketplace_api.resources.files import PhotoContext, PhotosContext
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.resources.reviews import ReviewContext
 from marketplace_api.resources.root import Root
+from marketplace_api.resources.videos import VideoContext
 from marketplace_api.schemas.describe import form_schema, json_schema
 from marketplace_api.security.permissions import Permission
 from marketplace_api.views.openapi.components import Json, headers, problem_name, reference
@@ -27,6 +28,7 @@ from marketplace_api.views.openapi.components import Json, headers, problem_name
 _ALWAYS_PUBLIC = {(Root, Permission.API_READ)}
 _SOMETIMES_PUBLIC = {
     (PhotosContext, Permission.LISTING_READ), (PhotoContext, Permission.LISTING_READ),
+    (VideoContext, Permission.LISTING_READ),
     (ListingContext, Permission.LISTING_READ), (ReviewContext, Permission.REVIEW_READ), (Root, Permission.METRICS_READ),
 }  # fmt: skip
 # Operations on versioned resources to which it does not matter what the caller has read.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from io import BytesIO
-from typing import Any
+from pathlib import Path
 
 import av
 import pytest
@@ -12,40 +13,30 @@ from PIL import Image
 from marketplace_api.errors import Invalid
 from marketplace_api.gateways import video
 from tests.factories.images import make_image
+from tests.factories.videos import make_video, upright
 
 
-def make_video(
-    container: str = "mp4", codec: str = "mpeg4", *, seconds: int = 3, size: tuple[int, int] = (160, 90),
-    metadata: dict[str, str] | None = None,
-) -> bytes:  # fmt: skip
-    """A video of ten frames a second: black for half a second, then red."""
-    out = BytesIO()
-    with av.open(out, "w", format=container) as writer:
-        track: Any = writer.add_stream(codec, rate=10)
-        track.width, track.height, track.pix_fmt = *size, "yuv420p"
-        writer.metadata.update(metadata or {})
-        for number in range(seconds * 10):
-            frame = av.VideoFrame.from_image(Image.new("RGB", size, "black" if number < 5 else "red"))
-            writer.mux(track.encode(frame))
-        writer.mux(track.encode(None))
-    return out.getvalue()
+def prepared(content: bytes, **limits: int) -> tuple[video.Video, bytes]:
+    """What a video is, and what is kept of it."""
+    with tempfile.NamedTemporaryFile() as kept:
+        return video.prepare(BytesIO(content), kept.name, **limits), Path(kept.name).read_bytes()
 
 
 def code_of(content: bytes, **limits: int) -> str:
     with pytest.raises(Invalid) as caught:
-        video.examine(BytesIO(content), **limits)
+        prepared(content, **limits)
     assert caught.value.code == "invalid_file"
     (error,) = caught.value.errors
     assert error.name == "file"
     return error.code
 
 
-@pytest.mark.parametrize(("container", "codec", "content_type"), [
-    ("mp4", "mpeg4", "video/mp4"), ("mp4", "libx264", "video/mp4"), ("webm", "libvpx-vp9", "video/webm"),
+@pytest.mark.parametrize(("container", "codec", "ending"), [
+    ("mp4", "mpeg4", "mp4"), ("mp4", "libx264", "mp4"), ("webm", "libvpx-vp9", "webm"),
 ])  # fmt: skip
-def test_a_video_tells_what_it_is(container: str, codec: str, content_type: str) -> None:
-    found = video.examine(BytesIO(make_video(container, codec)))
-    assert (found.content_type, found.width, found.height) == (content_type, 160, 90)
+def test_a_video_tells_what_it_is(container: str, codec: str, ending: str) -> None:
+    found, _kept = prepared(make_video(container, codec))
+    assert (found.ending, found.width, found.height) == (ending, 160, 90)
     assert found.seconds == pytest.approx(3, abs=0.2)
     poster = Image.open(BytesIO(found.poster)).convert("RGB")
     assert poster.size == (160, 90)
@@ -55,17 +46,49 @@ def test_a_video_tells_what_it_is(container: str, codec: str, content_type: str)
 
 
 def test_a_short_one_shows_its_middle() -> None:
-    assert video.examine(BytesIO(make_video(seconds=1))).poster
+    assert prepared(make_video(seconds=1))[0].poster
 
 
-def test_the_poster_tells_nothing_else() -> None:
-    found = video.examine(BytesIO(make_video(metadata={"title": "SecretTitle", "location": "+52.5+13.4/"})))
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("webm", "libvpx-vp9")])
+def test_where_it_was_recorded_stays_behind(container: str, codec: str) -> None:
+    told = {"title": "SecretTitle", "location": "+52.5+13.4/", "comment": "SecretComment"}
+    sent = make_video(container, codec, metadata=told)
+    assert b"Secret" in sent
+    found, kept = prepared(sent)
+    assert b"Secret" not in kept
+    assert b"+52.5" not in kept
     assert b"Secret" not in found.poster
     assert not dict(Image.open(BytesIO(found.poster)).getexif())
 
 
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("mp4", "mpeg4"), ("webm", "libvpx-vp9")])
+def test_what_is_kept_shows_the_same(container: str, codec: str) -> None:
+    sent = make_video(container, codec)
+    _found, kept = prepared(sent)
+    with av.open(BytesIO(sent)) as before, av.open(BytesIO(kept)) as after:
+        first = [frame.to_ndarray() for frame in before.decode(video=0)]
+        second = [frame.to_ndarray() for frame in after.decode(video=0)]
+    assert len(first) == len(second) == 30
+    assert all((one == other).all() for one, other in zip(first, second, strict=True))
+    if container == "mp4":
+        assert kept.index(b"moov") < kept.index(b"mdat"), "a browser can begin at once"
+
+
+def test_one_that_was_held_upright_stands_upright() -> None:
+    found, kept = prepared(upright(make_video()))
+    assert (found.width, found.height) == (90, 160)
+    assert Image.open(BytesIO(found.poster)).size == (90, 160)
+    again, _ = prepared(kept)
+    assert (again.width, again.height) == (90, 160), "the turn is kept with the video"
+
+
+def test_a_full_disk_is_not_the_senders_fault() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        video.prepare(BytesIO(GOOD), "/dev/full")
+
+
 def test_large_ones_get_a_smaller_poster() -> None:
-    found = video.examine(BytesIO(make_video(seconds=1, size=(1920, 1080))))
+    found, _kept = prepared(make_video(seconds=1, size=(1920, 1080)))
     assert (found.width, found.height) == (1920, 1080)
     assert Image.open(BytesIO(found.poster)).size == (1600, 900)
 
