@@ -56,12 +56,14 @@ def photo(title: str, category: str, view: int) -> Image.Image:
     glyph = _glyph(title, category)
     if view % 3 == 1:
         palette = dice.choice(PALETTES)
-        places = [_Place(dice.uniform(40, 220), -60, 9.6, mirrored)]
+        places = [_Place(dice.uniform(0.03, 0.18) * WIDTH, -0.07 * HEIGHT, 0.008 * WIDTH, mirrored)]
     elif view % 3 == 2:
-        places = [_Place(90 + number * 350, HEIGHT * 0.79 - 3.2 * GROUND, 3.2, number == 1) for number in range(3)]
+        unit = 0.0027 * WIDTH
+        top = 0.79 * HEIGHT - GROUND * unit
+        places = [_Place((0.075 + number * 0.29) * WIDTH, top, unit, number == 1) for number in range(3)]
     else:
-        unit = dice.uniform(6.4, 7.4)
-        left = (WIDTH - 100 * unit) / 2 + dice.uniform(-70, 70)
+        unit = dice.uniform(0.0053, 0.0062) * WIDTH
+        left = (WIDTH - 100 * unit) / 2 + dice.uniform(-0.06, 0.06) * WIDTH
         places = [_Place(left, HEIGHT * (horizon + 0.1) - GROUND * unit, unit, mirrored)]
     picture = _background(palette, horizon, dice.uniform(0.2, 0.8), dice.uniform(0.16, 0.3))
     for place in places:
@@ -76,11 +78,10 @@ def portrait(name: str) -> Image.Image:
     picture = _gradient(side, side, palette["soft"], palette["main"])
     draw = ImageDraw.Draw(picture)
     x, y = side * dice.uniform(0.25, 0.75), side * dice.uniform(0.2, 0.8)
-    for radius, part in ((0.62, 0.12), (0.4, 0.22)):
-        radius *= side
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius), fill=_between(palette["main"], palette["accent"], part)
-        )
+    for part, shade in ((0.62, 0.08), (0.4, 0.16)):
+        radius = part * side
+        ring = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(ring, fill=_between(palette["main"], palette["light"], shade))
     middle = (side / 2, side / 2)
     draw.text(middle, name[:2].title(), palette["light"], ImageFont.load_default(side * 0.42), anchor="mm")
     return picture.reduce(FINE)
@@ -93,7 +94,7 @@ def _background(palette: Mapping[str, str], horizon: float, sun: float, radius: 
     draw.ellipse((x - r, y - r, x + r, y + r), fill=_between(palette["sky"], palette["light"], 0.75))
     line = round(horizon * HEIGHT)
     draw.rectangle((0, line, WIDTH, HEIGHT), fill=palette["ground"])
-    draw.rectangle((0, line, WIDTH, line + 7), fill=_between(palette["ground"], palette["light"], 0.35))
+    draw.rectangle((0, line, WIDTH, line + HEIGHT * 0.008), fill=_between(palette["ground"], palette["light"], 0.35))
     return picture
 
 

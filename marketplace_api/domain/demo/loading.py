@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain import search
 from marketplace_api.domain.demo import content, messages, offers, opinions, people
 from marketplace_api.domain.demo.market import Market, Tell
 from marketplace_api.domain.demo.studio import Studio
@@ -25,8 +24,8 @@ PARTS: tuple[Callable[[Market], None], ...] = (people.plan, offers.plan, message
 """What the market is made of. Another part is a file with a ``plan`` and a place in this row: what it plans for a moment
 happens then, after whatever was planned before it for the same moment."""
 
-TERMS_BATCH = 5_000
-
+# Another process may need longer than any request.
+_PATIENCE = sa.text("SET LOCAL statement_timeout = 0")
 # Any number, the same in every process.
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(7405002)")
 
@@ -71,8 +70,6 @@ def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell
         for plan in PARTS:
             plan(market)
         market.run(tell)
-    while search.compact_terms(session, TERMS_BATCH):
-        pass
 
 
 @contextmanager
@@ -81,6 +78,7 @@ def _transaction(databases: Databases) -> Iterator[Session]:
     of what they did long ago."""
     with databases.session() as session, session.begin():
         session.info["on_event"] = None
+        session.execute(_PATIENCE)
         session.execute(_LOCK)
         yield session
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,7 +34,7 @@ def moments(talk: Talk, now: datetime) -> Iterator[datetime]:
     dice = content.seeded("pauses", talk.title)
     names = [name for name, _ in talk.messages]
     pauses = [0.0]
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in pairwise(names):
         pauses.append(dice.uniform(*(PAUSE_OF_ONE if name == before else dice.choice(PAUSES))))
     squeeze = min(1.0, talk.days_ago * 24 * 60 * 0.9 / sum(pauses))
     moment = now - timedelta(days=talk.days_ago)
