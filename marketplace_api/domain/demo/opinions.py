@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,7 +24,8 @@ KEPT_WITHIN = 0.85
 
 def plan(market: Market) -> None:
     """Reviews with their replies, and bookmarks."""
-    owners = {row["title"]: row["owner"] for row in content.listings()}
+    listings = content.listings()
+    owners = {row["title"]: row["owner"] for row in listings}
     for row in content.rows("reviews"):
         posted: dict[str, int] = {}
         moment = market.ago(row["days_ago"])
@@ -33,14 +34,13 @@ def plan(market: Market) -> None:
             replier = row["about"].removeprefix("@") if row["about"].startswith("@") else owners[row["about"]]
             later = moment + min(timedelta(hours=float(row["reply_hours"])), (market.now - moment) * 0.9)
             market.plan(later, partial(_reply, market, replier, row["reply"], posted))
-    for name in content.people():
-        _plan_bookmarks(market, name)
+    for name, person in content.people().items():
+        others = [row for row in listings if row["owner"] != name and row["status"] in OPEN_STATUSES]
+        _plan_bookmarks(market, name, market.ago(person["days_ago"]), others)
 
 
-def _plan_bookmarks(market: Market, name: str) -> None:
+def _plan_bookmarks(market: Market, name: str, joined: datetime, others: Sequence[Mapping[str, str]]) -> None:
     dice = content.seeded("bookmarks", name)
-    others = [row for row in content.listings() if row["owner"] != name and row["status"] in OPEN_STATUSES]
-    joined = market.ago(content.people()[name]["days_ago"])
     for row in dice.sample(others, dice.randint(*KEPT)):
         since = max(market.ago(row["days_ago"]), joined)
         moment = since + (market.now - since) * dice.uniform(0.02, KEPT_WITHIN)
@@ -52,9 +52,7 @@ def _review(market: Market, row: Mapping[str, str], posted: dict[str, int], mome
     actor = market.people[row["reviewer"]]
     if about.startswith("@"):
         reviewee_id = market.people[about[1:]].user_id
-        review = writing.post(
-            market.session, actor, rating=rating, comment=row["comment"], reviewee_id=reviewee_id
-        )  # fmt: skip
+        review = writing.post(market.session, actor, rating=rating, comment=row["comment"], reviewee_id=reviewee_id)
     else:
         listing_id = market.listings[about]
         review = writing.post(market.session, actor, rating=rating, comment=row["comment"], listing_id=listing_id)
