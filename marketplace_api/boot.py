@@ -18,6 +18,7 @@ import structlog
 from marketplace_api import migrations
 from marketplace_api.db import Databases, driver_url, make_databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from marketplace_api.errors import DomainError
 from marketplace_api.settings import Settings
 
 OLDEST_VERSION = 15
@@ -108,13 +109,16 @@ def development_ready(
 ) -> None:
     """Bring the database to this code's schema and load the demo data, each once; several processes may call it.
 
-    ``load_demo`` is passed in, because the demo data is the domain's, which stands above this.
+    ``load_demo`` is passed in, because the demo data is the domain's, which stands above this. Raises :class:`BootError`.
     """
     url = connection_url(databases)
     with preparation_lock(url):
         if not schema_is_current(url):
             upgrade(url)
-        load_demo(databases, settings)
+        try:
+            load_demo(databases, settings)
+        except DomainError as error:
+            raise BootError(str(error)) from None
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -103,6 +103,23 @@ class Context:
             yield databases
 
     @contextmanager
+    def preparing(self, text: str) -> Iterator[Callable[[Databases, Settings], None]]:
+        """Gives what loads the demo data, for a block that shows on a terminal how far it is.
+
+        Ctrl-C says how to go on.
+        """
+        from marketplace_api.domain import demo
+
+        with self.output.working(text) as tell:
+            try:
+                yield lambda databases, settings: demo.load_once(databases, settings, tell)
+            except KeyboardInterrupt:
+                raise click.ClickException(
+                    "Interrupted. What is missing of the demo data comes with the next start, or with "
+                    "`marketplace-admin db seed`."
+                ) from None
+
+    @contextmanager
     def acting(self, reason: str | None = None) -> Iterator[tuple[Any, Actor]]:
         """A transaction and who acts in it; commits at the end of the block."""
         with self.databases() as databases, databases.session() as session, session.begin():

@@ -110,41 +110,43 @@ def check(context: Context) -> None:
 @db.command()
 @pass_context
 def seed(context: Context) -> None:
-    """Load the demo data, unless it is there already.
+    """Load the demo data, unless it is there already; what was cut off goes on.
 
     Example: `marketplace-admin db seed`
     """
     from marketplace_api import boot
-    from marketplace_api.domain import demo
 
     with (
         context.databases() as databases,
-        context.output.working("Loading the demo data …"),
+        context.preparing("Loading the demo data …") as load_demo,
         boot.preparation_lock(boot.connection_url(databases)),
     ):
-        demo.load_once(databases, context.settings)
+        load_demo(databases, context.settings)
     context.output.record({"seeded": True}, "The demo data is there.")
 
 
 @db.command()
 @pass_context
 def reset(context: Context) -> None:
-    """Empty the database, migrate it and load the demo data again; in development only.
+    """Empty the database and its files, migrate it and load the demo data again; in development only.
 
     Example: `marketplace-admin --yes db reset`
     """
     from marketplace_api import boot, migrations
-    from marketplace_api.domain import demo
+    from marketplace_api.domain.files import sweep
+    from marketplace_api.gateways.storage import make_storage
 
     if context.settings.production:
         raise click.ClickException("`db reset` works in development only: it deletes everything.")
     with context.databases() as databases:
         url = boot.connection_url(databases)
         context.output.confirm(f"Delete everything in {_place(url)}?")
-        with context.output.working("Making the database anew …"):
+        with context.preparing("Making the database anew …") as load_demo:
             with boot.preparation_lock(url):
+                with databases.session() as session:
+                    sweep.discard_all(session, make_storage(context.settings))
                 migrations.downgrade(url, "base")
-            boot.development_ready(databases, context.settings, demo.load_once)
+            boot.development_ready(databases, context.settings, load_demo)
     context.output.record({"reset": True}, "The database is new, with the demo data.")
 
 

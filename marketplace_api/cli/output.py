@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,14 +62,14 @@ class Output:
         click.confirm(question, abort=True, err=True)
 
     @contextmanager
-    def working(self, text: str) -> Iterator[None]:
-        """Shows that something takes a while, on a terminal only."""
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Shows that something takes a while, on a terminal only; gives what changes the text meanwhile."""
         console = Console(stderr=True)
         if self.quiet or not console.is_terminal:
-            yield
+            yield lambda _text: None
             return
-        with console.status(escape(text)):
-            yield
+        with console.status(escape(text)) as status:
+            yield lambda text: status.update(escape(text))
 
     def _document(self, value: Any) -> None:
         click.echo(json.dumps(value, default=_jsonable, ensure_ascii=False, indent=2))

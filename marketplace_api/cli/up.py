@@ -61,14 +61,13 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
 
 def _run(context: Context, host: str, port: int) -> None:
     from marketplace_api import boot
-    from marketplace_api.domain import demo
 
     settings = context.settings
     databases, server = boot.open_databases(settings)
     children = _children(context)
     try:
-        with context.output.working("Preparing the database …"):
-            boot.development_ready(databases, settings, demo.load_once)
+        with context.preparing("Preparing the database …") as load_demo:
+            boot.development_ready(databases, settings, load_demo)
         databases.dispose()
         for child in children:
             child.start()

@@ -14,6 +14,7 @@ from waitress.server import create_server
 
 from marketplace_api.db import Databases
 from marketplace_api.domain import demo, search
+from marketplace_api.domain.demo import drawing
 from marketplace_api.settings import Settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -32,13 +33,17 @@ def blocks() -> list[list[tuple[str, str]]]:
 
 
 @pytest.fixture
-def server(configured: tuple[Any, Any], committed_databases: Databases, settings: Settings) -> Iterator[str]:
-    """The address of the service with the demo data."""
+def server(
+    configured: tuple[Any, Any], committed_databases: Databases, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The address of the service with the demo data, its drawings small to be quick."""
+    monkeypatch.setattr(drawing, "WIDTH", 96)
+    monkeypatch.setattr(drawing, "HEIGHT", 72)
     wsgi, current = configured
     current.target = committed_databases
     demo.load_once(committed_databases, settings)
     with committed_databases.session() as session, session.begin():
-        search.compact_terms(session, 10_000)  # what the worker does within a second
+        search.compact_terms(session, 10_000)  # what the worker does within a minute
     listening = create_server(wsgi, host="127.0.0.1", port=0, threads=4)
     thread = Thread(target=listening.run, daemon=True)
     thread.start()
@@ -47,14 +52,17 @@ def server(configured: tuple[Any, Any], committed_databases: Databases, settings
     thread.join(5)
 
 
-def test_the_tour(server: str) -> None:
+def test_the_tour(server: str, tmp_path: Path) -> None:
     """All commands run in one shell, as a reader would type them."""
     marker = "==next=="
     pairs = [pair for block in blocks() for pair in block]
     assert len(pairs) > 10
     script = "".join(f"{command.replace(ADDRESS, server)}\necho; echo {marker}\n" for command, _ in pairs)
-    run = subprocess.run(["bash", "-u"], input=script, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        ["bash", "-u"], input=script, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
     answers = run.stdout.split(f"{marker}\n")
+    assert len(answers) == len(pairs) + 1, run.stderr
     for (command, expected), answer in zip(pairs, answers, strict=False):
         pattern = ".*".join(re.escape(part) for part in re.split(r"…", expected))
         assert re.fullmatch(pattern, answer.strip(), re.DOTALL), (

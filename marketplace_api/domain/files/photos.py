@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import IO, Any
 
 import sqlalchemy as sa
@@ -72,7 +72,17 @@ def add(
     """
     _require_room(listing)  # decoding costs most, so what is hopeless is refused before it
     rows.require_version(listing.version, expected_version)
-    variants = images.photo_variants(stream)
+    return put(
+        session, databases, storage, actor, listing, variants=images.photo_variants(stream), alt_text=alt_text,
+        expected_version=expected_version,
+    )  # fmt: skip
+
+
+def put(
+    session: Session, databases: Databases, storage: Storage, actor: Actor, listing: Any, *,
+    variants: Mapping[str, images.Variant], alt_text: str = "", expected_version: int | None = None,
+) -> Any:  # fmt: skip
+    """:func:`add` for an image that was made into its variants before."""
     name = new_name()
     contents = {new_key(KIND, "webp", size, name): variant.content for size, variant in variants.items()}
     with store.staged(databases, storage, listing.user_id, contents) as keys:

@@ -69,6 +69,19 @@ def sweep(session: Session, storage: Storage, now: datetime) -> Report:
     return Report(cleared, unfinished, tuple(missing), tuple(found_again), tuple(strays), bool(strays) and deleted)
 
 
+def discard_all(session: Session, storage: Storage) -> int:
+    """Delete the object of every file that this database knows, because it is about to be emptied; how many.
+
+    Without rows they would be taken for another installation's. Raises Unavailable while the storage is away.
+    """
+    if session.execute(sa.text("SELECT to_regclass('files')")).scalar_one() is None:
+        return 0
+    keys = session.execute(sa.select(_f.key)).scalars().all()
+    for key in keys:
+        storage.delete(key)
+    return len(keys)
+
+
 def _compare(
     session: Session, storage: Storage, prefix: str, now: datetime, found: tuple[list[str], list[str], list[str]]
 ) -> int:

@@ -21,6 +21,7 @@ from marketplace_api.cli import COMMANDS, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
 from marketplace_api.domain import demo
+from marketplace_api.domain.demo import drawing
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., Result]
@@ -126,6 +127,32 @@ def test_migrations_go_both_ways(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     _make(run, "ada")
     assert run("--yes", "db", "reset").exit_code == 0
     assert json.loads(run("--json", "users", "list").stdout) == []
+
+
+def test_the_demo_data_waits_for_a_storage(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "WIDTH", 96)
+    monkeypatch.setattr(drawing, "HEIGHT", 72)
+    (tmp_path / "files").write_text("in the way")
+    refused = run("db", "seed")
+    assert refused.exit_code == 1
+    assert re.fullmatch(r"Error: The demo data is not there: .*`marketplace-admin db seed`\.\n", refused.stderr)
+    assert json.loads(run("--json", "users", "list").stdout) == []
+
+    (tmp_path / "files").unlink()
+    assert run("db", "seed").exit_code == 0
+    assert len(json.loads(run("--json", "users", "list").stdout)) == 20
+    files = {path.name for path in (tmp_path / "files").rglob("*.webp")}
+    assert run("db", "seed").exit_code == 0
+    assert {path.name for path in (tmp_path / "files").rglob("*.webp")} == files
+
+    monkeypatch.setattr(demo, "load_once", _interrupted)
+    assert "comes with the next start" in run("db", "seed").stderr
+    assert run("--yes", "db", "reset").exit_code == 1
+    assert list((tmp_path / "files").rglob("*.webp")) == []
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,37 +2,74 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
+from marketplace_api.db import Databases, make_databases
 from marketplace_api.domain import demo
+from marketplace_api.domain.demo import content, drawing, messages
 from marketplace_api.domain.passwords import verify_password
-from marketplace_api.errors import Forbidden
+from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.errors import Forbidden, Unavailable
+from marketplace_api.gateways.storage import make_storage
+from marketplace_api.jobs.queue import dispatch
 from marketplace_api.models.accounts import User
+from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.categories import Category
+from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Inbox, Message
+from marketplace_api.models.events import Event
+from marketplace_api.models.files import File, ListingPhoto, UserPicture
 from marketplace_api.models.listings import STATUSES, Listing
+from marketplace_api.models.reviews import Review
+from marketplace_api.schemas.conversations import SendMessage
 from marketplace_api.schemas.listings import CreateListing
+from marketplace_api.schemas.reviews import PostReview
 from marketplace_api.settings import Settings
+from tests import postgres
 
-LISTINGS = [row for name in demo.LISTING_FILES for row in demo._rows(name)]
+LISTINGS = content.listings()
+OWNERS = {row["title"]: row["owner"] for row in LISTINGS}
+
+
+@pytest.fixture(scope="module")
+def market(postgres_server: EmbeddedPostgres, template_database: str, settings: Settings) -> Iterator[Databases]:
+    """A database with the demo data, loaded as the command line does it: with the jobs' hook."""
+    url = postgres.clone_database(postgres_server, template_database, "demo_market")
+    databases = make_databases(url, on_event=dispatch)
+    demo.load_once(databases, settings)
+    yield databases
+    databases.dispose()
+    postgres.drop_database(postgres_server, "demo_market")
 
 
 @pytest.fixture
-def loaded(databases: Databases, settings: Settings, db: Session) -> Session:
-    demo.load_once(databases, settings)
-    return db
+def loaded(market: Databases) -> Iterator[Session]:
+    with market.session() as session:
+        yield session
+
+
+@pytest.fixture
+def small_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "WIDTH", 96)
+    monkeypatch.setattr(drawing, "HEIGHT", 72)
+
+
+def count(session: Session, model: Any, *conditions: Any) -> int:
+    return session.execute(sa.select(sa.func.count()).select_from(model).where(*conditions)).scalar_one()
 
 
 def test_the_market_is_full_and_varied(loaded: Session) -> None:
-    assert loaded.scalar(sa.select(sa.func.count()).select_from(User)) == 20
-    assert loaded.scalar(sa.select(sa.func.count()).select_from(Listing)) == len(LISTINGS) >= 200
+    assert count(loaded, User) == 20
+    assert count(loaded, Listing) == len(LISTINGS) >= 200
 
     used = set(loaded.scalars(sa.select(Listing.category)))
     parents = set(loaded.scalars(sa.select(Category.parent_slug)))
@@ -43,21 +80,121 @@ def test_the_market_is_full_and_varied(loaded: Session) -> None:
     statuses = dict(loaded.execute(sa.select(Listing.status, sa.func.count()).group_by(Listing.status)).all())
     assert statuses["active"] > 150
     assert set(statuses) == set(STATUSES)
-    assert loaded.scalar(sa.select(sa.func.count()).where(Listing.is_verified_listing)) >= 20
+    assert statuses["pending_verification"] >= 3
+    assert count(loaded, Listing, Listing.is_verified_listing) >= 20
+    assert loaded.scalars(sa.select(Listing.status_reason).where(Listing.status == "suspended")).one()
 
 
-def test_the_dates_are_recent_and_follow_the_ids(loaded: Session) -> None:
-    dates = list(loaded.execute(sa.select(Listing.date_created, Listing.date_updated).order_by(Listing.listing_id)))
-    now = datetime.now(UTC)
-    assert dates == sorted(dates, key=lambda row: row.date_created)
-    assert now - timedelta(days=200) < dates[0].date_created
-    assert now - timedelta(days=1) < dates[-1].date_created < now
-    assert all(row.date_created <= row.date_updated <= now for row in dates)
+def test_most_listings_have_photos_and_no_two_are_alike(loaded: Session, settings: Settings) -> None:
+    counts = Counter(loaded.scalars(sa.select(Listing.photo_count)))
+    assert set(counts) == {0, 1, 2, 3}
+    assert counts[0] < len(LISTINGS) / 2
+    assert count(loaded, ListingPhoto) == sum(number * times for number, times in counts.items())
+    files = loaded.execute(sa.select(File.key, File.size, File.sha256, File.state)).all()
+    assert {file.state for file in files} == {"stored"}
+    assert len(files) == 3 * count(loaded, ListingPhoto) + 2 * count(loaded, UserPicture)
+    assert len({file.sha256 for file in files}) == len(files)
+    storage = make_storage(settings)
+    for file in files[::25]:
+        kept = storage.find(file.key)
+        assert kept is not None
+        assert kept.size == file.size
+    assert set(loaded.scalars(sa.select(ListingPhoto.width))) == {drawing.WIDTH}
 
 
-def test_every_owner_joined_before_selling(loaded: Session) -> None:
-    early = sa.select(sa.func.count()).select_from(Listing).join(User, User.user_id == Listing.user_id)
-    assert loaded.scalar(early.where(Listing.date_created < User.date_joined)) == 0
+def test_everybody_has_a_picture(loaded: Session, settings: Settings) -> None:
+    addresses = set(loaded.scalars(sa.select(User.profile_picture_url)))
+    assert addresses == set(loaded.scalars(sa.select(UserPicture.url)))
+    assert len(addresses) == 20
+    assert all(address.startswith(f"{settings.public_url}/files/picture-") for address in addresses)
+
+
+def test_people_talk(loaded: Session) -> None:
+    assert 30 <= count(loaded, Conversation) <= 50
+    assert count(loaded, Conversation) == len(list(content.talks()))
+    lengths = list(loaded.scalars(sa.select(sa.func.count(Message.message_id)).group_by(Message.conversation_id)))
+    assert 3 <= min(lengths) <= max(lengths) <= 12
+    unread = dict(loaded.execute(sa.select(Inbox.user_id, Inbox.unread_count)).all())
+    assert sum(unread.values()) == sum(talk.unread for talk in content.talks()) >= 5
+    assert count(loaded, ConversationSide, ConversationSide.archived) == 2
+    assert count(loaded, Block) == 2
+
+
+def test_people_have_opinions_and_keep_things(loaded: Session) -> None:
+    assert 60 <= count(loaded, Review) <= 100
+    assert set(loaded.scalars(sa.select(Review.rating))) == {1, 2, 3, 4, 5}
+    assert count(loaded, Review, Review.reply.is_not(None)) >= 20
+    for model, key, target in (
+        (Listing, Listing.listing_id, Review.listing_id),
+        (User, User.user_id, Review.reviewee_id),
+    ):
+        rated = loaded.execute(sa.select(key, model.rating_count, model.rating_sum).where(model.rating_count > 0))
+        sums = sa.select(target, sa.func.count(), sa.func.sum(Review.rating)).group_by(target)
+        assert set(rated.all()) == set(loaded.execute(sums.where(target.is_not(None))).all())
+    keepers = loaded.execute(sa.select(Bookmark.user_id, sa.func.count()).group_by(Bookmark.user_id)).all()
+    assert len(keepers) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "date"),
+    [
+        (User.user_id, User.date_joined),
+        (Listing.listing_id, Listing.date_created),
+        (Message.message_id, Message.timestamp_sent),
+        (Review.review_id, Review.date_posted),
+        (Bookmark.bookmark_id, Bookmark.date_bookmarked),
+    ],
+    ids=lambda column: column.key,
+)
+def test_the_dates_are_spread_and_follow_the_ids(loaded: Session, key: Any, date: Any) -> None:
+    dates = list(loaded.scalars(sa.select(date).order_by(key)))
+    assert dates == sorted(dates)
+    assert len({moment.replace(microsecond=0) for moment in dates}) > 0.95 * len(dates)
+    assert dates[-1] < datetime.now(UTC)
+    assert dates[-1] - dates[0] > timedelta(days=30)
+
+
+def test_nothing_happens_before_it_can(loaded: Session) -> None:
+    owner, listing, other = sa.orm.aliased(User), sa.orm.aliased(Listing), sa.orm.aliased(User)
+    early = [
+        sa.select(Listing.listing_id).join(owner, owner.user_id == Listing.user_id).where(
+            sa.or_(Listing.date_created < owner.date_joined, Listing.date_updated < Listing.date_created)
+        ),
+        sa.select(Message.message_id).join(owner, owner.user_id == Message.sender_id)
+        .join(other, other.user_id == Message.receiver_id).outerjoin(listing, listing.listing_id == Message.listing_id)
+        .where(Message.timestamp_sent < sa.func.greatest(
+            owner.date_joined, other.date_joined, sa.func.coalesce(listing.date_created, owner.date_joined)
+        )),
+        sa.select(Review.review_id).join(owner, owner.user_id == Review.reviewer_id)
+        .outerjoin(listing, listing.listing_id == Review.listing_id)
+        .outerjoin(other, other.user_id == Review.reviewee_id)
+        .where(sa.or_(Review.date_posted < sa.func.greatest(
+            owner.date_joined, listing.date_created, other.date_joined
+        ), Review.date_replied < Review.date_posted)),
+        sa.select(Bookmark.bookmark_id).join(listing, listing.listing_id == Bookmark.listing_id)
+        .join(owner, owner.user_id == Bookmark.user_id)
+        .where(Bookmark.date_bookmarked < sa.func.greatest(listing.date_created, owner.date_joined)),
+        sa.select(Conversation.conversation_id).where(
+            sa.or_(
+                Conversation.timestamp_created != sa.select(sa.func.min(Message.timestamp_sent)).where(
+                    Message.conversation_id == Conversation.conversation_id).scalar_subquery(),
+                Conversation.timestamp_updated != sa.select(sa.func.max(Message.timestamp_sent)).where(
+                    Message.conversation_id == Conversation.conversation_id).scalar_subquery(),
+            )
+        ),
+    ]  # fmt: skip
+    for statement in early:
+        assert loaded.execute(statement).all() == []
+
+
+def test_everything_is_in_the_log_and_nobody_is_told(loaded: Session) -> None:
+    told = dict(loaded.execute(sa.select(Event.type, sa.func.count()).group_by(Event.type)).all())
+    assert told["user.registered"] == told["user.picture_changed"] == 20
+    assert told["listing.created"] == len(LISTINGS)
+    assert told["message.sent"] == count(loaded, Message)
+    assert told["review.posted"] == count(loaded, Review)
+    assert told["listing.photos_changed"] == count(loaded, ListingPhoto)
+    assert loaded.execute(sa.text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 0
 
 
 def test_the_printed_log_ins_work(loaded: Session) -> None:
@@ -69,22 +206,57 @@ def test_the_printed_log_ins_work(loaded: Session) -> None:
         assert verify_password(password, user.password_hash or "")
 
 
-def test_it_loads_once(loaded: Session, databases: Databases, settings: Settings) -> None:
-    demo.load_once(databases, settings)
-    assert loaded.scalar(sa.select(sa.func.count()).select_from(User)) == 20
+def test_it_loads_once(loaded: Session, market: Databases, settings: Settings) -> None:
+    before = count(loaded, Event)
+    demo.load_once(market, settings)
+    assert count(loaded, Event) == before
+    assert count(loaded, User) == 20
 
 
+@pytest.mark.usefixtures("small_drawings")
 def test_two_processes_load_it_once(committed_databases: Databases, settings: Settings) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: demo.load_once(committed_databases, settings), range(2)))
     with committed_databases.session() as session:
-        assert session.scalar(sa.select(sa.func.count()).select_from(User)) == 20
+        assert count(session, User) == 20
+        assert count(session, Listing) == len(LISTINGS)
+        assert count(session, Message) == sum(len(talk.messages) for talk in content.talks())
+
+
+@pytest.mark.usefixtures("small_drawings")
+def test_what_was_cut_off_goes_on(committed_databases: Databases, settings: Settings) -> None:
+    def stop(text: str) -> None:
+        if ": 400 of" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo.load_once(committed_databases, settings, stop)
+    with committed_databases.session() as session:
+        assert count(session, User) == 20
+        assert count(session, Listing) == count(session, Message) == 0
+
+    demo.load_once(committed_databases, settings)
+    with committed_databases.session() as session:
+        assert count(session, Listing) == len(LISTINGS)
+        assert count(session, File, File.state == "stored") == 3 * count(session, ListingPhoto) + 2 * 20
+        # The sweep clears away what the first attempt had written.
+        assert count(session, File, File.state == "pending") > 0
+
+
+def test_without_a_storage_it_says_so(
+    committed_databases: Databases, settings: Settings, tmp_path: Path, db: Session
+) -> None:
+    (tmp_path / "files").write_text("in the way")
+    with pytest.raises(Unavailable, match=r"The demo data is not there: .*db seed"):
+        demo.load_once(committed_databases, replace(settings, data_dir=tmp_path))
+    with committed_databases.session() as session:
+        assert count(session, User) == 0
 
 
 def test_never_in_production(databases: Databases, settings: Settings, db: Session) -> None:
     with pytest.raises(Forbidden):
         demo.load_once(databases, replace(settings, environment="production"))
-    assert db.scalar(sa.select(sa.func.count()).select_from(User)) == 0
+    assert count(db, User) == 0
 
 
 @pytest.mark.parametrize("row", LISTINGS, ids=lambda row: row["title"])
@@ -94,8 +266,31 @@ def test_the_api_would_take_it(row: dict[str, Any]) -> None:
     assert CreateListing().deserialize({**body, "amenities": amenities})
     assert len(row["description"]) > 40
     assert row["description"].endswith((".", "!"))
+    assert drawing._glyph(row["title"], row["category"]), "nobody has drawn it"
+
+
+def test_the_api_would_take_what_is_said_of_it() -> None:
+    for row in content.rows("reviews"):
+        assert PostReview().deserialize({"rating": int(row["rating"]), "comment": row["comment"], "listing_id": 1})
+        assert bool(row["reply"]) == bool(row["reply_hours"])
+    pairs = [frozenset((talk.buyer, OWNERS[talk.title])) for talk in content.talks()]
+    assert len(set(pairs)) == len(pairs), "two people have one conversation"
+    for talk in content.talks():
+        assert {name for name, _ in talk.messages} == {talk.buyer, OWNERS[talk.title]}
+        assert talk.messages[0][0] == talk.buyer
+        for _, words in talk.messages:
+            assert SendMessage().deserialize({"receiver_id": 1, "content": words})
 
 
 def test_no_two_are_alike() -> None:
     assert len({row["title"] for row in LISTINGS}) == len(LISTINGS)
     assert len({row["description"] for row in LISTINGS}) == len(LISTINGS)
+
+
+def test_chance_falls_the_same_way_every_time() -> None:
+    assert drawing.photo("Kite", "toys", 1).tobytes() == drawing.photo("Kite", "toys", 1).tobytes()
+    assert drawing.photo("Kite", "toys", 0).tobytes() != drawing.photo("Kites", "toys", 0).tobytes()
+    assert drawing.portrait("anna").size == (drawing.PORTRAIT, drawing.PORTRAIT)
+    now = datetime.now(UTC)
+    for talk in content.talks():
+        assert list(messages.moments(talk, now)) == list(messages.moments(talk, now))
