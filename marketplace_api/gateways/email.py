@@ -18,13 +18,12 @@ from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from marketplace_api.errors import Unavailable
-from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.setting_values import mail_server
+from marketplace_api.settings import Settings
 
 TIMEOUT_SECONDS = 15
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class PermanentDeliveryError(Exception):
@@ -88,25 +87,7 @@ class SmtpMailer:
     @classmethod
     def from_url(cls, url: str) -> SmtpMailer:
         """From ``smtp://user:password@host:587?starttls=1`` or ``smtps://…``; raises :class:`SettingsError`."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise SettingsError("SMTP_URL (email.smtp_url) is not a valid URL.") from None
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise SettingsError("SMTP_URL (email.smtp_url) must look like smtp://host:587?starttls=1 or smtps://host.")
-        implicit = parts.scheme == "smtps"
-        starttls = parse_qs(parts.query).get("starttls", ["0"])[-1].lower() in ("1", "true", "yes", "on")
-        if parts.username and not (implicit or starttls or parts.hostname in LOOPBACK):
-            raise SettingsError("SMTP_URL would send its password in clear text: add ?starttls=1 or use smtps://.")
-        return cls(
-            host=parts.hostname,
-            port=port or (465 if implicit else 587 if starttls else 25),
-            username=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            implicit_tls=implicit,
-            starttls=starttls,
-        )
+        return cls(**mail_server(url)._asdict())
 
     def send(self, message: EmailMessage) -> None:
         # Every `from None` is there because smtplib's errors hold the recipients, and tracebacks are logged.
