@@ -149,11 +149,11 @@ def _nearest(key: str, known: Collection[str]) -> str:
     prefix, dot, name = key.rpartition(".")
     if not dot:
         return next(iter(get_close_matches(key, _PLACEHOLDERS, 1, _CLOSE)), "")
-    # The common word before the dot would make all of a library's keys look like ours.
     siblings = {each.rpartition(".")[2]: each for each in known if each.rpartition(".")[0] == prefix}
-    if siblings and prefix not in _OURS:
-        siblings = {each: whole for each, whole in siblings.items() if abs(len(each) - len(name)) <= _TYPO}
-    if siblings:
-        near = get_close_matches(name, siblings, 1, _SIBLING)
-        return siblings[near[0]] if near else ""
-    return next(iter(get_close_matches(key, known, 1, _CLOSE)), "")
+    if not siblings:
+        return next(iter(get_close_matches(key, known, 1, _CLOSE)), "")
+    # The common word before the dot would make all of a library's keys look like ours.
+    near = get_close_matches(name, siblings, 1, _SIBLING)
+    if not near or (prefix not in _OURS and abs(len(near[0]) - len(name)) > _TYPO):
+        return ""
+    return siblings[near[0]]

@@ -202,11 +202,14 @@ class Settings:
     def load(cls, ini: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from ini keys and environment variables; raises :class:`SettingsError` naming all culprits."""
         given = {**(ini or {})}
-        if given.get("http_port"):
-            given.setdefault("marketplace.public_url", f"http://127.0.0.1:{given['http_port']}")
         env = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         wrong: list[Mistake] = []
+        port = env.get("PORT") or given.get("http_port") or ""
+        if port and not (port.isdigit() and 0 < int(port) < 65536):
+            wrong.append(Mistake(f"PORT (or http_port in the ini) must be a port number (it is {port!r})."))
+        elif port:
+            given.setdefault("marketplace.public_url", f"http://127.0.0.1:{port}")
         for f in fields(cls):
             raw = env.get(f.metadata["env"]) or given.get(f.metadata["key"])
             if raw is not None and raw.strip() != "":

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "marketplace_api"
 # storey: what comes in and what goes out.
 STOREYS = (
     {"settings", "setting_rules", "setting_values", "errors", "version"},
-    {"embedded_postgres", "logs"},
+    {"embedded_postgres", "embedded_programs", "logs"},
     {"db"},
     {"migrations"},
     {"boot"},

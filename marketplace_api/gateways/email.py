@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import smtplib
+import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -108,12 +109,15 @@ class SmtpMailer:
             raise _refusal([code for code, _ in refused.values()]) from None
 
     def check(self) -> None:
-        """Connect, encrypt and log in as for a message, but send none; raises what :meth:`send` would."""
+        """Connect, encrypt and log in as for a message, but send none.
+
+        Raises :class:`marketplace_api.errors.Unavailable`: what is in the way, a colon, what to set.
+        """
         try:
             with self._connection() as server:
                 server.noop()
         except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"The mail server does not let us in ({type(error).__name__}).") from None
+            raise Unavailable(f"{self.host}:{self.port} {_obstacle(error)}.") from None
 
     def _connection(self) -> smtplib.SMTP:
         if self.implicit_tls:
@@ -130,6 +134,35 @@ class SmtpMailer:
             server.close()
             raise
         return server
+
+
+def _obstacle(error: Exception) -> str:
+    """What stands between us and the mail server, a colon, and what to set."""
+    match error:
+        case smtplib.SMTPAuthenticationError():
+            return (
+                "refuses our user name or password: mend them in SMTP_URL (percent-encode what has a meaning in URLs, "
+                "such as %40 for @)"
+            )
+        case smtplib.SMTPNotSupportedError():
+            return (
+                "does not do what SMTP_URL asks for (STARTTLS or log-in): take starttls=1 out, or use smtps:// if the "
+                "server encrypts from the first byte"
+            )
+        case ssl.SSLCertVerificationError():
+            return "has a certificate that cannot be trusted: use the name in SMTP_URL that the certificate is made for"
+        case ssl.SSLError() | smtplib.SMTPServerDisconnected():
+            return (
+                "does not speak the encryption that SMTP_URL asks for: use smtps:// for port 465, and "
+                "smtp://…?starttls=1 for port 587"
+            )
+        case socket.gaierror():
+            return "cannot be found: mend the host name in SMTP_URL"
+        case ConnectionRefusedError():
+            return "is not listening: mend host and port in SMTP_URL, or start the mail server"
+        case OSError():
+            return "does not answer: mend host and port in SMTP_URL, or let the firewall pass"
+    return f"does not let us in ({type(error).__name__}): check SMTP_URL"
 
 
 def _refusal(codes: list[int]) -> Exception:

