@@ -71,6 +71,7 @@ class Currency(Text):
 
     def __init__(self) -> None:
         super().__init__(3, 3)
+        self.pattern = "[A-Z]{3}"  # what forms can say of it
 
     def check(self, node: SchemaNode, value: Any) -> str:
         code = super().check(node, value)
@@ -131,7 +132,7 @@ class CreateListing(_Listing):
     description = SchemaNode(Text(20_000, 0), missing="", title="Description")
     category = SchemaNode(Text(100), title="Category", description="A slug from /api/categories.")
     price = SchemaNode(PRICE, title="Price")
-    currency = SchemaNode(Currency(), missing="USD", title="Currency")
+    currency = SchemaNode(Currency(), missing="USD", title="Currency", description="An ISO 4217 code.")
     location = Location(typ=NullableObject(), missing=None, title="Location")
     photos_urls = SchemaNode(ListOf(WebAddress(), 24, unique=True), missing=(), title="Addresses of photos")
     amenities = SchemaNode(ListOf(Text(60), 50, unique=True), missing=(), title="Amenities")
@@ -145,7 +146,7 @@ class EditListing(_Listing):
     description = _optional(Text(20_000, 0), "Description")
     category = _optional(Text(100), "Category", "A slug from /api/categories.")
     price = _optional(PRICE, "Price")
-    currency = _optional(Currency(), "Currency")
+    currency = _optional(Currency(), "Currency", "An ISO 4217 code.")
     location = Location(typ=NullableObject(), missing=drop, title="Location")
     photos_urls = _optional(ListOf(WebAddress(), 24, unique=True), "Addresses of photos")
     amenities = _optional(ListOf(Text(60), 50, unique=True), "Amenities")
