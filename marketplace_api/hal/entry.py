@@ -21,6 +21,7 @@ RELATIONS = {
     "logout": "End sessions.",
     "password-reset": "Ask for a mail that lets a forgotten password be replaced.",
     "me": "The caller's own account.",
+    "resend-verification": "Have the mail that confirms an address sent again; there only while one waits for it.",
     "profile": "The public profile of an account.",
     "my-listings": "The caller's own listings in all states.",
     "sessions": "The caller's open sessions.",

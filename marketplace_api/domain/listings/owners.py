@@ -58,7 +58,8 @@ def create_missing(
 ) -> dict[str, Owner]:
     """Make an account for each of ``emails`` that is not ``known``; raises :class:`Conflict` if somebody was faster.
 
-    Nobody can log in to it before its password was reset by mail, and the address stays unconfirmed until then.
+    Nobody can log in to it before its password was reset by mail; nobody is written to, and the address stays
+    unconfirmed until its owner asks for the mail that confirms it.
     """
     made: dict[str, Owner] = {}
     for email in sorted(set(emails) - known.keys()):

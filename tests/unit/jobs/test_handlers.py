@@ -181,3 +181,16 @@ def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, pos
         _happen(db, services, type, row.session_id if type.startswith("session.") else ada.user_id)
     subjects = {message["Subject"].partition(": ")[2] for message in post.sent}
     assert subjects == set(SUBJECTS.values())
+
+
+def test_an_imported_account_gets_no_mail_that_it_did_not_ask_for(
+    db: Session, settings: Settings, services: Services, post: Post
+) -> None:
+    rules = AccountRules.from_settings(settings)
+    imported = registration.create_account(
+        db, rules, username="shop", email="shop@example.org", password=None, roles=(), actor=operator("import")
+    )
+    _happen(db, services, EventType.USER_REGISTERED, imported.user_id)
+    assert post.sent == []
+    _happen(db, services, EventType.USER_PASSWORD_RESET_REQUESTED, imported.user_id)
+    assert [message["To"] for message in post.sent] == ["shop@example.org"]
