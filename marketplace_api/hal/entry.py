@@ -14,7 +14,7 @@ from marketplace_api.schemas.listings import SearchListings
 RELATIONS = {
     "listings": "The listings on offer; search and creation start there.",
     "categories": "The category tree with counts.",
-    "suggestions": "Completions for what is being typed; templated.",
+    "suggestions": "Completions for what is being typed, templated; at a search without hits what may have been meant.",
     "register": "Make an account.",
     "login": "Log in.",
     "refresh": "Get a new pair of tokens.",

@@ -62,6 +62,7 @@ READ_ONLY = frozenset((*LISTING_FIELDS, *ONE_LISTING_EMBEDS)) - {
     "status",
     "amenities",
 }
+LONGEST_SUGGESTED = 100  # characters of a search that suggestions are made from
 SORTS = ("relevance", "price", "date_created", "date_updated", "title", "rating", "distance")
 PRICE = Number(0, money.MAX_PRICE, money.STORED_DECIMALS)
 
@@ -254,5 +255,5 @@ class ListListings(PageQuery):
 class SuggestionQuery(Query):
     """The beginning of a search."""
 
-    query = SchemaNode(FromQuery(Text(100)), description="What has been typed so far.")
+    query = SchemaNode(FromQuery(Text(LONGEST_SUGGESTED)), description="What has been typed so far.")
     limit = SchemaNode(FromQuery(Integer(1, 20)), missing=10, description="Suggestions at most.")
