@@ -9,7 +9,6 @@ import structlog
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.accounts import recovery
-from marketplace_api.domain.events import EventType
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.mail_messages import render
 from marketplace_api.jobs.services import Services
@@ -27,7 +26,7 @@ def mail_confirmation(session: Session, event: Event, services: Services) -> Non
     None for an account that an import made: its owner asked for nothing, and may once the password was reset.
     """
     user = session.get(User, event.subject_id)
-    if user is not None and user.password_hash is None and event.type == EventType.USER_REGISTERED:
+    if event.new.get("imported"):
         return
     address = user and (user.pending_email or (user.email if user.email_confirmed_at is None else None))
     if user is None or not address:
