@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.jobs import queue
 from marketplace_api.resources.root import root_factory
 from marketplace_api.security.policy import TokenSecurityPolicy
-from marketplace_api.settings import Settings
+from marketplace_api.settings import Settings, strange_keys
 from marketplace_api.version import VERSION
 from marketplace_api.views import (
     auth,
@@ -37,6 +38,8 @@ from marketplace_api.views import (
     videos,
 )
 from marketplace_api.views.service import SERVICES
+
+log = logging.getLogger(__name__)
 
 # Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
 FIXED = {
@@ -64,6 +67,8 @@ def make_app(ini: Mapping[str, str]) -> Any:
     settings = Settings.load(ini)
     boot.make_data_folder(settings)
     logs.configure_logging(settings.log_level)
+    for mistake in strange_keys(ini):
+        log.warning(str(mistake))
     logs.configure_sentry(settings, VERSION)
     databases, server = boot.open_databases(settings, queue.dispatch)
     if not settings.production:

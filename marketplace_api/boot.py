@@ -93,6 +93,14 @@ def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = Non
             server.stop()
 
 
+def find_database(settings: Settings) -> str | None:
+    """The URL of the primary as it stands, ``None`` where it is the embedded server and that does not run: nothing is
+    started."""
+    if settings.database_url != "embedded":
+        return settings.database_url
+    return EmbeddedPostgres(settings.data_dir / "postgres").find_running()
+
+
 def make_data_folder(settings: Settings) -> None:
     """The folder of the local gateways; raises :class:`BootError` where it cannot be made."""
     try:

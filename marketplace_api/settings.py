@@ -1,7 +1,8 @@
 """Every setting of the service: one frozen dataclass, filled from the paste ini and the environment.
 
 One field is one ini key, one environment variable, one type, one default and one line of documentation. The
-environment wins over the ini. A bad value stops the boot with a sentence that names the key.
+environment wins over the ini. Bad values stop the boot with a sentence for each that names its key; the rules are in
+``setting_rules.py``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-DEVELOPMENT_SECRET = "development-only-secret-do-not-deploy"
-MINIMUM_SECRET_LENGTH = 32
+from marketplace_api.setting_rules import DEVELOPMENT_SECRET, mistakes, strangers
+from marketplace_api.setting_values import Mistake, SettingsError
 
-
-class SettingsError(ValueError):
-    """A setting is missing or wrong; the message names it and says what to do."""
+__all__ = ["DEVELOPMENT_SECRET", "Settings", "SettingsError", "strange_keys"]
 
 
 def _setting(key: str, env: str, default: Any, doc: str, *, secret: bool = False) -> Any:
@@ -205,58 +204,45 @@ class Settings:
 
     @classmethod
     def load(cls, ini: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from ini keys and environment variables; raises :class:`SettingsError` naming the culprit."""
+        """Settings from ini keys and environment variables; raises :class:`SettingsError` naming all culprits."""
         given = {**(ini or {})}
-        if given.get("http_port"):
-            given.setdefault("marketplace.public_url", f"http://127.0.0.1:{given['http_port']}")
         env = os.environ if environ is None else environ
         values: dict[str, Any] = {}
+        wrong: list[Mistake] = []
+        port = env.get("PORT") or given.get("http_port") or ""
+        if port and not (port.isdigit() and 0 < int(port) < 65536):
+            wrong.append(Mistake(f"PORT (or http_port in the ini) must be a port number (it is {port!r})."))
+        elif port:
+            given.setdefault("marketplace.public_url", f"http://127.0.0.1:{port}")
         for f in fields(cls):
             raw = env.get(f.metadata["env"]) or given.get(f.metadata["key"])
             if raw is not None and raw.strip() != "":
-                values[f.name] = _convert(f, raw.strip())
+                try:
+                    values[f.name] = _convert(f, raw.strip())
+                except SettingsError as error:
+                    wrong.extend(error.mistakes)
         settings = cls(**values)
-        settings._check()
+        wrong.extend(mistakes(settings, _named))
+        if settings.production:
+            wrong.extend(strange_keys(given))
+        if wrong:
+            raise SettingsError(*wrong)
         return settings
-
-    def _check(self) -> None:
-        if self.environment not in ("development", "production"):
-            raise SettingsError("marketplace.environment must be 'development' or 'production'.")
-        if self.email_backend not in ("local", "smtp"):
-            raise SettingsError("email.backend must be 'local' or 'smtp'.")
-        if self.storage_backend not in ("local", "s3"):
-            raise SettingsError("storage.backend must be 'local' or 's3'.")
-        if self.storage_backend == "s3" and not self.storage_bucket:
-            raise SettingsError("storage.backend is 's3': set S3_BUCKET (storage.bucket) to the bucket's name.")
-        if self.email_backend == "smtp" and not self.smtp_url:
-            raise SettingsError("email.backend is 'smtp': set SMTP_URL (email.smtp_url) to the mail server.")
-        for key, link in (("email.reset_link", self.reset_link), ("email.confirm_link", self.confirm_link)):
-            if "{token}" not in link:
-                raise SettingsError(f"{key} must hold {{token}} where the token goes.")
-        if not 4 <= self.bcrypt_cost <= 20:
-            raise SettingsError("auth.bcrypt_cost must be between 4 and 20.")
-        if self.production:
-            self._check_production()
-
-    def _check_production(self) -> None:
-        if self.secret == DEVELOPMENT_SECRET or len(set(self.secret)) < 8:
-            raise SettingsError(
-                "Set MARKETPLACE_SECRET to a random secret; the default is public. Try: openssl rand -hex 32"
-            )
-        if len(self.secret) < MINIMUM_SECRET_LENGTH:
-            raise SettingsError(
-                f"MARKETPLACE_SECRET is too short: it needs at least {MINIMUM_SECRET_LENGTH} characters."
-            )
-        if not self.jwt_keys:
-            raise SettingsError("Set JWT_KEYS to at least one kid:seed pair. Try: marketplace-admin keys generate")
-        if self.database_url == "embedded":
-            raise SettingsError("Set DATABASE_URL to a PostgreSQL server; the embedded one is for development.")
-        if not self.public_url.startswith("https://"):
-            raise SettingsError("PUBLIC_URL must start with https:// in production.")
 
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+
+def strange_keys(ini: Mapping[str, str]) -> list[Mistake]:
+    """The keys of an ini that look like settings and are none; production refuses them, elsewhere they are told."""
+    return strangers(ini, [f.metadata["key"] for f in fields(Settings)])
+
+
+def _named(name: str) -> str:
+    """A setting as people know it: its environment variable and its ini key."""
+    about = next(f.metadata for f in fields(Settings) if f.name == name)
+    return f"{about['env']} ({about['key']})"
 
 
 def _convert(f: Field[Any], raw: str) -> Any:
@@ -265,9 +251,7 @@ def _convert(f: Field[Any], raw: str) -> Any:
         return _CONVERTERS[type(default)](raw)
     except (ValueError, KeyError) as error:
         shown = "" if f.metadata["secret"] else f" (it is {raw!r})"
-        raise SettingsError(
-            f"{f.metadata['key']} (or {f.metadata['env']}) must be {_EXPECTED[type(default)]}{shown}."
-        ) from error
+        raise SettingsError(f"{_named(f.name)} must be {_EXPECTED[type(default)]}{shown}.") from error
 
 
 def _boolean(raw: str) -> bool:

@@ -123,17 +123,37 @@ def _walk(name: str, command: click.Command, context: click.Context) -> Iterator
 
 def _commands() -> Iterator[str]:
     for name, command in commands():
-        yield from (f"## {name}", "", *_help(command), "")
-        context = click.Context(command)
-        rows = []
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-                rows.append((_code(names), parameter.help or ""))
-            else:
-                rows.append((_code(parameter.make_metavar(context)), "What the command is about."))
+        context = click.Context(command, info_name=name)
+        yield from (f"## {name}", "", f"`{' '.join([name, *command.collect_usage_pieces(context)])}`", "")
+        yield from (*_help(command), "")
+        rows = [_parameter(parameter, context) for parameter in command.params]
         if rows:
-            yield from _table(("Argument or option", "Meaning"), rows)
+            yield from _table(("Argument or option", "Value", "Default", "Meaning"), rows)
+
+
+def _parameter(parameter: click.Parameter, context: click.Context) -> Sequence[str]:
+    if isinstance(parameter, click.Argument):
+        needed = "" if parameter.required else "optional"
+        return _code(parameter.make_metavar(context)), _value(parameter, context), needed, parameter.help or ""
+    assert isinstance(parameter, click.Option)
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    if parameter.is_flag:
+        return _code(names), "", "off", parameter.help or ""
+    default = _code(parameter.default) if parameter.show_default else "required" if parameter.required else ""
+    return _code(names), _value(parameter, context), default, parameter.help or ""
+
+
+def _value(parameter: click.Parameter, context: click.Context) -> str:
+    """What may be given: the words, the range, or what stands for it in the usage."""
+    kind = parameter.type
+    if isinstance(kind, click.Choice):
+        return ", ".join(map(_code, kind.choices))
+    if isinstance(kind, click.types.IntRange):
+        reach = f" from {kind.min}" if kind.min is not None else ""
+        return f"a whole number{reach}" + (f" to {kind.max}" if kind.max is not None and kind.max < 2**31 else "")
+    if isinstance(kind, click.types.IntParamType):
+        return "a whole number"
+    return _code(parameter.make_metavar(context)) if isinstance(parameter, click.Option) else ""
 
 
 def _help(command: click.Command) -> list[str]:

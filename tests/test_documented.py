@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
+import click
 import pytest
 
 from marketplace_api.domain.events import DESCRIPTIONS, EventType
@@ -56,6 +57,25 @@ def test_every_command_has_a_section_and_a_help() -> None:
     for name, command in reference_docs.commands():
         assert f"## {name}\n" in text
         assert command.help, f"{name} does not say what it does"
+        if not isinstance(command, click.Group):
+            assert "Example: `" in command.help, f"{name} shows no example"
+        for parameter in command.params:
+            assert parameter.help, f"{name} does not say what {parameter.opts[0]} is about"  # type: ignore[attr-defined]
+
+
+def test_nobody_needs_help_to_know_a_command() -> None:
+    """Usage, choices, ranges and defaults stand in the reference."""
+    text = read("cli.md")
+    for told in (
+        "`marketplace-admin users create [OPTIONS] EMAIL`",
+        "| `--limit` | a whole number from 1 to 10000 | `50` | Accounts at most. |",
+        "| `USER` |  |  | An id, a user name or an e-mail address. |",
+        "| `--username` | `TEXT` | required | 3 to 50 characters. |",
+        "| `--dry-run` |  | off | Check everything and change nothing. |",
+    ):
+        assert told in text, told
+    section = text.partition("## marketplace-admin users list\n")[2].partition("\n## ")[0]
+    assert "`customer`, `driver`, `moderator`, `staff`, `admin`" in section
 
 
 def test_every_route(app: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.output import Output
-from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.settings import Settings, SettingsError, strange_keys
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
@@ -91,7 +91,10 @@ class Context:
         environ = dict(os.environ)
         if "data_dir" in self.overrides:
             environ["DATA_DIR"] = self.overrides["data_dir"]
-        return Settings.load(self.app_section, environ)
+        settings = Settings.load(self.app_section, environ)
+        for mistake in strange_keys(self.app_section):
+            self.output.remark(f"Warning: {mistake}")
+        return settings
 
     @contextmanager
     def databases(self) -> Iterator[Databases]:

@@ -44,7 +44,7 @@ def upgrade(context: Context, revision: str) -> None:
 
 
 @db.command()
-@click.argument("revision")
+@click.argument("revision", help="The revision to go back to, such as 0001, or `base`.")
 @pass_context
 def downgrade(context: Context, revision: str) -> None:
     """Migrate back to REVISION; `base` removes every table.
@@ -151,7 +151,7 @@ def reset(context: Context) -> None:
 
 
 @db.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, help="Behind `--`: what psql is given.")
 @pass_context
 def psql(context: Context, arguments: tuple[str, ...]) -> None:
     """Open PostgreSQL's own prompt on the database; what follows goes to psql.

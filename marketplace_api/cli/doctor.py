@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -32,7 +33,9 @@ class Finding:
 @click.command()
 @pass_context
 def doctor(context: Context) -> None:
-    """Check settings, secrets, folders, database, migrations, jobs, clock and mail. Changes nothing.
+    """Check settings, secrets, folders, database, migrations, jobs, clock and mail.
+
+    Starts and changes nothing: an embedded server that does not run is only told.
 
     Example: `marketplace-admin --ini production.ini doctor`
     """
@@ -48,16 +51,19 @@ def doctor(context: Context) -> None:
 
 
 def _findings(context: Context) -> Iterator[Finding]:
-    from marketplace_api.settings import SettingsError
+    from marketplace_api.settings import SettingsError, strange_keys
 
     try:
         settings = context.settings
     except SettingsError as error:
-        yield Finding("settings", "problem", str(error), "Mend the setting that the sentence names.")
+        for mistake in error.mistakes:
+            yield Finding("settings", "problem", mistake.problem, mistake.remedy or "Mend what the sentence names.")
         return
     yield Finding("settings", "ok", f"{settings.environment}, from {context.ini_path}")
+    for mistake in strange_keys(context.app_section):
+        yield Finding("settings", "warning", mistake.problem, mistake.remedy)
     yield _secrets(settings)
-    yield _folder(settings)
+    yield _folder("data folder", settings.data_dir)
     yield _storage(settings)
     yield from _database(settings)
     yield _mail(settings)
@@ -72,37 +78,48 @@ def _secrets(settings: Settings) -> Finding:
     return Finding("secrets", "ok", "set")
 
 
-def _folder(settings: Settings) -> Finding:
-    if not settings.data_dir.is_dir():
-        remedy = "Make it, or set DATA_DIR; the start makes it where it may."
-        return Finding("data folder", "problem", f"{settings.data_dir} does not exist", remedy)
-    folder = settings.data_dir
-    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("data folder", "problem", f"{folder} cannot be written", "Mend its rights, or set DATA_DIR.")
+def _folder(check: str, folder: Path) -> Finding:
+    """Whether we may write there, or may make it: found out without trying."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        remedy = f"Give this user the right to write in {there}, or set DATA_DIR."
+        return Finding(check, "problem", f"{folder} cannot be {'written' if there == folder else 'made'}", remedy)
     facts = os.statvfs(there)
     free = facts.f_bavail * facts.f_frsize
     if free < LEAST_FREE_BYTES:
-        return Finding("data folder", "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space.")
-    return Finding("data folder", "ok", f"{folder}, {free // 1_000_000_000} GB free")
+        return Finding(check, "warning", f"{folder}: only {free // 1_000_000} MB are free", "Free some space.")
+    made = "" if there == folder else ", which the start will make"
+    return Finding(check, "ok", f"{folder}{made}, {free // 1_000_000_000} GB free")
 
 
 def _storage(settings: Settings) -> Finding:
     from marketplace_api.gateways.storage import make_storage
     from marketplace_api.settings import SettingsError
 
-    where = f"in the bucket {settings.storage_bucket}" if settings.storage_backend == "s3" else "below the data folder"
+    if settings.storage_backend == "local":
+        return _folder("files", settings.data_dir / "files")
     try:
-        return _attempt("files", make_storage(settings).check, f"can be kept {where}")
+        # A bucket tells only by being written to; what is put there is taken away at once.
+        return _attempt("files", make_storage(settings).check, f"can be kept in the bucket {settings.storage_bucket}")
     except SettingsError as error:
-        return Finding("files", "problem", str(error), "Do what the sentence says.")
+        return _problem("files", error)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
     from marketplace_api import boot
 
     try:
-        with boot.opened(settings) as databases:
+        found = boot.find_database(settings)
+        if found is None:
+            yield Finding(
+                "database",
+                "warning",
+                f"the embedded PostgreSQL in {settings.data_dir / 'postgres'} is not running, so database, migrations, "
+                "clock and jobs were not looked at",
+                "Start it in another terminal: make run, marketplace-admin up or pserve development.ini.",
+            )
+            return
+        with boot.opened(replace(settings, database_url=found)) as databases:
             url = boot.connection_url(databases)
             facts = boot.server_facts(url)
             yield Finding("database", "ok", f"PostgreSQL {facts.version} at {url.rpartition('@')[2]}")
@@ -112,7 +129,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             if facts.workers is not None and facts.failed_jobs is not None:
                 yield _jobs(facts.workers, facts.failed_jobs)
     except boot.BootError as error:
-        yield Finding("database", "problem", str(error), "Do what the sentence says.")
+        yield _problem("database", error)
 
 
 def _migrations(revision: str | None) -> Finding:
@@ -156,7 +173,8 @@ def _mail(settings: Settings) -> Finding:
         mailer = SmtpMailer.from_url(settings.smtp_url)
         return _attempt("mail", mailer.check, f"{mailer.host}:{mailer.port} lets us in")
     if settings.production:
-        return Finding("mail", "warning", "written to files, sent to nobody", "Set EMAIL_BACKEND=smtp and SMTP_URL.")
+        remedy = "Set EMAIL_BACKEND=smtp and SMTP_URL=smtp://user:password@host:587?starttls=1."
+        return Finding("mail", "warning", "written to files, sent to nobody", remedy)
     return Finding("mail", "ok", f"written to {settings.data_dir / 'mail'}")
 
 
@@ -167,5 +185,11 @@ def _attempt(check: str, action: Callable[[], None], success: str) -> Finding:
     try:
         action()
     except (BootError, Unavailable) as error:
-        return Finding(check, "problem", str(error), "Do what the sentence says.")
+        return _problem(check, error)
     return Finding(check, "ok", success)
+
+
+def _problem(check: str, error: Exception) -> Finding:
+    """Sentences that say what to do say it after a colon."""
+    detail, _, remedy = str(error).partition(": ")
+    return Finding(check, "problem", detail, f"{remedy[:1].upper()}{remedy[1:]}" or "Mend what the sentence names.")

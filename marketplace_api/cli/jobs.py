@@ -39,8 +39,12 @@ def run(context: Context, threads: int) -> None:
 
 
 @jobs.command("list")
-@click.option("--status", type=click.Choice(["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]))
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--status",
+    type=click.Choice(["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]),
+    help="Only jobs in this state.",
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Jobs at most.")
 @pass_context
 def list_jobs(context: Context, status: str | None, limit: int) -> None:
     """Show jobs, newest first. Those that succeeded are deleted at once.
@@ -54,7 +58,7 @@ def list_jobs(context: Context, status: str | None, limit: int) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=int, help="The job's id, as `jobs list` shows it.")
 @pass_context
 def retry(context: Context, job_id: int) -> None:
     """Put a failed job back into the queue.

@@ -34,10 +34,10 @@ def listings() -> None:
 
 
 @listings.command("list")
-@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--status", type=click.Choice(STATUSES), help="Only listings in this state.")
 @click.option("--owner", metavar="USER", help="Of this account: an id, a user name or an e-mail address.")
-@click.option("--category", metavar="SLUG")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--category", metavar="SLUG", help="Only of this category and those below it.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Listings at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_listings(
@@ -59,7 +59,7 @@ def list_listings(
 
 
 @listings.command()
-@click.argument("listing_id", type=click.IntRange(1, 2**63 - 1))
+@click.argument("listing_id", type=click.IntRange(1, 2**63 - 1), help="The listing's id, as `listings list` shows it.")
 @pass_context
 def show(context: Context, listing_id: int) -> None:
     """Show one listing, whatever its state.
@@ -75,7 +75,7 @@ def show(context: Context, listing_id: int) -> None:
 
 @listings.command("import")
 @click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True,
+    "files", metavar="FILE...", help="CSV (.csv) or JSON lines (.jsonl), one or more.", nargs=-1, required=True,
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
 )  # fmt: skip
 @click.option("--create-owners", is_flag=True, help="Make an account for each owner's address that has none.")

@@ -21,9 +21,9 @@ def users() -> None:
 
 @users.command("list")
 @click.option("--search", default="", metavar="TEXT", help="A part of the user name or the e-mail address.")
-@click.option("--role", type=click.Choice(ROLES))
-@click.option("--state", type=click.Choice(STATES))
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--role", type=click.Choice(ROLES), help="Only accounts with this role.")
+@click.option("--state", type=click.Choice(STATES), help="Only accounts in this state.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Accounts at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_users(context: Context, search: str, role: str | None, state: str | None, limit: int, after: int) -> None:
@@ -39,7 +39,7 @@ def list_users(context: Context, search: str, role: str | None, state: str | Non
 
 
 @users.command()
-@click.argument("user")
+@click.argument("user", help="An id, a user name or an e-mail address.")
 @pass_context
 def show(context: Context, user: str) -> None:
     """Show one account.
@@ -53,7 +53,7 @@ def show(context: Context, user: str) -> None:
 
 
 @users.command()
-@click.argument("email")
+@click.argument("email", help="The address that the account logs in with; nobody else may have it.")
 @click.option("--username", required=True, help="3 to 50 characters.")
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="May be repeated; `customer` always is.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -77,7 +77,7 @@ def create(
     with context.acting() as (session, actor):
         account = registration.create_account(
             session, AccountRules.from_settings(context.settings),
-            **fields, password=password, roles=roles, actor=actor, confirmed=not unconfirmed,
+            username=fields["username"], email=fields["email"], password=password, roles=roles, actor=actor, confirmed=not unconfirmed,
         )  # fmt: skip
         session.flush()
         done = {**_account(account), "dry_run": dry_run}
@@ -88,8 +88,15 @@ def create(
 
 
 @users.command("set-role")
-@click.argument("user")
-@click.argument("roles", metavar="ROLE...", type=click.Choice(ROLES), nargs=-1, required=True)
+@click.argument("user", help="An id, a user name or an e-mail address.")
+@click.argument(
+    "roles",
+    metavar="ROLE...",
+    type=click.Choice(ROLES),
+    nargs=-1,
+    required=True,
+    help="One or more; `customer` always is.",
+)
 @click.option("--reason", help="Why; goes into the audit trail.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and change nothing.")
 @pass_context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import re
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from marketplace_api.db import BIGINT_MAX
 from marketplace_api.errors import Unauthenticated
-from marketplace_api.settings import SettingsError
+from marketplace_api.setting_values import SEED_BYTES, SettingsError, signing_seeds
 
 ISSUER = "marketplace-api"
 AUDIENCE = "marketplace-api/access"
@@ -32,9 +31,7 @@ MAXIMUM_LENGTH = 1024
 REMEMBERED_TOKENS = 4096
 KEY_FILE = "jwt-ed25519.key"
 
-_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-_SEED_BYTES = 32
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _OPTIONS: Any = {
     "require": ["iss", "aud", "sub", "sid", "iat", "exp"],
@@ -58,9 +55,7 @@ class SigningKeys:
     """Ed25519 keys by key id: the first signs, all verify, so that keys can be rotated without logging anyone out."""
 
     def __init__(self, seeds: Mapping[str, bytes]) -> None:
-        """Take seeds of 32 bytes by key id, in order; raises :class:`SettingsError` when there is none."""
-        if not seeds:
-            raise SettingsError("auth.jwt_keys (or JWT_KEYS) needs at least one kid:seed pair.")
+        """Take seeds of 32 bytes by key id, in order; at least one."""
         private = {kid: Ed25519PrivateKey.from_private_bytes(seed) for kid, seed in seeds.items()}
         self.signing_kid = next(iter(private))
         self._signing_key = private[self.signing_kid]
@@ -71,15 +66,7 @@ class SigningKeys:
     @classmethod
     def from_setting(cls, setting: str) -> SigningKeys:
         """Keys from ``kid:seed,kid2:seed2`` (base64url of 32 bytes); raises :class:`SettingsError`, showing no seed."""
-        seeds: dict[str, bytes] = {}
-        for pair in filter(None, (part.strip() for part in setting.split(","))):
-            kid, _, seed = pair.partition(":")
-            if not _KEY_ID.fullmatch(kid):
-                raise SettingsError("auth.jwt_keys (or JWT_KEYS): a key id is 1 to 64 of A-Z a-z 0-9 . _ -")
-            if kid in seeds:
-                raise SettingsError(f"auth.jwt_keys (or JWT_KEYS) names the key {kid!r} twice.")
-            seeds[kid] = _seed(kid, seed)
-        return cls(seeds)
+        return cls(signing_seeds(setting))
 
     @classmethod
     def load_or_create(cls, folder: Path) -> SigningKeys:
@@ -139,7 +126,7 @@ class SigningKeys:
 
 def generate_seed() -> str:
     """A new Ed25519 seed in base64url, as ``auth.jwt_keys`` wants it behind ``kid:``."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_SEED_BYTES)).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(secrets.token_bytes(SEED_BYTES)).rstrip(b"=").decode("ascii")
 
 
 def new_opaque() -> str:
@@ -156,16 +143,6 @@ def _id(value: Any) -> int:
     if not isinstance(value, str) or not _ID.fullmatch(value) or int(value) > BIGINT_MAX:
         raise ValueError("no id")
     return int(value)
-
-
-def _seed(kid: str, text: str) -> bytes:
-    try:
-        seed = base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        seed = b""
-    if len(seed) != _SEED_BYTES:
-        raise SettingsError(f"auth.jwt_keys (or JWT_KEYS): the seed of {kid!r} must be 32 bytes in base64url.")
-    return seed
 
 
 def _create_key_file(path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import smtplib
+import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,13 +19,12 @@ from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from marketplace_api.errors import Unavailable
-from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.setting_values import mail_server
+from marketplace_api.settings import Settings
 
 TIMEOUT_SECONDS = 15
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class PermanentDeliveryError(Exception):
@@ -88,25 +88,7 @@ class SmtpMailer:
     @classmethod
     def from_url(cls, url: str) -> SmtpMailer:
         """From ``smtp://user:password@host:587?starttls=1`` or ``smtps://…``; raises :class:`SettingsError`."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise SettingsError("SMTP_URL (email.smtp_url) is not a valid URL.") from None
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise SettingsError("SMTP_URL (email.smtp_url) must look like smtp://host:587?starttls=1 or smtps://host.")
-        implicit = parts.scheme == "smtps"
-        starttls = parse_qs(parts.query).get("starttls", ["0"])[-1].lower() in ("1", "true", "yes", "on")
-        if parts.username and not (implicit or starttls or parts.hostname in LOOPBACK):
-            raise SettingsError("SMTP_URL would send its password in clear text: add ?starttls=1 or use smtps://.")
-        return cls(
-            host=parts.hostname,
-            port=port or (465 if implicit else 587 if starttls else 25),
-            username=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            implicit_tls=implicit,
-            starttls=starttls,
-        )
+        return cls(**mail_server(url)._asdict())
 
     def send(self, message: EmailMessage) -> None:
         # Every `from None` is there because smtplib's errors hold the recipients, and tracebacks are logged.
@@ -127,12 +109,15 @@ class SmtpMailer:
             raise _refusal([code for code, _ in refused.values()]) from None
 
     def check(self) -> None:
-        """Connect, encrypt and log in as for a message, but send none; raises what :meth:`send` would."""
+        """Connect, encrypt and log in as for a message, but send none.
+
+        Raises :class:`marketplace_api.errors.Unavailable`: what is in the way, a colon, what to set.
+        """
         try:
             with self._connection() as server:
                 server.noop()
         except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"The mail server does not let us in ({type(error).__name__}).") from None
+            raise Unavailable(f"{self.host}:{self.port} {_obstacle(error)}.") from None
 
     def _connection(self) -> smtplib.SMTP:
         if self.implicit_tls:
@@ -149,6 +134,35 @@ class SmtpMailer:
             server.close()
             raise
         return server
+
+
+def _obstacle(error: Exception) -> str:
+    """What stands between us and the mail server, a colon, and what to set."""
+    match error:
+        case smtplib.SMTPAuthenticationError():
+            return (
+                "refuses our user name or password: mend them in SMTP_URL (percent-encode what has a meaning in URLs, "
+                "such as %40 for @)"
+            )
+        case smtplib.SMTPNotSupportedError():
+            return (
+                "does not do what SMTP_URL asks for (STARTTLS or log-in): take starttls=1 out, or use smtps:// if the "
+                "server encrypts from the first byte"
+            )
+        case ssl.SSLCertVerificationError():
+            return "has a certificate that cannot be trusted: use the name in SMTP_URL that the certificate is made for"
+        case ssl.SSLError() | smtplib.SMTPServerDisconnected():
+            return (
+                "does not speak the encryption that SMTP_URL asks for: use smtps:// for port 465, and "
+                "smtp://…?starttls=1 for port 587"
+            )
+        case socket.gaierror():
+            return "cannot be found: mend the host name in SMTP_URL"
+        case ConnectionRefusedError():
+            return "is not listening: mend host and port in SMTP_URL, or start the mail server"
+        case OSError():
+            return "does not answer: mend host and port in SMTP_URL, or let the firewall pass"
+    return f"does not let us in ({type(error).__name__}): check SMTP_URL"
 
 
 def _refusal(codes: list[int]) -> Exception:

@@ -14,7 +14,9 @@ from marketplace_api.hal.conversations import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
-from marketplace_api.resources.accounts import MeContext, SessionContext, SessionsContext, UserContext
+from marketplace_api.resources.accounts import AuthContext, MeContext, SessionContext, SessionsContext, UserContext
+from marketplace_api.security.permissions import Permission
+from marketplace_api.security.policy import may
 
 
 def token_pair(pair: TokenPair) -> Representation:
@@ -69,6 +71,9 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "mkt:export": link("/api/users/me/export"),
         "up": link("/api"),
     }
+    auth = AuthContext.seen_from(context, "/api/auth/resend-verification")
+    if context.awaits_confirmation and may(context.request.actor, auth, Permission.EMAIL_RESEND):
+        links["mkt:resend-verification"] = link("/api/auth/resend-verification", title="Send the mail again")
     shown = {n: v for n, v in state.items() if n in fields or n == "user_id"} if fields else state
     return Representation(
         shown, links, context=context, values=state, version=row.version, last_modified=row.date_updated

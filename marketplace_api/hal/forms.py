@@ -21,11 +21,12 @@ def templates(
 ) -> dict[str, Any]:
     """The operations (or the ``only`` one) that ``actor`` may run on ``context`` now; ``values`` fill the forms.
 
-    A context with a single operation offers it as ``default`` too, the key that generic clients look for.
+    A context with a single operation offers it as ``default`` too, the key that generic clients look for; not one of
+    another context's that is only shown there, such as the log-out at the entry.
     """
     operations = [operation for operation in allowed(context, actor) if only is None or operation is only]
     forms = {operation.name: _template(operation, context, values) for operation in operations}
-    if len(forms) == 1:
+    if len(operations) == 1 and isinstance(context, operations[0].context):
         forms["default"] = next(iter(forms.values()))
     return forms
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from pyramid.request import Request
 
@@ -17,9 +18,10 @@ from marketplace_api.hal import accounts, files, reviews
 from marketplace_api.hal.conversations import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
-from marketplace_api.hal.representation import HAL_FORMS, Representation, link
+from marketplace_api.hal.representation import HAL_FORMS, Link, Representation, link
 from marketplace_api.resources.base import Context
 from marketplace_api.resources.listings import ListingContext
+from marketplace_api.schemas.listings import LONGEST_SUGGESTED
 
 _COLLECTION = link("/api/listings")
 _MARKS = frozenset({"bookmarked", "bookmark_count"})
@@ -64,6 +66,14 @@ def listings(
     """One page of listings under ``path``; ``context`` is what the page's own forms belong to."""
     shown = items(request, page.items, fields, embed)
     return collection(request, "listings", shown, page, path, context=context, is_public=is_public)
+
+
+def suggestions_link(page: Page, words: str | None) -> dict[str, Link]:
+    """Where to look for what may have been meant: on the page of a search for words that found nothing."""
+    if page.total or page.items or not words:
+        return {}
+    query = urlencode({"query": words[:LONGEST_SUGGESTED]})
+    return {"mkt:suggestions": link(f"/api/search/suggestions?{query}", title="Did you mean?")}
 
 
 def items(

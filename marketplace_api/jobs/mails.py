@@ -21,8 +21,13 @@ log = structlog.get_logger(__name__)
 
 
 def mail_confirmation(session: Session, event: Event, services: Services) -> None:
-    """A link that confirms the address which waits for it: the new one, else that of the registration."""
+    """A link that confirms the address which waits for it: the new one, else that of the registration.
+
+    None for an account that an import made: its owner asked for nothing, and may once the password was reset.
+    """
     user = session.get(User, event.subject_id)
+    if event.new.get("imported"):
+        return
     address = user and (user.pending_email or (user.email if user.email_confirmed_at is None else None))
     if user is None or not address:
         return

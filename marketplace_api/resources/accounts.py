@@ -56,9 +56,19 @@ class AuthContext(Branch):
         (Allow, "role:customer", (Permission.EMAIL_RESEND,)),
     ]
     children = {"sessions": SessionsContext}
+    page: Context | None = None
+    """Where an operation of this context is offered, if not at its own address."""
+
+    @classmethod
+    def seen_from(cls, page: Context, path: str) -> Context:
+        context = cls(page.request, page, path.rsplit("/", 1)[-1])
+        context.page = page
+        return context
 
     def me(self) -> MeContext:
         """The caller's own account, as ``/api/users/me`` has it."""
+        if isinstance(self.page, MeContext):
+            return self.page
         context = MeContext(self.request, self, "me")
         context.path = "/api/users/me"
         return context
@@ -80,6 +90,11 @@ class MeContext(Context):
     def row(self) -> Any:
         """The account's own row."""
         return profiles.find_own(self.request.db, self.user_id)
+
+    @property
+    def awaits_confirmation(self) -> bool:
+        """Whether an address of the account waits to be confirmed."""
+        return self.row.email_confirmed_at is None or self.row.pending_email is not None
 
     @property
     def version(self) -> int:

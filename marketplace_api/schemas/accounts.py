@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from colander import SchemaNode, drop
 
+from marketplace_api.domain.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH
 from marketplace_api.schemas.base import Body, ObjectType, PageQuery, Query, names
 from marketplace_api.schemas.types import Email, Nullable, OneOf, Text, WebAddress
 
@@ -35,11 +38,23 @@ USER_FIELDS = (
     "rating_count",
 )
 
+
+class NewPassword(Text):
+    """A password to be. That it is long enough is said by the policy, with all that it finds wrong at once."""
+
+    def __init__(self) -> None:
+        super().__init__(MAXIMUM_LENGTH, MINIMUM_LENGTH, strip=False, secret=True)
+
+    def check(self, node: SchemaNode, value: Any) -> str:
+        return PASSWORD.check(node, value)
+
+
 USERNAME = Text(
-    50, 3, pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", hint="Use letters, digits and, inside, . _ or -."
+    50, 3, pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9])?", hint="Use letters, digits and, inside, . _ or -."
 )
-# Only an upper bound here: what makes a password good enough is told by the policy, with all reasons at once.
-PASSWORD = Text(1024, 1, strip=False, secret=True)
+# One that is there already, perhaps from the time of another policy.
+PASSWORD = Text(MAXIMUM_LENGTH, strip=False, secret=True)
+PASSWORD_HINT = f"At least {MINIMUM_LENGTH} characters."
 TOKEN = Text(500, secret=True)
 
 
@@ -48,7 +63,7 @@ class Register(Body):
 
     username = SchemaNode(USERNAME, title="User name")
     email = SchemaNode(Email(), title="E-mail")
-    password = SchemaNode(PASSWORD, title="Password", description="At least 10 characters.")
+    password = SchemaNode(NewPassword(), title="Password", description=PASSWORD_HINT)
 
 
 class LogIn(Body):
@@ -80,7 +95,7 @@ class ResetPassword(Body):
     """The token from the mail and the new password."""
 
     token = SchemaNode(TOKEN, title="Token")
-    newPassword = SchemaNode(PASSWORD, title="New password")  # noqa: N815 - the name on the wire
+    newPassword = SchemaNode(NewPassword(), title="New password", description=PASSWORD_HINT)  # noqa: N815 - the name on the wire
 
 
 class ConfirmEmail(Body):
@@ -112,7 +127,7 @@ class ChangePassword(Body):
     """The present and the new password."""
 
     currentPassword = SchemaNode(PASSWORD, title="Current password")  # noqa: N815 - the name on the wire
-    newPassword = SchemaNode(PASSWORD, title="New password")  # noqa: N815 - the name on the wire
+    newPassword = SchemaNode(NewPassword(), title="New password", description=PASSWORD_HINT)  # noqa: N815 - the name on the wire
 
 
 class Deactivate(Body):

@@ -82,25 +82,22 @@ def _property(node: colander.SchemaNode) -> dict[str, Any]:
     if node.children:
         described |= {"properties": properties_of(node)}
     else:
-        described |= _input(typ)
+        described |= _input(typ, required=bool(node.required))
+        if isinstance(node.missing, str | int) and node.missing != "":
+            described["value"] = node.missing
     return described
 
 
-def _input(typ: Any) -> dict[str, Any]:
+def _input(typ: Any, *, required: bool) -> dict[str, Any]:
     """The HTML input type and limits of a field's type."""
     match typ:
         case OneOf():
-            return {"options": {"inline": list(typ.choices), "minItems": 0, "maxItems": 1}}
+            return {"options": {"inline": list(typ.choices), "minItems": int(required), "maxItems": 1}}
         case ListOf():
             return {"multiple": True, "maxItems": typ.maximum}
-        case Email():
-            return {"type": "email", "maxLength": typ.maximum}
-        case WebAddress():
-            return {"type": "url", "maxLength": typ.maximum}
         case Text():
             pattern = {"regex": typ.pattern} if typ.pattern else {}
-            kind = "password" if typ.secret else "textarea" if typ.maximum > 500 else "text"
-            return {"type": kind, "minLength": typ.minimum, "maxLength": typ.maximum, **pattern}
+            return {"type": _kind_of_text(typ), "minLength": typ.minimum, "maxLength": typ.maximum, **pattern}
         case Number():
             return {
                 "type": "number",
@@ -113,3 +110,12 @@ def _input(typ: Any) -> dict[str, Any]:
         case Boolean():
             return {"type": "checkbox"}
     return {"type": "text"}
+
+
+def _kind_of_text(typ: Text) -> str:
+    match typ:
+        case Email():
+            return "email"
+        case WebAddress():
+            return "url"
+    return "password" if typ.secret else "textarea" if typ.maximum > 500 else "text"

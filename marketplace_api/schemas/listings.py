@@ -62,6 +62,7 @@ READ_ONLY = frozenset((*LISTING_FIELDS, *ONE_LISTING_EMBEDS)) - {
     "status",
     "amenities",
 }
+LONGEST_SUGGESTED = 100  # characters of a search that suggestions are made from
 SORTS = ("relevance", "price", "date_created", "date_updated", "title", "rating", "distance")
 PRICE = Number(0, money.MAX_PRICE, money.STORED_DECIMALS)
 
@@ -71,6 +72,7 @@ class Currency(Text):
 
     def __init__(self) -> None:
         super().__init__(3, 3)
+        self.pattern = "[A-Z]{3}"  # what forms can say of it
 
     def check(self, node: SchemaNode, value: Any) -> str:
         code = super().check(node, value)
@@ -131,7 +133,7 @@ class CreateListing(_Listing):
     description = SchemaNode(Text(20_000, 0), missing="", title="Description")
     category = SchemaNode(Text(100), title="Category", description="A slug from /api/categories.")
     price = SchemaNode(PRICE, title="Price")
-    currency = SchemaNode(Currency(), missing="USD", title="Currency")
+    currency = SchemaNode(Currency(), missing="USD", title="Currency", description="An ISO 4217 code.")
     location = Location(typ=NullableObject(), missing=None, title="Location")
     photos_urls = SchemaNode(ListOf(WebAddress(), 24, unique=True), missing=(), title="Addresses of photos")
     amenities = SchemaNode(ListOf(Text(60), 50, unique=True), missing=(), title="Amenities")
@@ -145,7 +147,7 @@ class EditListing(_Listing):
     description = _optional(Text(20_000, 0), "Description")
     category = _optional(Text(100), "Category", "A slug from /api/categories.")
     price = _optional(PRICE, "Price")
-    currency = _optional(Currency(), "Currency")
+    currency = _optional(Currency(), "Currency", "An ISO 4217 code.")
     location = Location(typ=NullableObject(), missing=drop, title="Location")
     photos_urls = _optional(ListOf(WebAddress(), 24, unique=True), "Addresses of photos")
     amenities = _optional(ListOf(Text(60), 50, unique=True), "Amenities")
@@ -253,5 +255,5 @@ class ListListings(PageQuery):
 class SuggestionQuery(Query):
     """The beginning of a search."""
 
-    query = SchemaNode(FromQuery(Text(100)), description="What has been typed so far.")
+    query = SchemaNode(FromQuery(Text(LONGEST_SUGGESTED)), description="What has been typed so far.")
     limit = SchemaNode(FromQuery(Integer(1, 20)), missing=10, description="Suggestions at most.")

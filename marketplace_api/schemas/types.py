@@ -14,6 +14,7 @@ from typing import Any
 
 import colander
 from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import EMAIL_MAX_LENGTH
 
 from marketplace_api.db import BIGINT_MAX
 
@@ -90,7 +91,7 @@ class Email(Text):
     """An e-mail address by syntax (RFC 5321, checked by email-validator), its domain in lower case."""
 
     def __init__(self) -> None:
-        super().__init__(255, 3)
+        super().__init__(EMAIL_MAX_LENGTH, 5)  # a@b.c
 
     def check(self, node: colander.SchemaNode, value: Any) -> str:
         text = super().check(node, value)
@@ -101,10 +102,11 @@ class Email(Text):
             raise InvalidField(node, "not_an_email", f"This is not an e-mail address: {error}") from error
 
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": "email", "minLength": 3, "maxLength": 255}
+        return {"type": "string", "format": "email", "minLength": self.minimum, "maxLength": self.maximum}
 
 
-_WEB_ADDRESS = r"https?://[^\s/?#@:]+(:[0-9]{1,5})?([/?#]\S*)?"
+# Escaped as browsers want it (ECMAScript with the flag v): they pass over a ``pattern`` that they cannot read.
+_WEB_ADDRESS = r"https?:\/\/[^\s\/?#@:]+(:[0-9]{1,5})?([\/?#]\S*)?"
 
 
 class WebAddress(Text):

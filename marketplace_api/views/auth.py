@@ -14,7 +14,7 @@ from marketplace_api.domain.actors import Actor
 from marketplace_api.hal import accounts as represent
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import Representation, form, message
-from marketplace_api.resources.accounts import AuthContext, SessionContext, SessionsContext
+from marketplace_api.resources.accounts import AuthContext, MeContext, SessionContext, SessionsContext
 from marketplace_api.resources.root import ApiContext
 from marketplace_api.schemas import accounts as schemas
 from marketplace_api.security.permissions import Permission as P
@@ -51,12 +51,18 @@ session_list = Service("sessions", "/api/auth/sessions", SessionsContext)
 session_item = Service("session", "/api/auth/sessions/{session_id}", SessionContext)
 
 
+def _is_welcome(context: AuthContext, actor: Actor) -> bool:
+    """The entry offers it to whom it serves; at its own address everyone may begin another session."""
+    return actor.user_id is None or context.page is None
+
+
 @registering.operation(
     "POST",
     "register",
     P.ACCOUNT_REGISTER,
     title="Register",
     body=schemas.Register,
+    applies=_is_welcome,
     success=201,
     shown_on=(ApiContext,),
     result="token_pair",
@@ -67,7 +73,14 @@ def register(request: Request) -> Representation:
 
 
 @logging_in.operation(
-    "POST", "login", P.SESSION_BEGIN, title="Log in", body=schemas.LogIn, shown_on=(ApiContext,), result="token_pair"
+    "POST",
+    "login",
+    P.SESSION_BEGIN,
+    title="Log in",
+    body=schemas.LogIn,
+    applies=_is_welcome,
+    shown_on=(ApiContext,),
+    result="token_pair",
 )
 def log_in(request: Request) -> Representation:
     return represent.token_pair(
@@ -139,8 +152,7 @@ def confirm_email(request: Request) -> Representation:
 
 
 def _unconfirmed(context: AuthContext, _actor: Actor) -> bool:
-    row = context.me().row
-    return row.email_confirmed_at is None or row.pending_email is not None
+    return context.me().awaits_confirmation
 
 
 @resending.operation(
@@ -149,6 +161,7 @@ def _unconfirmed(context: AuthContext, _actor: Actor) -> bool:
     P.EMAIL_RESEND,
     title="Send the confirmation mail again",
     applies=_unconfirmed,
+    shown_on=(MeContext,),
     result="message",
 )
 def resend_verification(request: Request) -> Representation:

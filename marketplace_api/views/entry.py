@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.domain import categories
+from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.domain.search import suggest
 from marketplace_api.hal import entry as represent
 from marketplace_api.hal.representation import JSON, Representation
@@ -15,14 +18,14 @@ from marketplace_api.schemas.listings import SuggestionQuery
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.version import VERSION
 from marketplace_api.views.openapi import openapi
-from marketplace_api.views.responses import described
+from marketplace_api.views.responses import Description, described, description
 from marketplace_api.views.service import Service
 
 api = Service("api", "/api", ApiContext)
 error_list = Service("errors", "/api/errors", ApiContext, on="/api")
 error_item = Service("error", "/api/errors/{code}", ApiContext, on="/api")
 relation_item = Service("relation", "/api/rels/{rel}", ApiContext, on="/api")
-description = Service("openapi", "/api/openapi.json", ApiContext, on="/api")
+openapi_document = Service("openapi", "/api/openapi.json", ApiContext, on="/api")
 category_list = Service("categories", "/api/categories", CategoriesContext)
 suggestion_list = Service("suggestions", "/api/search/suggestions", SuggestionsContext, limits="search")
 
@@ -33,8 +36,13 @@ def enter(request: Request) -> Representation:
 
 
 @error_list.operation("GET", "list-errors", P.API_READ, title="All error codes", result="errors")
-def list_errors(_request: Request) -> Representation:
-    return represent.errors()
+def list_errors(request: Request) -> Response:
+    return described(request, _errors(request.media), request.media, "public, max-age=300")
+
+
+@cache
+def _errors(media: str) -> Description:
+    return description(represent.errors().render(media, ANONYMOUS))
 
 
 @error_item.operation("GET", "read-error", P.API_READ, title="One error code", result="error")
@@ -53,9 +61,14 @@ def read_relation(request: Request) -> Representation:
         raise HTTPNotFound from missing
 
 
-@description.operation("GET", "read-openapi", P.API_READ, title="The OpenAPI description", result="openapi")
+@openapi_document.operation("GET", "read-openapi", P.API_READ, title="The OpenAPI description", result="openapi")
 def read_openapi(request: Request) -> Response:
-    return described(request, openapi(), JSON, "public, max-age=300")
+    return described(request, _openapi(), JSON, "public, max-age=300")
+
+
+@cache
+def _openapi() -> Description:
+    return description(openapi())
 
 
 @category_list.operation("GET", "list-categories", P.CATEGORY_READ, title="The category tree", result="categories")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from pyramid.config import Configurator
@@ -32,6 +33,7 @@ from marketplace_api.views.responses import Answer, document
 
 log = logging.getLogger(__name__)
 
+_NOT_QUOTABLE = re.compile(r"[^ !#-\[\]-~]")  # RFC 6750 allows no more in a description
 _CODE_BY_STATUS = {400: "invalid_input", 406: "not_acceptable", 413: "body_too_large", 415: "unsupported_media_type"}
 
 
@@ -40,14 +42,18 @@ def answer(error: DomainError, request: Request, headers: list[tuple[str, str]] 
     status, body = problem(error, getattr(request, "id", None))
     sent = [("Cache-Control", "no-store"), *(headers or [])]
     if status == 401:
-        sent.append(("WWW-Authenticate", f'Bearer error="{error.code}"' if _sent_a_token(request) else "Bearer"))
+        sent.append(("WWW-Authenticate", _challenge(error, request)))
     if status in (429, 503) or error.retry_after is not None:
         sent.append(("Retry-After", str(error.retry_after or 5)))
     return document(body, status, PROBLEM, sent)
 
 
-def _sent_a_token(request: Request) -> bool:
-    return "HTTP_AUTHORIZATION" in request.environ
+def _challenge(error: DomainError, request: Request) -> str:
+    """RFC 6750, section 3: an error is named where a bearer token was sent and is what was refused."""
+    scheme = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    if scheme != "bearer" or "actor" in request.__dict__:  # with an actor the token was good
+        return "Bearer"
+    return f'Bearer error="invalid_token", error_description="{_NOT_QUOTABLE.sub("", error.detail)}"'
 
 
 def domain_error(error: DomainError, request: Request) -> Response:

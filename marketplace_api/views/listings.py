@@ -51,7 +51,7 @@ def read(request: Request) -> Representation:
 def find(request: Request) -> Representation:
     query = request.query
     page = search(request.db, _asked(query), page_request(query))
-    return represent.listings(
+    found = represent.listings(
         request,
         page,
         "/api/listings",
@@ -60,6 +60,8 @@ def find(request: Request) -> Representation:
         context=request.context,
         is_public=True,
     )
+    found.links |= represent.suggestions_link(page, query["search"])
+    return found
 
 
 def _asked(query: dict[str, Any]) -> SearchQuery:

@@ -14,6 +14,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.security.permissions import Permission
+from marketplace_api.views.responses import Answer, unpacks
 
 _STATIC = files("marketplace_api") / "static"
 # What may be asked for, and nothing else -> where it lies and what it is.
@@ -31,6 +32,7 @@ _POLICY = (
 _PAGE = "/docs"
 # The routes of this file by name: their pattern and what they give.
 ROUTES = {
+    "root": ("/", "Leads browsers to the reference and programs to the entry point."),
     "docs": (_PAGE, "The reference for people, an interactive page."),
     "docs-file": (f"{_PAGE}/{{version}}/{{name}}", "A file that the page is made of."),
 }
@@ -61,6 +63,14 @@ def _page() -> bytes:
     return text.replace("{assets}", f"{_PAGE}/{_version()}").encode()
 
 
+def lead(request: Request) -> Response:
+    """The way in: what asks for HTML before JSON is a browser."""
+    offers = request.accept.acceptable_offers(["application/json", "text/html"])
+    location = _PAGE if offers and offers[0][0] == "text/html" else "/api"
+    headers = [("Location", location), ("Cache-Control", "public, max-age=300"), ("Content-Length", "0")]
+    return Answer(status="303 See Other", headerlist=headers, app_iter=[])
+
+
 def show(_request: Request) -> Response:
     """The page itself."""
     response = Response(_page(), content_type="text/html", charset="utf-8")
@@ -75,7 +85,7 @@ def send(request: Request) -> Response:
     if asset is None or request.matchdict["version"] != _version():
         raise HTTPNotFound
     response = Response(asset.body, content_type=asset.media, charset="utf-8")
-    if "HTTP_ACCEPT_ENCODING" in request.environ and request.accept_encoding.acceptable_offers(["gzip"]):
+    if unpacks(request):
         response.body = asset.packed
         response.content_encoding = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
@@ -84,7 +94,7 @@ def send(request: Request) -> Response:
 
 
 def includeme(config: Configurator) -> None:
-    for name, view in (("docs", show), ("docs-file", send)):
+    for name, view in (("root", lead), ("docs", show), ("docs-file", send)):
         pattern, _meaning = ROUTES[name]
         config.add_route(name, pattern)
         config.add_view(view, route_name=name, request_method="GET", permission=Permission.API_READ.value)

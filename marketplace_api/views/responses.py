@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from gzip import compress
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +19,7 @@ from marketplace_api.hal.representation import Representation
 from marketplace_api.security.principals import principals_of
 from marketplace_api.views.negotiation import preferences
 
+LEAST_PACKED = 1024  # bytes; less fits into a packet anyway
 VARY = "Accept, Authorization, Origin"
 STATUS = {200: "200 OK", 201: "201 Created", 202: "202 Accepted", 204: "204 No Content"}
 
@@ -67,14 +70,42 @@ def rehearsed(request: Request, response: Response) -> Response:
     return response
 
 
-def described(request: Request, body: dict[str, Any], media: str, cache_control: str) -> Response:
-    """A description that is the same for everyone, or 304 when the caller already has it."""
-    raw = orjson.dumps(body)
-    etag = f'"{blake2b(raw, digest_size=9).hexdigest()}"'
-    headers = [("Vary", VARY), ("ETag", etag), ("Cache-Control", cache_control)]
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Something that is the same for everyone, written and packed once; ``packed`` is empty where it does not pay.
+
+    Only such things are packed: the length of what is packed tells of secrets that stand beside a stranger's words.
+    """
+
+    body: bytes
+    packed: bytes
+    tag: str
+
+
+def description(document: dict[str, Any]) -> Description:
+    """``document`` ready to be sent."""
+    raw = orjson.dumps(document)
+    packed = compress(raw, mtime=0) if len(raw) > LEAST_PACKED else b""
+    return Description(raw, packed, blake2b(raw, digest_size=9).hexdigest())
+
+
+def described(request: Request, known: Description, media: str, cache_control: str) -> Response:
+    """The description, packed for who can unpack it, or 304 when the caller already has it."""
+    packed = bool(known.packed) and unpacks(request)
+    etag = f'"{known.tag}-gzip"' if packed else f'"{known.tag}"'
+    headers = [("Vary", f"{VARY}, Accept-Encoding"), ("ETag", etag), ("Cache-Control", cache_control)]
     if _has_it(request, etag):
         return Response(status="304 Not Modified", headerlist=headers, app_iter=[])
-    return Response(headerlist=[("Content-Type", media), *headers, ("Content-Length", str(len(raw)))], app_iter=[raw])
+    body = known.packed if packed else known.body
+    headers += [("Content-Type", media), ("Content-Length", str(len(body)))]
+    return Response(headerlist=[*headers, *([("Content-Encoding", "gzip")] if packed else [])], app_iter=[body])
+
+
+def unpacks(request: Request) -> bool:
+    """Whether the caller says that it takes gzip."""
+    if "HTTP_ACCEPT_ENCODING" not in request.environ:
+        return False
+    return bool(request.accept_encoding.acceptable_offers(["gzip"]))
 
 
 def document(body: dict[str, Any], status: int, media: str, headers: list[tuple[str, str]] | None = None) -> Response:

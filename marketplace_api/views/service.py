@@ -36,8 +36,8 @@ CONTENT_TYPES = {"PUT": (JSON, HAL, HAL_FORMS), "PATCH": (MERGE_PATCH, JSON)}
 REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were done, and nothing is kept."
 
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
-# Results that are no representation: a file is what it is, whatever the caller would rather have.
-_AS_THEY_ARE = frozenset({"file"})
+# Results that are no representation: they are what they are, whatever the caller would rather have.
+_AS_THEY_ARE = frozenset({"file", "metrics"})
 
 
 class Service(cornice.Service):

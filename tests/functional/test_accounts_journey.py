@@ -1,13 +1,7 @@
-"""The life of an account over the wire: register, log in and out, forget the password, leave and come back."""
+"""Accounts as people use them: registering, logging in, sessions and the profile."""
 
 from __future__ import annotations
 
-import email
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email import policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -15,14 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import lifecycle
-from marketplace_api.domain.actors import operator
-from marketplace_api.jobs import queue
-from marketplace_api.jobs.worker import run_pending
-from marketplace_api.settings import Settings
-from tests.client import HAL_FORMS, Client
-from tests.factories.accounts import PASSWORD, People, make_user
-from tests.factories.listings import make_listing
+from tests.client import Client
+from tests.factories.accounts import PASSWORD, People
 from tests.problems import assert_problem, named
 
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
@@ -31,6 +19,8 @@ ME = {
     "user_id", "username", "email", "profile_picture_url", "bio", "date_joined", "is_verified", "contact_information",
     "roles",
 }  # fmt: skip
+
+
 PROFILE = {
     "user_id",
     "username",
@@ -41,6 +31,8 @@ PROFILE = {
     "rating_average",
     "rating_count",
 }
+
+
 NEW_PASSWORD = "another long passphrase 7"
 
 
@@ -249,227 +241,3 @@ def test_a_new_password_ends_the_other_sessions_and_no_other(client: Client) -> 
     assert_problem(client.post("/api/auth/refresh", {"refresh_token": second["refresh_token"]}), 401, "session_ended")
     assert client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}).status_int == 401
     assert client.post("/api/auth/login", {"email": ADA["email"], "password": NEW_PASSWORD}).status_int == 200
-
-
-# By mail: on a database that commits, with the worker's own handlers.
-
-Post = Callable[[], list[EmailMessage]]
-
-
-@pytest.fixture
-def post(committed_databases: Databases, settings: Settings) -> Post:
-    """Runs the jobs that wait and gives the mails that they sent."""
-    committed_databases.on_event = queue.dispatch
-    folder = settings.data_dir / "mail"
-
-    def deliver() -> list[EmailMessage]:
-        for old in folder.glob("*.eml"):
-            old.unlink()
-        run_pending(settings, committed_databases)
-        return [
-            email.message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(folder.glob("*.eml"))
-        ]
-
-    return deliver
-
-
-def _token(message: EmailMessage) -> str:
-    found = re.search(r"token=([A-Za-z0-9_-]+)", message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-    assert found is not None
-    return found[1]
-
-
-def test_a_forgotten_password_is_replaced_by_mail_once(live_app: object, post: Post) -> None:
-    client = Client(live_app)
-    pair = client.post("/api/auth/register", ADA).json
-    post()
-    asked = client.post("/api/auth/request-password-reset", {"email": "Ada@people.example"})
-    unknown = client.post("/api/auth/request-password-reset", {"email": "nobody@people.example"})
-    assert (asked.status_int, asked.json["message"]) == (200, "Password reset email sent")
-    assert asked.json == unknown.json
-    (mail,) = post()
-    assert mail["To"] == "ada@people.example"
-    token = _token(mail)
-    path = "/api/auth/reset-password"
-    weak = client.post(path, {"token": token, "newPassword": "short"})
-    assert set(named(assert_problem(weak, 400, "weak_password"))) == {"newPassword"}
-    done = client.post(path, {"token": token, "newPassword": NEW_PASSWORD})
-    assert (done.status_int, done.json["message"]) == (200, "Password reset successful")
-    assert_problem(client.post(path, {"token": token, "newPassword": "yet another passphrase"}), 400, "invalid_token")
-    assert_problem(_with(live_app, pair).get("/api/users/me"), 401, "session_ended")
-    assert client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}).status_int == 401
-    assert client.post("/api/auth/login", {"email": ADA["email"], "password": NEW_PASSWORD}).status_int == 200
-    (told,) = post()
-    assert "password" in str(told["Subject"]).lower()
-
-
-def test_a_reset_token_dies_after_an_hour_and_by_the_next_one(
-    live_app: object, post: Post, committed_databases: Databases
-) -> None:
-    client = Client(live_app)
-    client.post("/api/auth/register", ADA)
-    post()
-    tokens = []
-    for _ in range(2):
-        client.post("/api/auth/request-password-reset", {"email": ADA["email"]})
-        (mail,) = post()
-        tokens.append(_token(mail))
-        with committed_databases.write.begin() as connection:  # a second mail is not sent within a minute
-            connection.execute(sa.text("ALTER TABLE events DISABLE TRIGGER USER"))
-            connection.execute(sa.text("UPDATE events SET date_created = date_created - interval '2 minutes'"))
-    assert_problem(
-        client.post("/api/auth/reset-password", {"token": tokens[0], "newPassword": NEW_PASSWORD}), 400, "invalid_token"
-    )
-    with committed_databases.write.begin() as connection:
-        lives = connection.execute(
-            sa.text("SELECT expires_at - now() FROM one_time_tokens WHERE purpose = 'reset_password'")
-        )
-        assert timedelta(minutes=59) < lives.scalar_one() <= timedelta(hours=1)
-        connection.execute(sa.text("UPDATE one_time_tokens SET expires_at = now() - interval '1 second'"))
-    assert_problem(
-        client.post("/api/auth/reset-password", {"token": tokens[1], "newPassword": NEW_PASSWORD}), 400, "invalid_token"
-    )
-
-
-def test_an_address_counts_once_its_mail_was_answered(live_app: object, post: Post) -> None:
-    client = Client(live_app)
-    here = _with(live_app, client.post("/api/auth/register", ADA).json)
-    (mail,) = post()
-    confirmed = client.post("/api/auth/verify-email", {"token": _token(mail)})
-    assert (confirmed.status_int, confirmed.json["message"]) == (200, "Email verified")
-    assert here.get("/api/users/me").json["is_email_confirmed"] is True
-    assert_problem(client.post("/api/auth/verify-email", {"token": _token(mail)}), 400, "invalid_token")
-    assert here.post("/api/auth/resend-verification", {}).status_int == 409
-
-    changed = here.put("/api/users/me", {"email": "ada@elsewhere.example"}).json
-    assert (changed["email"], changed["pending_email"]) == ("ada@people.example", "ada@elsewhere.example")
-    mails = {str(mail["To"]): mail for mail in post()}
-    assert mails.keys() == {"ada@people.example", "ada@elsewhere.example"}
-    assert "token=" not in mails["ada@people.example"].get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    assert client.post("/api/auth/verify-email", {"token": _token(mails["ada@elsewhere.example"])}).status_int == 200
-    me = here.get("/api/users/me").json
-    assert (me["email"], me["pending_email"]) == ("ada@elsewhere.example", None)
-    assert client.post("/api/auth/login", {"email": "ada@elsewhere.example", "password": PASSWORD}).status_int == 200
-    assert client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD}).status_int == 401
-
-
-def test_tokens_of_mails_are_kept_as_hashes_only(live_app: object, post: Post, committed_databases: Databases) -> None:
-    Client(live_app).post("/api/auth/register", ADA)
-    (mail,) = post()
-    with committed_databases.session() as session:
-        for table in ("one_time_tokens", "events", "procrastinate_jobs", "sessions", "users"):
-            rows = session.execute(sa.text(f"SELECT CAST(t AS text) FROM {table} AS t")).scalars().all()
-            assert _token(mail) not in str(rows) and PASSWORD not in str(rows)
-
-
-# Suspended, banned, gone.
-
-
-def test_a_suspended_account_logs_in_and_reads_and_nothing_else(client: Client, people: People, db: Session) -> None:
-    user = make_user(db)
-    row = make_listing(db, user)
-    lifecycle.suspend(db, operator("test"), user.user_id, reason="Spam.")
-    db.commit()
-    answer = client.post("/api/auth/login", {"email": user.email, "password": PASSWORD})
-    assert answer.status_int == 200
-    suspended = _with(client.app, answer.json)
-    for page in (
-        "/api",
-        "/api/users/me",
-        "/api/users/me/listings",
-        "/api/auth/sessions",
-        "/api/users/me/export",
-        "/api/listings",
-    ):
-        assert suspended.get(page).status_int == 200, page
-    assert suspended.get("/api/users/me").json["state"] == "suspended"
-    path = f"/api/listings/{row.listing_id}"
-    for answer in (
-        suspended.put("/api/users/me", {"bio": "x"}), suspended.put(path, {"title": "x"}), suspended.delete(path),
-        suspended.post(f"{path}/deactivate", {}), suspended.delete("/api/users/me", {"password": PASSWORD}),
-        suspended.post("/api/listings", {"title": "x", "category": "furniture", "price": 1}),
-        suspended.put("/api/users/me/password", {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}),
-    ):  # fmt: skip
-        assert_problem(answer, 403, "account_suspended")
-    assert set(suspended.forms("/api")["_templates"]) - {"default"} <= {"logout", "register", "login"}
-    assert suspended.post("/api/auth/logout", {}).status_int == 200
-
-
-def test_a_suspension_with_an_end_ends_by_itself(people: People, db: Session) -> None:
-    caller = people.customer()
-    lifecycle.suspend(
-        db, operator("test"), caller.user.user_id, reason="Spam.", until=datetime.now(UTC) + timedelta(days=1)
-    )
-    db.commit()
-    assert_problem(caller.put("/api/users/me", {"bio": "x"}), 403, "account_suspended")
-    db.execute(
-        sa.text("UPDATE users SET suspended_until = now() - interval '1 second' WHERE suspended_until IS NOT NULL")
-    )
-    db.commit()
-    assert caller.put("/api/users/me", {"bio": "x"}).status_int == 200
-
-
-def test_a_banned_account_is_out_at_once_and_may_not_log_in(client: Client, people: People, db: Session) -> None:
-    caller = people.customer()
-    lifecycle.ban(db, operator("test"), caller.user.user_id, reason="Fraud.")
-    db.commit()
-    assert_problem(caller.get("/api"), 401, "session_ended")
-    right = client.post("/api/auth/login", {"email": caller.user.email, "password": PASSWORD})
-    assert_problem(right, 403, "account_banned")
-    wrong = client.post("/api/auth/login", {"email": caller.user.email, "password": "not the password"})
-    assert_problem(wrong, 401, "invalid_credentials")
-    assert_problem(client.get(f"/api/users/{caller.user.user_id}"), 404, "not_found")
-
-
-def test_new_roles_act_at_once(people: People, db: Session) -> None:
-    moderator = people.moderator()
-    lifecycle.set_roles(db, operator("test"), moderator.user.user_id, [])
-    db.commit()
-    assert_problem(moderator.get("/api"), 401, "session_ended")
-
-
-def test_who_leaves_is_gone_for_all_and_comes_back_by_logging_in(client: Client, db: Session) -> None:
-    pair = client.post("/api/auth/register", ADA).json
-    here = _with(client.app, pair)
-    profile = f"/api/users/{pair['user_id']}"
-    wrong = here.delete("/api/users/me", {"password": "not mine"})
-    assert named(assert_problem(wrong, 400, "invalid_input")) == {"password": "wrong_password"}
-    assert named(assert_problem(here.delete("/api/users/me"), 400, "invalid_input")) == {"password": "required"}
-    left = here.delete("/api/users/me", {"password": PASSWORD})
-    assert left.status_int == 200
-    erased_at = datetime.fromisoformat(left.json["erased_at"])
-    assert timedelta(days=29) < erased_at - datetime.now(UTC) < timedelta(days=31)
-    assert_problem(here.get("/api/users/me"), 401, "session_ended")
-    for answer in (client.get(profile), client.get(f"{profile}/listings"), client.get(profile, Accept=HAL_FORMS)):
-        assert_problem(answer, 410, "gone")
-    assert_problem(client.post("/api/auth/refresh", {"refresh_token": pair["refresh_token"]}), 401, "session_ended")
-    assert client.post("/api/auth/register", ADA).status_int == 409
-    back = client.post("/api/auth/login", {"email": ADA["email"], "password": PASSWORD})
-    assert back.status_int == 200
-    assert client.get(profile).json["username"] == "ada"
-
-
-def test_the_export_holds_what_is_held_and_no_secret(client: Client, db: Session) -> None:
-    pair = client.post("/api/auth/register", ADA).json
-    here = _with(client.app, pair)
-    here.put("/api/users/me", {"bio": "I mend clocks.", "contact_information": {"phone": "+49 30 1"}})
-    here.post(
-        "/api/listings",
-        {"title": "Clock", "category": "furniture", "price": 12, "location": {"address": "Hidden lane 3"}},
-    )
-    answer = here.get("/api/users/me/export")
-    assert answer.status_int == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "attachment" in answer.headers["Content-Disposition"]
-    data = answer.json
-    assert (data["profile"]["email"], data["profile"]["bio"], data["complete"]) == (
-        "ada@people.example",
-        "I mend clocks.",
-        True,
-    )
-    assert [(listing["title"], listing["address"]) for listing in data["listings"]] == [("Clock", "Hidden lane 3")]
-    assert len(data["sessions"]) == 1
-    assert {"user.registered", "user.edited", "listing.created"} <= {event["type"] for event in data["events"]}
-    for secret in ("password_hash", "$2b$", "refresh_hash", "token_hash", pair["refresh_token"], pair["token"]):
-        assert secret not in answer.text
-    assert_problem(client.get("/api/users/me/export"), 401, "unauthenticated")

@@ -128,7 +128,7 @@ def test_a_write_is_never_answered_with_not_modified(owner: Client, path: str) -
 
 def test_what_everybody_may_see_may_be_cached_for_a_moment(people: People, path: str) -> None:
     stranger = people.anonymous()
-    for page in (path, "/api/listings", "/api", "/api/categories", "/api/errors"):
+    for page in (path, "/api/listings", "/api", "/api/categories"):
         control = stranger.get(page).headers["Cache-Control"]
         assert re.fullmatch(r"public, max-age=\d{1,2}", control), (page, control)
 

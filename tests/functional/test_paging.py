@@ -83,7 +83,8 @@ def test_an_empty_list_has_no_pages(client: Client) -> None:
         0,
         1,
     )
-    assert document["_links"].keys() == {"self", "first"}
+    assert document["_links"].keys() == {"self", "first", "mkt:suggestions"}
+    assert client.get("/api/listings?category=furniture").json["_links"].keys() == {"self", "first"}
 
 
 def test_a_page_beyond_the_end_is_empty_and_leads_back(client: Client, ids: list[int]) -> None:

@@ -44,12 +44,13 @@ def register(
 
 def create_account(
     session: Session, rules: AccountRules,
-    *, username: str, email: str, password: str | None, roles: Iterable[str], actor: Actor, confirmed: bool = False,
+    *, username: str, email: str, password: str | None, roles: Iterable[str], actor: Actor,
+    confirmed: bool = False, imported: bool = False,
 ) -> User:  # fmt: skip
     """Make an account for someone: by an operator or an import.
 
     Without a ``password`` nobody can log in until they have reset it by mail. ``confirmed`` says that the
-    address is known to be theirs. Raises :class:`Invalid` (``weak_password``, an unknown role), and
+    address is known to be theirs, ``imported`` that they asked for nothing and shall get no mail. Raises :class:`Invalid` (``weak_password``, an unknown role), and
     :class:`Conflict` ``already_taken``.
     """
     granted = complete_roles(roles)
@@ -58,7 +59,13 @@ def create_account(
         refusals.require_strong(password, username=username, email=email)
         hashed = passwords.hash_password(password, rules.bcrypt_cost)
     user = _insert(session, username, email, hashed, granted, confirmed=confirmed)
-    record(session, actor, EventType.USER_REGISTERED, user.user_id, new={"roles": granted})
+    record(
+        session,
+        actor,
+        EventType.USER_REGISTERED,
+        user.user_id,
+        new={"roles": granted, **({"imported": True} if imported else {})},
+    )
     return user
 
 

@@ -58,13 +58,15 @@ def create_missing(
 ) -> dict[str, Owner]:
     """Make an account for each of ``emails`` that is not ``known``; raises :class:`Conflict` if somebody was faster.
 
-    Nobody can log in to it before its password was reset by mail, and the address stays unconfirmed until then.
+    Nobody can log in to it before its password was reset by mail; nobody is written to, and the address stays
+    unconfirmed until its owner asks for the mail that confirms it.
     """
     made: dict[str, Owner] = {}
     for email in sorted(set(emails) - known.keys()):
         user = registration.create_account(
-            session, rules, username=_free_username(session, email), email=email, password=None, roles=(), actor=actor
-        )
+            session, rules, username=_free_username(session, email), email=email, password=None, roles=(), actor=actor,
+            imported=True,
+        )  # fmt: skip
         made[email] = Owner(user.user_id)
     return made
 

@@ -27,13 +27,14 @@ TAGS = {
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 
+_UNLIMITED = "absent where limits are off, and from what is refused before it is counted (414, 431)."
 HEADERS: dict[str, Json] = {
     "ETag": {"description": "Names this state of the representation, for this caller.", "schema": _TEXT},
     "Location": {"description": "The address of what was made or changed.", "schema": _TEXT},
     "Link": {"description": "The page links of `_links` (RFC 8288).", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "schema": _COUNT},
     "X-Request-ID": {"description": "Quote it when you report a problem.", "schema": _TEXT},
-    "RateLimit-Limit": {"description": "Requests allowed in the present window.", "schema": _COUNT},
+    "RateLimit-Limit": {"description": f"Requests allowed in the present window; {_UNLIMITED}", "schema": _COUNT},
     "RateLimit-Remaining": {"description": "Requests left in it.", "schema": _COUNT},
     "RateLimit-Reset": {"description": "Seconds until it ends.", "schema": _COUNT},
     "WWW-Authenticate": {"description": "The scheme to use (RFC 6750).", "schema": _TEXT},

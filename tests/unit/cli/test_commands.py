@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from marketplace_api import boot
 from marketplace_api.cli import COMMANDS, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
@@ -25,19 +24,6 @@ from marketplace_api.domain.demo import drawing
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(committed_databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("DATABASE_URL", boot.connection_url(committed_databases))
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("MARKETPLACE_INI", str(ROOT / "development.ini"))
-    monkeypatch.setattr("marketplace_api.logs.configure_logging", lambda *_args, **_options: None)
-
-    def run(*words: str, stdin: str = "") -> Result:
-        return CliRunner().invoke(main, list(words), input=stdin)
-
-    return run
 
 
 def _make(run: Run, name: str, *roles: str) -> Result:
@@ -153,26 +139,6 @@ def test_the_demo_data_waits_for_a_storage(run: Run, tmp_path: Path, monkeypatch
 
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def states() -> dict[str, str]:
-        return {row["check"]: row["state"] for row in json.loads(run("--json", "doctor").stdout)}
-
-    assert states()["jobs"] == "warning"
-    assert {state for check, state in states().items() if check != "jobs"} <= {"ok", "warning"}
-    monkeypatch.setenv("EMAIL_BACKEND", "smtp")
-    monkeypatch.setenv("SMTP_URL", "smtp://127.0.0.1:1")
-    assert states()["mail"] == "problem"
-    run("--yes", "db", "downgrade", "base")
-    assert states()["migrations"] == "problem"
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secretpw@127.0.0.1:1/x")
-    result = run("--json", "doctor")
-    assert result.exit_code == 1
-    assert "secretpw" not in result.output
-    monkeypatch.setenv("LIMITS", "")
-    monkeypatch.setenv("AUTH_BCRYPT_COST", "banana")
-    assert states() == {"settings": "problem"}
 
 
 def test_jobs_can_be_looked_at(run: Run) -> None:

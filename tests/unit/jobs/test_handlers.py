@@ -11,17 +11,20 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.accounts import recovery, registration
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import ANONYMOUS, operator
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.listings import owners
 from marketplace_api.gateways.email import LocalMailer, PermanentDeliveryError
 from marketplace_api.gateways.mail_messages import SUBJECTS
 from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
+from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings
 from tests.factories.accounts import open_session
 
@@ -181,3 +184,27 @@ def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, pos
         _happen(db, services, type, row.session_id if type.startswith("session.") else ada.user_id)
     subjects = {message["Subject"].partition(": ")[2] for message in post.sent}
     assert subjects == set(SUBJECTS.values())
+
+
+def test_an_imported_account_gets_no_mail_that_it_did_not_ask_for(
+    db: Session, settings: Settings, services: Services, post: Post
+) -> None:
+    rules = AccountRules.from_settings(settings)
+    for imported in (True, False):
+        user = registration.create_account(
+            db, rules, username=f"shop-{imported}", email=f"shop-{imported}@example.org", password=None, roles=(),
+            actor=operator("import"), imported=imported,
+        )  # fmt: skip
+        event = db.scalars(sa.select(Event).where(Event.subject_id == user.user_id)).one()
+        for handler in HANDLERS[EventType.USER_REGISTERED]:
+            handler(db, event, services)
+    # An operator who makes an account has its address confirmed, if they said so.
+    assert [message["To"] for message in post.sent] == ["shop-False@example.org"]
+
+
+def test_the_owners_that_an_import_makes_are_imported(db: Session, settings: Settings) -> None:
+    rules, emails = AccountRules.from_settings(settings), ["a@shop.example", "b@shop.example"]
+    made = owners.create_missing(db, rules, operator("import"), emails, {})
+    told = db.scalars(sa.select(Event.new).where(Event.type == EventType.USER_REGISTERED)).all()
+    assert len(made) == len(told) == 2
+    assert all(new["imported"] for new in told)

@@ -1,0 +1,98 @@
+"""Settings whose values have a form of their own: signing keys, mail servers; and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+SEED_BYTES = 32
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NEW_KEY = "Make a key: export JWT_KEYS=$(marketplace-admin keys generate)"
+SMTP_FORM = "Set it like smtp://user:password@host:587?starttls=1 or smtps://user:password@host."
+
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a setting and what to do about it, each a sentence."""
+
+    problem: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}".strip()
+
+
+class SettingsError(ValueError):
+    """Settings are missing or wrong; the message names each of them and says what to do."""
+
+    def __init__(self, *mistakes: Mistake | str) -> None:
+        self.mistakes = tuple(Mistake(each) if isinstance(each, str) else each for each in mistakes)
+        told = [str(mistake) for mistake in self.mistakes]
+        super().__init__(told[0] if len(told) == 1 else "\n  ".join([f"{len(told)} settings are wrong:", *told]))
+
+
+class MailServer(NamedTuple):
+    """An SMTP server as ``email.smtp_url`` names it."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    implicit_tls: bool
+    starttls: bool
+
+
+def signing_seeds(setting: str) -> dict[str, bytes]:
+    """Seeds of 32 bytes by key id from ``kid:seed,kid2:seed2`` (base64url); raises :class:`SettingsError`, showing no
+    seed."""
+    seeds: dict[str, bytes] = {}
+    for pair in filter(None, (part.strip() for part in setting.split(","))):
+        kid, _, seed = pair.partition(":")
+        if not _KEY_ID.fullmatch(kid):
+            raise SettingsError(Mistake("JWT_KEYS (auth.jwt_keys): a key id is 1 to 64 of A-Z a-z 0-9 . _ -", NEW_KEY))
+        if kid in seeds:
+            raise SettingsError(Mistake(f"JWT_KEYS (auth.jwt_keys) names the key {kid!r} twice.", "Drop one of them."))
+        seeds[kid] = _seed(kid, seed)
+    if not seeds:
+        raise SettingsError(Mistake("JWT_KEYS (auth.jwt_keys) needs at least one kid:seed pair.", NEW_KEY))
+    return seeds
+
+
+def _seed(kid: str, text: str) -> bytes:
+    try:
+        seed = base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        seed = b""
+    if len(seed) != SEED_BYTES:
+        told = f"JWT_KEYS (auth.jwt_keys): the seed of {kid!r} must be {SEED_BYTES} bytes in base64url."
+        raise SettingsError(Mistake(told, NEW_KEY))
+    return seed
+
+
+def mail_server(url: str) -> MailServer:
+    """The server of ``smtp://user:password@host:587?starttls=1`` or ``smtps://…``; raises :class:`SettingsError`,
+    showing no password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise SettingsError(Mistake("SMTP_URL (email.smtp_url) is not a valid URL.", SMTP_FORM)) from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise SettingsError(Mistake("SMTP_URL (email.smtp_url) names no mail server.", SMTP_FORM))
+    implicit = parts.scheme == "smtps"
+    starttls = parse_qs(parts.query).get("starttls", ["0"])[-1].lower() in ("1", "true", "yes", "on")
+    if parts.username and not (implicit or starttls or parts.hostname in LOOPBACK):
+        remedy = "Add ?starttls=1 or use smtps://."
+        raise SettingsError(Mistake("SMTP_URL (email.smtp_url) would send its password in clear text.", remedy))
+    return MailServer(
+        host=parts.hostname,
+        port=port or (465 if implicit else 587 if starttls else 25),
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        implicit_tls=implicit,
+        starttls=starttls,
+    )

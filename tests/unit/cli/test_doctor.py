@@ -1,0 +1,128 @@
+"""What `marketplace-admin doctor` finds, which remedy it names, and that it leaves everything as it is."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from click.testing import Result
+
+from marketplace_api.db import Databases
+from marketplace_api.embedded_postgres import EmbeddedPostgres
+
+Run = Callable[..., Result]
+
+
+def _findings(run: Run) -> dict[str, dict[str, str]]:
+    result = run("--json", "doctor")
+    assert "Traceback" not in result.output
+    assert "secretpw" not in result.output
+    findings = {row["check"]: row for row in json.loads(result.stdout)}
+    assert result.exit_code == int("problem" in {row["state"] for row in findings.values()})
+    assert all(row["remedy"] for row in findings.values() if row["state"] != "ok")
+    return findings
+
+
+def _states(run: Run) -> dict[str, str]:
+    return {check: row["state"] for check, row in _findings(run).items()}
+
+
+def test_it_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _states(run)["jobs"] == "warning"
+    assert {state for check, state in _states(run).items() if check != "jobs"} == {"ok"}
+    run("--yes", "db", "downgrade", "base")
+    assert _states(run)["migrations"] == "problem"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secretpw@127.0.0.1:1/x")
+    assert "Start it" in _findings(run)["database"]["remedy"]
+
+
+def test_every_wrong_setting_is_a_finding_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_BCRYPT_COST", "banana")
+    monkeypatch.setenv("JWT_KEYS", "rubbish")
+    monkeypatch.setenv("DATABASE_URL", "mysql://u:secretpw@host/x")
+    monkeypatch.setenv("EMAIL_BACKEND", "smtp")
+    result = run("--json", "doctor")
+    assert result.exit_code == 1
+    assert "secretpw" not in result.output
+    findings = json.loads(result.stdout)
+    assert {row["check"] for row in findings} == {"settings"}
+    assert all(row["state"] == "problem" and row["remedy"] for row in findings)
+    for name in ("AUTH_BCRYPT_COST", "JWT_KEYS", "DATABASE_URL", "SMTP_URL"):
+        assert sum(name in row["detail"] for row in findings) == 1
+
+
+def test_a_port_that_is_none_and_a_key_that_is_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "http_port" in run("--set", "http_prot=7000", "doctor").stdout
+    monkeypatch.setenv("PORT", "banana")
+    assert "PORT" in _findings(run)["settings"]["detail"]
+
+
+def test_a_folder_is_looked_at_and_not_made(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "new"))
+    findings = _findings(run)
+    assert findings["data folder"]["state"] == "ok"
+    assert "will make" in findings["files"]["detail"]
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "file" / "new"))
+    assert _states(run)["data folder"] == "problem"
+
+
+def test_an_embedded_server_is_not_started(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "embedded")
+    finding = _findings(run)["database"]
+    assert finding["state"] == "warning"
+    assert "is not running" in finding["detail"]
+    assert "make run" in finding["remedy"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_embedded_server_that_runs_is_used(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "embedded")
+    with EmbeddedPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as server:
+        assert "create it" in _findings(run)["database"]["remedy"].lower()
+        server.ensure_database()
+        assert _states(run)["migrations"] == "problem"
+        assert server.find_running() == server.url()
+    assert server.find_running() is None
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("smtp://127.0.0.1:1", "host and port in SMTP_URL"),
+        ("smtp://nowhere.invalid", "host name in SMTP_URL"),
+        ("smtps://127.0.0.1:{port}", "smtps:// for port 465"),
+        ("smtp://127.0.0.1:{port}?starttls=1", "ake starttls=1 out"),
+        ("smtp://user:secretpw@127.0.0.1:{port}", "%40 for @"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+def test_mail_that_cannot_leave_is_told_what_to_set(
+    url: str, remedy: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    refusing = Controller(
+        object(), hostname="127.0.0.1", port=port, auth_require_tls=False,
+        authenticator=lambda *_: AuthResult(success=False, handled=False),
+    )  # fmt: skip
+    refusing.start()
+    try:
+        monkeypatch.setenv("EMAIL_BACKEND", "smtp")
+        monkeypatch.setenv("SMTP_URL", url.format(port=port))
+        finding = _findings(run)["mail"]
+    finally:
+        refusing.stop()
+    assert finding["state"] == "problem"
+    assert remedy in finding["remedy"]
+
+
+def test_a_bucket_without_its_name(run: Run, monkeypatch: pytest.MonkeyPatch, committed_databases: Databases) -> None:
+    monkeypatch.setenv("STORAGE_BACKEND", "s3")
+    assert "S3_BUCKET" in _findings(run)["settings"]["detail"]
