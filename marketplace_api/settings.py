@@ -157,6 +157,19 @@ class Settings:
     document_limit: int = _setting(
         "files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes."
     )
+    document_keys: str = _setting(
+        "documents.keys",
+        "DOCUMENT_KEYS",
+        "",
+        "Comma-separated `kid:base64-key` of 32 bytes; the first seals documents, all open them. Empty in development: follows from the secret.",
+        secret=True,
+    )
+    document_keep_days: int = _setting(
+        "documents.keep_days",
+        "DOCUMENT_KEEP_DAYS",
+        30,
+        "Days from the decision about a verification to the deletion of its document.",
+    )
     storage_backend: str = _setting(
         "storage.backend",
         "STORAGE_BACKEND",
@@ -231,6 +244,8 @@ class Settings:
                 raise SettingsError(f"{key} must hold {{token}} where the token goes.")
         if not 4 <= self.bcrypt_cost <= 20:
             raise SettingsError("auth.bcrypt_cost must be between 4 and 20.")
+        if not 0 <= self.document_keep_days <= 3650:
+            raise SettingsError("documents.keep_days must be between 0 and 3650.")
         if self.production:
             self._check_production()
 
@@ -245,6 +260,10 @@ class Settings:
             )
         if not self.jwt_keys:
             raise SettingsError("Set JWT_KEYS to at least one kid:seed pair. Try: marketplace-admin keys generate")
+        if not self.document_keys:
+            raise SettingsError(
+                "Set DOCUMENT_KEYS to at least one kid:key pair. Try: marketplace-admin keys generate-document-key"
+            )
         if self.database_url == "embedded":
             raise SettingsError("Set DATABASE_URL to a PostgreSQL server; the embedded one is for development.")
         if not self.public_url.startswith("https://"):

@@ -37,7 +37,7 @@ REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were don
 
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
 # Results that are no representation: a file is what it is, whatever the caller would rather have.
-_AS_THEY_ARE = frozenset({"file"})
+_AS_THEY_ARE = frozenset({"file", "document"})
 
 
 class Service(cornice.Service):
