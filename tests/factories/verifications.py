@@ -63,3 +63,10 @@ class Office:
             row = deciding.reject(self.session, judge, row.verification_id, **{"reason": "It is blurred.", **values})
         self.session.commit()
         return row
+
+
+def make_verification(session: Session, app: Any) -> Any:
+    """A pending verification of a new account, whose document lies in the storage of ``app``; returns its row."""
+    registry = app.registry
+    office = Office(session, registry.databases, registry.storage, registry.document_keys)
+    return office.submit(make_user(session))
