@@ -1,4 +1,4 @@
-"""Verifications of accounts.
+"""Verifications of accounts, and the price at which a listing was verified.
 
 Revision: 0007, after: 0006
 """
@@ -32,6 +32,7 @@ PARTIAL = {
 
 
 def upgrade() -> None:
+    op.add_column("listings", sa.Column("verified_price", sa.Numeric(12, 2), nullable=True))
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "verifications",
@@ -81,3 +82,4 @@ def downgrade() -> None:
         "WHERE user_id IN (SELECT user_id FROM verifications WHERE status = 'approved')"
     )
     op.drop_table("verifications")
+    op.drop_column("listings", "verified_price")
