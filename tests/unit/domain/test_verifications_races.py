@@ -20,7 +20,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor, operator
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.domain.verifications import deciding, documents, submitting
-from marketplace_api.errors import Conflict, DomainError, Gone, NotFound
+from marketplace_api.errors import Conflict, DomainError, Gone, NotFound, Unauthenticated
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
 from marketplace_api.models.accounts import User
@@ -189,6 +189,17 @@ def test_approval_expiry_erasure_and_a_new_document_at_once(round: int, world: W
     # Each ended once, unless its account was erased first.
     assert 2 <= world.events("expired") <= 4
     world.assert_exact()
+
+
+def test_a_document_sent_while_its_account_is_erased(world: World) -> None:
+    users = [world.user() for _ in range(4)]
+    works = [work for user in users for work in (world.erasing(user), world.submitting(user))]
+    failed = failures(at_once(world.databases, *works))
+    assert all(isinstance(error, Unauthenticated) for error in failed), failed
+    with world.databases.session() as session:
+        assert session.execute(sa.select(sa.func.count()).select_from(Verification)).scalar_one() == 0
+    world.assert_exact()
+    assert list(world.storage.walk("document-")) == []
 
 
 def test_a_document_is_not_opened_once_its_account_is_erased(world: World) -> None:
