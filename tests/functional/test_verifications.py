@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -15,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
 from marketplace_api.domain.files import store
-from marketplace_api.domain.files.sweep import Report
 from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
@@ -376,9 +374,7 @@ def test_a_document_that_is_not_what_was_sent_is_not_shown(
         (Named("a.pdf", "application/pdf", PDF + b"PK\x05\x06" + bytes(18)), "hidden_content"),
     ],
 )
-def test_files_that_are_refused(
-    file: Named, code: str, owner: Client, db: Session, run_sweep: Callable[[], Report]
-) -> None:
+def test_files_that_are_refused(file: Named, code: str, owner: Client, db: Session) -> None:
     assert named(assert_problem(send(owner, file), 400, "invalid_file")) == {"file": code}
     assert owner.get(OWN).json["status"] == "none"
     assert db.execute(sa.select(sa.func.count()).where(File.owner_id == owner.user.user_id)).scalar_one() == 0
