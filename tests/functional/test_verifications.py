@@ -142,11 +142,13 @@ def test_what_stands_cannot_be_sent_or_decided_again(owner: Client, moderator: C
     assert is_verified(owner)
 
 
-def test_a_step_can_be_rehearsed_and_is_held_to_what_was_read(owner: Client, moderator: Client) -> None:
+def test_a_step_can_be_rehearsed_and_is_held_to_what_was_read(owner: Client, moderator: Client, db: Session) -> None:
     path = waiting(owner, moderator)
-    rehearsed = moderator.post(f"{path}/approve", {}, Prefer="dry-run")
-    assert (rehearsed.json["status"], rehearsed.headers["Preference-Applied"]) == ("approved", "dry-run")
-    assert not is_verified(owner)
+    for step, body, outcome in (("approve", {}, "approved"), ("reject", {"reason": "No face."}, "rejected")):
+        rehearsed = moderator.post(f"{path}/{step}", body, Prefer="dry-run")
+        assert (rehearsed.json["status"], rehearsed.headers["Preference-Applied"]) == (outcome, "dry-run")
+        assert (owner.get(OWN).json["status"], is_verified(owner)) == ("pending", False)
+    assert [event.type for event in told(db, path)] == ["verification.submitted"]
     tag = moderator.get(path).headers["ETag"]
     stale = moderator.post(f"{path}/approve", {}, If_Match='"9.abc"')
     assert stale.json["current"]["status"] == "pending" and stale.status_int == 412
