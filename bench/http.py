@@ -163,6 +163,7 @@ class Bout:
             "DATABASE_URL": self.url,
             "MARKETPLACE_SECRET": application.SECRET,
             "JWT_KEYS": application.JWT_KEY,
+            "DOCUMENT_KEYS": application.JWT_KEY,  # any 32 bytes
             "PUBLIC_URL": "https://marketplace.example",
             "SMTP_URL": "smtp://127.0.0.1:1",
             "RATE_LIMIT_MULTIPLIER": str(application.UNREACHED),

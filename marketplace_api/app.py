@@ -16,6 +16,7 @@ from marketplace_api.domain import demo
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.tokens import SigningKeys
 from marketplace_api.gateways.cipher import Cipher
+from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.jobs import queue
@@ -35,6 +36,7 @@ from marketplace_api.views import (
     messages,
     reviews,
     users,
+    verifications,
     videos,
 )
 from marketplace_api.views.service import SERVICES
@@ -50,7 +52,21 @@ FIXED = {
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
-VIEWS = (listings, files, videos, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
+VIEWS = (
+    listings,
+    files,
+    videos,
+    auth,
+    users,
+    bookmarks,
+    reviews,
+    conversations,
+    messages,
+    blocks,
+    verifications,
+    entry,
+    health,
+)
 HOT = (
     "/api/listings/{listing_id}",
     "/files/{key}",
@@ -87,6 +103,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.account_rules = AccountRules.from_settings(settings)
     registry.signing_keys = _signing_keys(settings)
     registry.answer_cipher = Cipher(settings.secret, "stored answers")
+    registry.document_keys = DocumentKeys.from_settings(settings)
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
     registry.storage = make_storage(settings)
     registry.url_signer = UrlSigner.from_secret(settings.secret)

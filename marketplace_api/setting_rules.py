@@ -9,7 +9,16 @@ from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
 
-from marketplace_api.setting_values import NEW_KEY, SMTP_FORM, Mistake, SettingsError, mail_server, signing_seeds
+from marketplace_api.setting_values import (
+    NEW_DOCUMENT_KEY,
+    NEW_KEY,
+    SMTP_FORM,
+    Mistake,
+    SettingsError,
+    document_keys,
+    mail_server,
+    signing_seeds,
+)
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-deploy"
 MINIMUM_SECRET_LENGTH = 32
@@ -24,13 +33,13 @@ _CHOICES = {
 _LEAST = {
     "database_pool_size": 1, "database_timeout": 1, "access_minutes": 1, "session_days": 1, "erase_days": 0,
     "backoff_free_attempts": 0, "rate_multiplier": 1, "trusted_proxies": 0, "body_limit": 1, "photo_limit": 1,
-    "document_limit": 1,
+    "document_limit": 1, "document_keep_days": 0, "video_limit": 1, "video_seconds": 1,
 }  # fmt: skip
 _REDIS = re.compile(r"(redis|rediss|redis\+unix|valkey|valkeys|valkey\+unix)://.+")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
-_OURS = frozenset({"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics"})
+_OURS = frozenset({"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents"})
 # What the ini's [DEFAULT] gives to all sections.
 _PLACEHOLDERS = ("http_port", "data_dir")
 _CLOSE, _SIBLING = 0.8, 0.66
@@ -96,6 +105,11 @@ def _keys(settings: Any, named: Named) -> Iterator[Mistake]:
         yield from _parsed(signing_seeds, settings.jwt_keys)
     elif settings.environment == "production":
         yield Mistake(f"{named('jwt_keys')} is missing: production needs at least one kid:seed pair.", NEW_KEY)
+    if settings.document_keys:
+        yield from _parsed(document_keys, settings.document_keys)
+    elif settings.environment == "production":
+        told = f"{named('document_keys')} is missing: production needs at least one kid:key pair."
+        yield Mistake(told, NEW_DOCUMENT_KEY)
 
 
 def _production(settings: Any, named: Named) -> Iterator[Mistake]:

@@ -8,9 +8,13 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-SEED_BYTES = 32
+KEY_BYTES = 32
+FEWEST_BYTES = 8
+"""A key of fewer different bytes was typed, not drawn."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NEW_KEY = "Make a key: export JWT_KEYS=$(marketplace-admin keys generate)"
+NEW_DOCUMENT_KEY = "Make a key: export DOCUMENT_KEYS=$(marketplace-admin keys generate-document-key)"
 SMTP_FORM = "Set it like smtp://user:password@host:587?starttls=1 or smtps://user:password@host."
 
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -49,28 +53,42 @@ class MailServer(NamedTuple):
 def signing_seeds(setting: str) -> dict[str, bytes]:
     """Seeds of 32 bytes by key id from ``kid:seed,kid2:seed2`` (base64url); raises :class:`SettingsError`, showing no
     seed."""
-    seeds: dict[str, bytes] = {}
+    return _keys(setting, "JWT_KEYS (auth.jwt_keys)", "seed", NEW_KEY)
+
+
+def document_keys(setting: str) -> dict[str, bytes]:
+    """Key-encryption keys of 32 bytes by id, in order, from ``kid:key,kid2:key2``; raises as :func:`signing_seeds`."""
+    called = "DOCUMENT_KEYS (documents.keys)"
+    keys = _keys(setting, called, "key", NEW_DOCUMENT_KEY)
+    for key_id, key in keys.items():
+        if len(set(key)) < FEWEST_BYTES:
+            raise SettingsError(Mistake(f"{called}: the key {key_id!r} is no random one.", NEW_DOCUMENT_KEY))
+    return keys
+
+
+def _keys(setting: str, called: str, what: str, remedy: str) -> dict[str, bytes]:
+    keys: dict[str, bytes] = {}
     for pair in filter(None, (part.strip() for part in setting.split(","))):
-        kid, _, seed = pair.partition(":")
-        if not _KEY_ID.fullmatch(kid):
-            raise SettingsError(Mistake("JWT_KEYS (auth.jwt_keys): a key id is 1 to 64 of A-Z a-z 0-9 . _ -", NEW_KEY))
-        if kid in seeds:
-            raise SettingsError(Mistake(f"JWT_KEYS (auth.jwt_keys) names the key {kid!r} twice.", "Drop one of them."))
-        seeds[kid] = _seed(kid, seed)
-    if not seeds:
-        raise SettingsError(Mistake("JWT_KEYS (auth.jwt_keys) needs at least one kid:seed pair.", NEW_KEY))
-    return seeds
+        key_id, _, text = pair.partition(":")
+        if not _KEY_ID.fullmatch(key_id):
+            raise SettingsError(Mistake(f"{called}: a key id is 1 to 64 of A-Z a-z 0-9 . _ -", remedy))
+        if key_id in keys:
+            raise SettingsError(Mistake(f"{called} names the key {key_id!r} twice.", "Drop one of them."))
+        keys[key_id] = _decoded(text.strip())
+        if len(keys[key_id]) != KEY_BYTES:
+            told = f"{called}: the {what} of {key_id!r} must be {KEY_BYTES} bytes in base64url."
+            raise SettingsError(Mistake(told, remedy))
+    if not keys:
+        raise SettingsError(Mistake(f"{called} needs at least one kid:{what} pair.", remedy))
+    return keys
 
 
-def _seed(kid: str, text: str) -> bytes:
+def _decoded(text: str) -> bytes:
+    plain = text.replace("+", "-").replace("/", "_")
     try:
-        seed = base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), altchars=b"-_", validate=True)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        seed = b""
-    if len(seed) != SEED_BYTES:
-        told = f"JWT_KEYS (auth.jwt_keys): the seed of {kid!r} must be {SEED_BYTES} bytes in base64url."
-        raise SettingsError(Mistake(told, NEW_KEY))
-    return seed
+        return b""
 
 
 def mail_server(url: str) -> MailServer:

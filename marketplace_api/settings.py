@@ -160,6 +160,19 @@ class Settings:
     document_limit: int = _setting(
         "files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes."
     )
+    document_keys: str = _setting(
+        "documents.keys",
+        "DOCUMENT_KEYS",
+        "",
+        "Comma-separated `kid:base64-key` of 32 bytes; the first seals documents, all open them. Empty in development: follows from the secret.",
+        secret=True,
+    )
+    document_keep_days: int = _setting(
+        "documents.keep_days",
+        "DOCUMENT_KEEP_DAYS",
+        30,
+        "Days from the decision about a verification to the deletion of its document.",
+    )
     storage_backend: str = _setting(
         "storage.backend",
         "STORAGE_BACKEND",

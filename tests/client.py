@@ -82,7 +82,7 @@ def multipart(fields: dict[str, Any]) -> tuple[str, bytes]:
     boundary = f"----{uuid4().hex}"
     parts = []
     for name, value in fields.items():
-        file = Named("photo.jpg", "image/jpeg", value) if isinstance(value, bytes) else value
+        file = _named(value) if isinstance(value, bytes) else value
         disposition = f'form-data; name="{name}"'
         if isinstance(file, Named):
             head = f'{disposition}; filename="{file.filename}"\r\nContent-Type: {file.content_type}'
@@ -93,6 +93,11 @@ def multipart(fields: dict[str, Any]) -> tuple[str, bytes]:
         f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode() + content + b"\r\n" for head, content in parts
     )
     return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
+
+
+def _named(content: bytes) -> Named:
+    ending, kind = ("png", "image/png") if content.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
+    return Named(f"photo.{ending}", kind, content)
 
 
 def _dashed(headers: dict[str, str]) -> dict[str, str]:

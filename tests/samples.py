@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     "status": "active",
     "file": make_image("PNG"),
     "photos": [],
+    "document_type": "passport",
 }
 
 

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users": ("users", "Accounts: list, show, create, set roles."),
     "listings": ("listings", "Listings: import from a file."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry."),
-    "keys": ("keys", "Keys that sign access tokens: generate."),
+    "keys": ("keys", "Keys that sign tokens and seal documents."),
     "version": ("version", "Print the version."),
 }
 

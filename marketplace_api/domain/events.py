@@ -53,6 +53,12 @@ class EventType(StrEnum):
     CONVERSATION_HIDDEN = "conversation.hidden"
     BLOCK_ADDED = "block.added"
     BLOCK_REMOVED = "block.removed"
+    VERIFICATION_SUBMITTED = "verification.submitted"
+    VERIFICATION_APPROVED = "verification.approved"
+    VERIFICATION_REJECTED = "verification.rejected"
+    VERIFICATION_EXPIRED = "verification.expired"
+    VERIFICATION_DOCUMENT_OPENED = "verification.document_opened"
+    VERIFICATION_DOCUMENTS_PURGED = "verification.documents_purged"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -94,6 +100,12 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.CONVERSATION_HIDDEN: "One side deleted a conversation from its own view.",
     EventType.BLOCK_ADDED: "Somebody blocked another person; `new` has both ids.",
     EventType.BLOCK_REMOVED: "Somebody takes another person's messages again; `new` has both ids.",
+    EventType.VERIFICATION_SUBMITTED: "A document waits for moderators; here and below `new` has `user_id` and dates.",
+    EventType.VERIFICATION_APPROVED: "A moderator is convinced: the account is verified.",
+    EventType.VERIFICATION_REJECTED: "A moderator is not convinced; `reason` says why.",
+    EventType.VERIFICATION_EXPIRED: "The time of an approval is over: the account is not verified any more.",
+    EventType.VERIFICATION_DOCUMENT_OPENED: "A moderator opened a document; `reason` says why.",
+    EventType.VERIFICATION_DOCUMENTS_PURGED: "A document was deleted some time after the decision; its name stays.",
 }
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from marketplace_api.db import BIGINT_MAX
 from marketplace_api.errors import Unauthenticated
-from marketplace_api.setting_values import SEED_BYTES, SettingsError, signing_seeds
+from marketplace_api.setting_values import KEY_BYTES, SettingsError, signing_seeds
 
 ISSUER = "marketplace-api"
 AUDIENCE = "marketplace-api/access"
@@ -126,7 +126,7 @@ class SigningKeys:
 
 def generate_seed() -> str:
     """A new Ed25519 seed in base64url, as ``auth.jwt_keys`` wants it behind ``kid:``."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(SEED_BYTES)).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=").decode("ascii")
 
 
 def new_opaque() -> str:

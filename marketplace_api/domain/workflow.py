@@ -19,7 +19,7 @@ class Reason(StrEnum):
 class Transition:
     """A step from any of ``sources`` to ``target``; no target means the state that the subject came from.
 
-    ``permission`` is the name that the subject's ACL must grant.
+    ``permission`` is the name that the subject's ACL must grant, empty for a step that only the clock takes.
     """
 
     name: str

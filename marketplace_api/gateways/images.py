@@ -39,6 +39,7 @@ _HEAD = 4096
 _SECOND_NATURE = re.compile(rb"<\?php|<script|<html|<!doctype|<iframe", re.IGNORECASE)
 _PDF_WITHIN = 1024
 _ZIP_END = (b"PK\x05\x06", 66_000)
+_PNG_END = b"IEND\xaeB`\x82"
 
 # Decoding takes the most memory of all that the service does, so only so many at a time.
 _DECODERS = BoundedSemaphore(2)
@@ -64,6 +65,19 @@ def photo_variants(stream: IO[bytes]) -> dict[str, Variant]:
 def picture_variants(stream: IO[bytes]) -> dict[str, Variant]:
     """The variants of :data:`PICTURE_SIZES`, cut to the square in the middle; raises Invalid (field ``file``)."""
     return _variants(stream, PICTURE_SIZES, square=True)
+
+
+def require_whole(data: bytes, media_type: str) -> None:
+    """Raise Invalid (field ``file``) unless ``data`` is an image of this one of :data:`ACCEPTED`, complete and nothing
+    else besides."""
+    _check_content(data)
+    with _DECODERS, _complaints():
+        image = Image.open(BytesIO(data), formats=[media_type.removeprefix("image/").upper()])
+        _check_size(image)
+        image.draft(None, (1, 1))  # a JPEG is read to its end all the same
+        image.load()
+        if image.format == "PNG" and not data.rstrip(b"\x00\r\n ").endswith(_PNG_END):
+            raise EOFError  # which the decoder would forgive
 
 
 def _variants(stream: IO[bytes], sizes: Mapping[str, int], *, square: bool) -> dict[str, Variant]:
@@ -95,8 +109,7 @@ def _check_content(data: bytes) -> None:
 def _decoded(data: bytes, side: int, *, square: bool) -> Image.Image:
     """Upright, in RGB or RGBA, its colours sRGB; not much larger than needed where the format allows that."""
     image: Image.Image = Image.open(BytesIO(data), formats=_FORMATS)
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise _too_many_pixels()
+    _check_size(image)
     if image.format == "JPEG" and not square:
         image.draft("RGB" if image.mode != "L" else None, (side, side))
     image.load()
@@ -110,6 +123,11 @@ def _decoded(data: bytes, side: int, *, square: bool) -> Image.Image:
     plain = upright.convert("RGBA" if transparent else "RGB")
     plain.info.clear()
     return plain
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise _too_many_pixels()
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:

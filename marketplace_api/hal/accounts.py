@@ -67,6 +67,7 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "mkt:bookmarks": link("/api/users/me/bookmarks"),
         "mkt:conversations": link("/api/conversations"),
         "mkt:blocks": link("/api/users/me/blocks"),
+        "mkt:verification": link("/api/users/me/verification"),
         "mkt:sessions": link("/api/auth/sessions"),
         "mkt:export": link("/api/users/me/export"),
         "up": link("/api"),

@@ -40,6 +40,9 @@ RELATIONS = {
     "message": "Where to write to somebody; there only for who may.",
     "participant": "The other person of a conversation.",
     "blocks": "Whom the caller has blocked.",
+    "verification": "Where the caller's own verification stands; documents are sent there.",
+    "verifications": "The verifications that wait for moderators.",
+    "document": "The document of a verification; templated, for it asks for a reason.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",
     "docs": "The reference for people.",
@@ -70,6 +73,8 @@ def entry(context: Context, actor: Actor, version: str) -> Representation:
         "mkt:docs": link("/docs", type="text/html"),
     }
     links |= _known_links() if actor.user_id is not None else _stranger_links()
+    if actor.moderates:
+        links["mkt:verifications"] = link("/api/moderation/verifications", title="Verifications to decide about")
     return Representation(state, links, context=context, is_public=True)
 
 

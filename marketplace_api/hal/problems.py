@@ -127,6 +127,12 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "Internal error",
         "The fault is ours and has been recorded; quote `request_id` when you report it.",
     ),
+    (
+        "document_damaged",
+        500,
+        "Document damaged",
+        "The stored document is not what was sent; reject the verification with that reason, and tell the operators.",
+    ),
     ("not_supported", 501, "Not supported here", "This installation goes without it; its operator can add it."),
     ("unavailable", 503, "Temporarily unavailable", "Try again after the seconds in `Retry-After`; nothing was saved."),
 )

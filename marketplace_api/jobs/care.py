@@ -28,7 +28,7 @@ def clear_files(session: Session, _event: Event, services: Services) -> None:
 
 
 def erase_files(session: Session, event: Event, services: Services) -> None:
-    """Deletes photos, videos and the picture of an account that was erased."""
+    """Deletes photos, videos and the picture of an account that was erased, and the documents that it let go of."""
     user = session.get(User, event.subject_id)
     if user is None or user.state != "erased":
         return

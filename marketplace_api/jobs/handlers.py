@@ -28,6 +28,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_ERASED: (care.erase_files,),
     EventType.LISTING_PHOTOS_CHANGED: (care.clear_files,),
     EventType.LISTING_VIDEO_CHANGED: (care.clear_files,),
+    EventType.VERIFICATION_DOCUMENTS_PURGED: (care.clear_files,),
     EventType.USER_DEACTIVATED: (mails.mail_deactivated,),
     EventType.SESSION_REUSE_DETECTED: (mails.mail_session_theft,),
     EventType.LISTING_CREATED: (care.refresh_search_terms,),

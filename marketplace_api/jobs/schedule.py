@@ -23,6 +23,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.services import Services
+from marketplace_api.jobs.verifications import expire_verifications, purge_documents
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
 
@@ -107,6 +108,8 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("47 * * * *", purge_expired),
     ("* * * * *", compact_search_terms),
     ("37 * * * *", sweep_files),
+    ("*/5 * * * *", expire_verifications),
+    ("7 2 * * *", purge_documents),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

@@ -14,6 +14,7 @@ from marketplace_api.models import (
     listings,
     reviews,
     search,
+    verifications,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "listings",
     "reviews",
     "search",
+    "verifications",
 ]

@@ -93,6 +93,8 @@ class Listing(Base):
     status_reason: Mapped[str | None] = mapped_column(sa.Text)
     is_verified_listing: Mapped[bool] = mapped_column(server_default=sa.false())
     review_requested_at: Mapped[Timestamp | None]
+    # What moderators verified, where the price moved since: many small steps shall not add up unseen.
+    verified_price: Mapped[Money | None]
     owner_hidden: Mapped[bool] = mapped_column(server_default=sa.false())
     rating_count: Mapped[int] = mapped_column(server_default=sa.text("0"))
     rating_sum: Mapped[int] = mapped_column(server_default=sa.text("0"))

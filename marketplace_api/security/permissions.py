@@ -50,6 +50,11 @@ class Permission(StrEnum):
     BLOCK_READ = "block:read"
     BLOCK_ADD = "block:add"
     BLOCK_REMOVE = "block:remove"
+    VERIFICATION_READ = "verification:read"
+    VERIFICATION_SUBMIT = "verification:submit"
+    VERIFICATION_REVIEW = "verification:review"
+    VERIFICATION_OPEN = "verification:open"
+    VERIFICATION_DECIDE = "verification:decide"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -94,4 +99,9 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.BLOCK_READ: "See whom one has blocked.",
     Permission.BLOCK_ADD: "Block somebody, so that they cannot write to one.",
     Permission.BLOCK_REMOVE: "Take somebody's messages again.",
+    Permission.VERIFICATION_READ: "See where one's own verification stands.",
+    Permission.VERIFICATION_SUBMIT: "Send a document to be verified.",
+    Permission.VERIFICATION_REVIEW: "See the verifications of others, without their documents.",
+    Permission.VERIFICATION_OPEN: "Open the document of somebody else's verification, on the record.",
+    Permission.VERIFICATION_DECIDE: "Approve or reject somebody else's verification.",
 }

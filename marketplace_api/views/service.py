@@ -37,7 +37,7 @@ REHEARSAL = "With `Prefer: dry-run` it is checked and answered as if it were don
 
 _IDENTIFIER = re.compile(r"\{(\w+_id)\}")
 # Results that are no representation: they are what they are, whatever the caller would rather have.
-_AS_THEY_ARE = frozenset({"file", "metrics"})
+_AS_THEY_ARE = frozenset({"document", "file", "metrics"})
 
 
 class Service(cornice.Service):

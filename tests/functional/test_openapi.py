@@ -22,10 +22,11 @@ from tests.factories.conversations import block, send
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
+from tests.factories.verifications import make_verification
 from tests.samples import VALUES, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
-OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp"}
+OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp", "document": "image/png"}
 OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
 STATES = {"restore": "deleted", "publish": "inactive", "verify": "pending_verification",
           "reject": "pending_verification", "reinstate": "suspended"}  # fmt: skip
@@ -66,6 +67,7 @@ class Place:
         photo = make_photo(db, self.listing, people.app.registry.storage)
         give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
+        self.parameters["verification_id"] = make_verification(db, people.app).verification_id
 
     def add_conversation(self, db: Session, caller: User) -> None:
         """Somebody wrote to the caller, who has blocked somebody else."""
@@ -91,8 +93,9 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 @pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, db: Session, people: People) -> None:
     place = Place(db, people)
-    query = "?query=bic" if operation.name == "suggest" else ""
-    client = people.admin() if operation.name == "metrics" else place.client
+    query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
+    for_staff = operation.name == "metrics" or operation.path.startswith("/api/moderation/")
+    client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)
     if is_public(operation) and operation.name != "metrics":
         assert_fits(operation.result, people.anonymous().get(place.address(operation) + query, Accept=media), media)
@@ -138,6 +141,21 @@ def test_bookmarks_and_reviews_have_the_promised_shape(media: str, db: Session, 
     moderator = people.moderator()
     assert_fits("message", moderator.request("DELETE", path, {"reason": "Spam."}, **accepts), media)
     assert_fits("review", client.get(path, Accept=media), media)
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_verifications_have_the_promised_shape(media: str, db: Session, people: People) -> None:
+    client, moderator, accepts = people.customer(), people.moderator(), {"headers": {"Accept": media}}
+    document = {"document_type": "passport", "file": VALUES["file"]}
+    own = "/api/users/me/verification"
+    assert_fits("own_verification", client.get(own, Accept=media), media)
+    assert_fits("verification_receipt", client.request("POST", own, document, **accepts), media)
+    queue = "/api/moderation/verifications"
+    path = moderator.get(f"{queue}?limit=100").json["verifications"][-1]["_links"]["self"]["href"]
+    rejected = moderator.request("POST", f"{path}/reject", {"reason": "Blurred."}, **accepts)
+    assert_fits("verification", rejected, media)
+    assert_fits("verifications", moderator.get(f"{queue}?status=rejected", Accept=media), media)
+    assert_fits("own_verification", client.get(own, Accept=media), media)
 
 
 def _account() -> dict[str, Any]:

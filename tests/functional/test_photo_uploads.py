@@ -158,7 +158,7 @@ def test_what_must_not_touch_a_disk_stays_in_memory(client: Client, monkeypatch:
     upload = read_upload(_request(client, {"file": content, "alt_text": "x"}), _operation(form))
     assert isinstance(upload.stream, BytesIO)
     assert (upload.stream.read(), upload.size, upload.fields) == (content, len(content), {"alt_text": "x"})
-    assert (upload.filename, upload.declared_type) == ("photo.jpg", "image/jpeg")
+    assert (upload.filename, upload.declared_type) == ("photo.png", "image/png")
 
 
 @pytest.mark.parametrize(("given", "shown"), [

@@ -30,6 +30,7 @@ from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark, make_review
+from tests.factories.verifications import make_verification
 
 ROLES = ("anonymous", "customer", "admin")
 CHECKS: list[CheckFunction] = [
@@ -62,6 +63,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
     make_bookmark(db, owner, listing)
     message = send(db, make_user(db), owner)
     photo = make_photo(db, listing, people.app.registry.storage)
+    verification = make_verification(db, people.app)
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
@@ -69,6 +71,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
             "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
+            "verification_id": verification.verification_id,
         },
     }  # fmt: skip
 

@@ -16,6 +16,7 @@ import pytest
 from marketplace_api import boot, serve
 from marketplace_api.db import Databases
 from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.gateways.document_cipher import generate_key
 from marketplace_api.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ def test_pserve_answers_and_stops(ini: str, committed_databases: Databases, tmp_
     environment = {
         **os.environ, "DATABASE_URL": boot.connection_url(committed_databases), "DATA_DIR": str(tmp_path),
         "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
-        "PUBLIC_URL": "https://market.example", "SMTP_URL": "smtp://127.0.0.1",
+        "DOCUMENT_KEYS": f"one:{generate_key()}", "PUBLIC_URL": "https://market.example", "SMTP_URL": "smtp://127.0.0.1",
     }  # fmt: skip
     environment.pop("PORT", None)
     program = [sys.executable, "-m", "marketplace_api.serve", str(ROOT / ini), f"http_port={port}"]

@@ -15,6 +15,7 @@ from marketplace_api.domain.accounts import backoff, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.verifications import documents
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block, Conversation
@@ -46,6 +47,7 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
     session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
     _erase_messages(session, user.user_id)
+    documents.forget(session, user.user_id)
     session.execute(
         _quietly(sa.update(AccountSession).where(AccountSession.user_id == user.user_id).values(device="", address=""))
     )

@@ -17,6 +17,7 @@ from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
+from marketplace_api.models.verifications import Verification
 
 BATCH = 1000
 MOST = 100_000
@@ -26,6 +27,7 @@ _u, _s, _t = User.__table__.c, AccountSession.__table__.c, OneTimeToken.__table_
 _l, _e = Listing.__table__.c, Event.__table__.c
 _p, _v = ListingPhoto.__table__.c, ListingVideo.__table__.c
 _b, _r = Bookmark.__table__.c, Review.__table__.c
+_z = Verification.__table__.c
 _c, _m, _side, _x = Conversation.__table__.c, Message.__table__.c, ConversationSide.__table__.c, Block.__table__.c
 
 # Secrets are not data about a person; counters and generated columns are not either.
@@ -37,13 +39,15 @@ _CONVERSATIONS = [
     _c.conversation_id, _c.participant1_id, _c.participant2_id, _c.timestamp_created, _c.timestamp_updated, _side.archived,
     _side.unread_count, _side.hidden_through, _side.read_through,
 ]  # fmt: skip
+_VERIFICATIONS = [column for column in _z if column.name not in ("file_key", "key_id", "envelope", "decided_by")]
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
-    ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` (those that it wrote), ``conversations``, ``messages_sent``,
-    ``messages_received``, ``blocks`` (its own) and ``events`` of an account; ``complete``.
+    ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` (those that it wrote),
+    ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
+    name) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -61,6 +65,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "messages_sent": _all(db, _m.message_id, sa.select(*_m).where(_m.sender_id == user_id)),
         "messages_received": _all(db, _m.message_id, sa.select(*_m).where(_m.receiver_id == user_id)),
         "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
+        "verifications": _all(db, _z.verification_id, sa.select(*_VERIFICATIONS).where(_z.user_id == user_id)),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())
@@ -89,7 +94,11 @@ def _conversations(user_id: int) -> sa.Select[Any]:
 
 def _events(user_id: int) -> sa.Select[Any]:
     mine = _e.actor_id.is_not_distinct_from(user_id)
-    about_me = sa.and_(_e.subject_type == "user", _e.subject_id == user_id)
+    verifications = sa.select(_z.verification_id).where(_z.user_id == user_id)
+    about_me = sa.or_(
+        sa.and_(_e.subject_type == "user", _e.subject_id == user_id),
+        sa.and_(_e.subject_type == "verification", _e.subject_id.in_(verifications)),
+    )
     return sa.select(*_EVENTS, sa.case((about_me, _e.reason)).label("reason"), mine.label("by_you")).where(
         sa.or_(_e.actor_id == user_id, about_me)
     )

@@ -24,6 +24,8 @@ _t = table_of(Listing)
 PLACE = ("address", "city", "state", "zip", "country", "latitude", "longitude")
 RESTORABLE_FOR = timedelta(days=30)
 
+_REVIEW_AGAIN: Mapping[str, Any] = {"is_verified_listing": False, "review_requested_at": sa.func.now()}
+
 
 def create(session: Session, actor: Actor, *, fields: Mapping[str, Any]) -> Any:
     """A new listing of ``actor``'s; ``fields`` as the schema gives them (``location`` is a mapping). Returns its row.
@@ -83,9 +85,7 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
     if not changed:
         return row
     _check(session, {**{name: getattr(row, name) for name in (*PLACE, "category")}, **changed}, "category" in changed)
-    badge = {}
-    if row.is_verified_listing and _is_material(row, changed):
-        badge = {"is_verified_listing": False, "review_requested_at": sa.func.now()}
+    badge = _badge_after(session, row, changed) if row.is_verified_listing else {}
     statement = (
         sa.update(_t)
         .where(_t.c.listing_id == row.listing_id)
@@ -98,8 +98,8 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
         actor,
         EventType.LISTING_EDITED,
         row.listing_id,
-        previous={name: _told(name, getattr(row, name)) for name in changed},
-        new={name: _told(name, value) for name, value in changed.items()},
+        previous={name: _told(name, getattr(row, name)) for name in changed} | _badge_told(row, written, row),
+        new={name: _told(name, value) for name, value in changed.items()} | _badge_told(row, written, written),
         on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
     )
     return written
@@ -113,12 +113,19 @@ def media_changed(
 
     As with wording, a moderator has to look at them again before the badge comes back.
     """
-    badge = {"is_verified_listing": False, "review_requested_at": sa.func.now()} if row.is_verified_listing else {}
+    badge = _REVIEW_AGAIN if row.is_verified_listing else {}
     written = {**values, **badge, "date_updated": sa.func.now(), "version": _t.c.version + 1}
     statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(written).returning(*rows.COLUMNS)
     changed = session.execute(statement).one()
-    behalf = None if actor.owns(row.user_id) else row.user_id
-    record(session, actor, type, row.listing_id, previous=previous, new=new, on_behalf_of=behalf)
+    record(
+        session,
+        actor,
+        type,
+        row.listing_id,
+        previous={**previous} | _badge_told(row, changed, row),
+        new={**new} | _badge_told(row, changed, changed),
+        on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
+    )
     return changed
 
 
@@ -203,12 +210,25 @@ def _check(session: Session, values: Mapping[str, Any], category_changed: bool =
         raise Invalid(f"{errors[0].name}: {errors[0].message}", errors=errors)
 
 
-def _is_material(row: Any, changed: Mapping[str, Any]) -> bool:
-    """Whether an edit touches what a moderator looked at: wording, photos, or the price by more than half."""
+def _badge_after(session: Session, row: Any, changed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an edit of a verified listing does to its badge.
+
+    It is lost where the edit touches what a moderator looked at: wording, photos, or the price by more than half of
+    what that was then.
+    """
     if not changed.keys().isdisjoint(("title", "description", "photos_urls", "currency")):
-        return True
-    price = changed.get("price")
-    return price is not None and abs(price - row.price) > row.price / 2
+        return _REVIEW_AGAIN
+    if "price" not in changed:
+        return {}
+    verified = sa.select(sa.func.coalesce(_t.c.verified_price, _t.c.price)).where(_t.c.listing_id == row.listing_id)
+    price = session.execute(verified).scalar_one()
+    return _REVIEW_AGAIN if abs(changed["price"] - price) > price / 2 else {"verified_price": price}
+
+
+def _badge_told(before: Any, after: Any, row: Any) -> dict[str, bool]:
+    """The badge as ``row`` has it, for the event, where the change took it away."""
+    lost = before.is_verified_listing and not after.is_verified_listing
+    return {"is_verified_listing": row.is_verified_listing} if lost else {}
 
 
 def _told(name: str, value: Any) -> Any:

@@ -176,7 +176,7 @@ def _badge(step: str) -> dict[str, Any]:
         case "submit-for-verification":
             return {"review_requested_at": sa.func.now()}
         case "verify":
-            return {"is_verified_listing": True, "review_requested_at": None}
+            return {"is_verified_listing": True, "review_requested_at": None, "verified_price": None}
         case "reject" | "deactivate":
             return {"review_requested_at": None}
     return {}

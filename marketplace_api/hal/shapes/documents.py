@@ -13,7 +13,7 @@ _EXPORTED = (
     "sessions", "one_time_tokens",
     "listings", "photos", "videos", "bookmarks",
     "reviews", "conversations", "messages_sent", "messages_received", "blocks",
-    "events",
+    "verifications", "events",
 )  # fmt: skip
 
 DOCUMENTS: Mapping[str, Schema] = {
@@ -28,6 +28,7 @@ DOCUMENTS: Mapping[str, Schema] = {
     "version": exactly({"version": TEXT}),
     "metrics": {"type": "string", "description": "Prometheus' text format."},
     "file": {"type": "string", "format": "binary"},
+    "document": {"type": "string", "format": "binary"},
     "export": {
         "type": "object",
         "properties": {"profile": {"type": "object"}, **dict.fromkeys(_EXPORTED, _ROWS), "complete": FLAG},

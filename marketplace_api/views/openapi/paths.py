@@ -8,6 +8,7 @@ from typing import Any
 
 from pyramid.authorization import Allow, Everyone
 
+from marketplace_api.gateways.documents import ACCEPTED as DOCUMENT_TYPES
 from marketplace_api.hal.entry import RELATIONS
 from marketplace_api.hal.operations import Operation, always
 from marketplace_api.hal.problems import CODES
@@ -42,7 +43,7 @@ _PATH_PARAMETERS: dict[str, Json] = {
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TAGGED = {*SHAPES, "openapi", "file"}  # answers with an ETag
-_MEDIA = {"metrics": "text/plain", "file": "image/webp"}  # of what is no JSON
+_MEDIA = {"metrics": ("text/plain",), "file": ("image/webp",), "document": DOCUMENT_TYPES}  # of what is no JSON
 _EVERYWHERE = (400, 401, 406, 414, 429, 431, 500, 503)
 
 
@@ -178,8 +179,8 @@ def _success(operation: Operation) -> Json:
 
 def _content(operation: Operation) -> Json:
     if operation.result in DOCUMENTS:
-        media = _MEDIA.get(operation.result, JSON)
-        return {media: {"schema": reference("schemas", operation.result)}}
+        schema = {"schema": reference("schemas", operation.result)}
+        return dict.fromkeys(_MEDIA.get(operation.result, (JSON,)), schema)
     sparse = operation.query is not None and operation.query.get("fields") is not None
     return {
         media: {"schema": reference("schemas", component_name(operation.result, media, sparse=sparse))}

@@ -16,11 +16,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from marketplace_api.cli import COMMANDS, main
+from marketplace_api.cli import COMMANDS, PARTLY_DONE, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
 from marketplace_api.domain import demo
 from marketplace_api.domain.demo import drawing
+from marketplace_api.gateways.document_cipher import DocumentKeys
+from marketplace_api.gateways.storage import LocalStorage, UrlSigner
+from marketplace_api.settings import Settings
+from tests.factories.accounts import make_user
+from tests.factories.verifications import Office
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., Result]
@@ -201,3 +206,31 @@ def test_a_child_that_will_not_stop_is_made_to(monkeypatch: pytest.MonkeyPatch) 
     time.sleep(0.5)
     child.stop()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_document_keys_are_made_and_rotated(
+    run: Run, committed_databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = json.loads(run("--json", "keys", "generate-document-key").stdout)["document_key"]
+    other = run("keys", "generate-document-key").stdout.strip()
+    assert made.partition(":")[0] != other.partition(":")[0]
+    storage = LocalStorage(tmp_path / "files", UrlSigner.from_secret("secret"))
+    with committed_databases.session() as session:
+        keys = DocumentKeys.from_settings(Settings(document_keys=made))
+        office = Office(session, committed_databases, storage, keys)
+        users = [make_user(session), make_user(session)]
+        session.commit()
+        for user in users:
+            office.submit(user)
+    monkeypatch.setenv("DOCUMENT_KEYS", other)
+    lost = run("keys", "rotate-documents")
+    assert lost.exit_code == PARTLY_DONE
+    assert "0 wrapped" in lost.stdout and "2 left" in lost.stdout
+    monkeypatch.setenv("DOCUMENT_KEYS", f"{other},{made}")
+    done = run("--json", "keys", "rotate-documents")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {"key_id": other.partition(":")[0], "rewrapped": 2, "left": 0}
+    monkeypatch.setenv("DOCUMENT_KEYS", "short:AAAA")
+    refused = run("keys", "rotate-documents")
+    assert refused.exit_code != 0
+    assert "DOCUMENT_KEYS" in refused.output and "AAAA" not in refused.output
