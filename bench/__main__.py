@@ -72,7 +72,7 @@ class Run:
             self.path = report.write_json(self.results, self.arguments.data / "results")
 
     def everything(self, server: EmbeddedPostgres) -> None:
-        for size in self.arguments.sizes:
+        for size in () if {"process", "http"} <= {*self.arguments.skip} else self.arguments.sizes:
             self.part(f"filling {size:,} listings", lambda size=size: self._fill(server, size))  # type: ignore[misc]
         if "process" not in self.arguments.skip:
             for size in self.urls:
