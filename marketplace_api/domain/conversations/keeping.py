@@ -21,6 +21,12 @@ from marketplace_api.models.conversations import ConversationSide, Message
 _side = table_of(ConversationSide)
 _s, _m = _side.c, table_of(Message).c
 
+_OWN = (
+    sa.select(_side)
+    .where(_s.conversation_id == sa.bindparam("conversation_id"), _s.user_id == sa.bindparam("user_id"))
+    .with_for_update(key_share=True)
+)
+
 
 def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
     """Everything that has come so far is read; returns the conversation's row. Raises NotFound.
@@ -105,8 +111,7 @@ def hide(session: Session, actor: Actor, conversation_id: int) -> None:
 
 def _lock(session: Session, actor: Actor, conversation_id: int) -> Any:
     """The actor's side as it is now, held until the transaction ends; raises NotFound if there is nothing to see."""
-    mine = sa.select(_side).where(_s.conversation_id == conversation_id, _s.user_id == actor.user_id)
-    row = session.execute(mine.with_for_update(key_share=True)).first()
+    row = session.execute(_OWN, {"conversation_id": conversation_id, "user_id": actor.user_id}).first()
     if row is None or row.last_message_id <= row.hidden_through:
         raise NotFound("You have no such conversation.")
     return row
