@@ -140,7 +140,9 @@ def change(
 
 def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:
     errors = [
-        FieldError("body", f"types.{type}.{channel}", "cannot_be_switched_off", "This guards your account; it stays on.")
+        FieldError(
+            "body", f"types.{type}.{channel}", "cannot_be_switched_off", "This guards your account; it stays on."
+        )
         for type, channels in chosen.items()
         for channel, enabled in channels.items()
         if not enabled and is_fixed(type, channel)

@@ -73,9 +73,7 @@ def listed(db: Reader, user_id: int, page: PageRequest, *, unread_only: bool = F
     found = db.execute(statement, values).all()
     kept = [row for row in found if row.notification_id is not None]
     total = found[0].unread_count if unread_only else found[0].total_count
-    shown = assemble(
-        kept, page, position, list_hash, lambda row: (row.date_updated, row.notification_id), total=total
-    )
+    shown = assemble(kept, page, position, list_hash, lambda row: (row.date_updated, row.notification_id), total=total)
     return shown, found[0].unread_count
 
 

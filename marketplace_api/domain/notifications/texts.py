@@ -96,8 +96,6 @@ _TEXTS: Mapping[T, Callable[[Any], Text]] = {
     T.REPORT_DISMISSED: _plain("Report looked at", "A moderator looked at your report and found nothing to act on."),
     T.BOOKMARK_PRICE_DROPPED: _price,
     T.BOOKMARK_SOLD: _of_listing("Listing sold", "{}, which you keep, was sold."),
-    T.PASSWORD_CHANGED: _plain(
-        "Password changed", "Your password was changed. If that was not you, reset it at once."
-    ),
+    T.PASSWORD_CHANGED: _plain("Password changed", "Your password was changed. If that was not you, reset it at once."),
     T.NEW_LOGIN: _login,
 }
