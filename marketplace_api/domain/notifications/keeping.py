@@ -18,15 +18,14 @@ from marketplace_api.models.notifications import Notification, NotifiedEvent
 
 PURGE_BATCH = 5_000
 
-_note = table_of(Notification)
-_n = _note.c
+_n = table_of(Notification).c
 _claims = table_of(NotifiedEvent)
 
 
 def mark_read(session: Session, actor: Actor, notification_id: int) -> None:
     """One notification is read; to have read it before is no error. Raises NotFound."""
-    statement = sa.update(_note).where(_own(actor, notification_id)).values(is_read=True)
-    if session.execute(statement.returning(_n.notification_id)).first() is None:
+    statement = sa.update(Notification).where(_own(actor, notification_id)).values(is_read=True)
+    if session.execute(_quietly(statement.returning(_n.notification_id))).first() is None:
         raise _absent()
 
 
@@ -37,8 +36,8 @@ def mark_all_read(session: Session, actor: Actor) -> None:
 
 def dismiss(session: Session, actor: Actor, notification_id: int) -> None:
     """Take a notification away for good. Raises NotFound."""
-    statement = sa.delete(_note).where(_own(actor, notification_id))
-    if session.execute(statement.returning(_n.notification_id)).first() is None:
+    statement = sa.delete(Notification).where(_own(actor, notification_id))
+    if session.execute(_quietly(statement.returning(_n.notification_id))).first() is None:
         raise _absent()
 
 
@@ -61,11 +60,8 @@ def purge(session: Session, before: datetime) -> int:
         .order_by(_n.date_updated)
         .limit(PURGE_BATCH)
     )
-    deleted = len(
-        session.execute(
-            sa.delete(_note).where(_n.notification_id.in_(old.scalar_subquery())).returning(_n.notification_id)
-        ).all()
-    )
+    doomed = sa.delete(Notification).where(_n.notification_id.in_(old.scalar_subquery()))
+    deleted = len(session.execute(_quietly(doomed.returning(_n.notification_id))).all())
     # The lowest ids are the oldest events, but for those that were handled late.
     oldest = sa.select(_claims.c.event_id, _claims.c.type).order_by(_claims.c.event_id).limit(PURGE_BATCH).subquery()
     forgotten = sa.delete(_claims).where(
@@ -81,7 +77,13 @@ def _own(actor: Actor, notification_id: int) -> sa.ColumnElement[bool]:
 def _mark(session: Session, which: sa.ColumnElement[bool]) -> None:
     unread: Any = sa.select(_n.notification_id).where(which, sa.not_(_n.is_read))
     held = unread.order_by(_n.notification_id).with_for_update(key_share=True).scalar_subquery()
-    session.execute(sa.update(_note).where(_n.notification_id.in_(held), sa.not_(_n.is_read)).values(is_read=True))
+    unread_still = sa.and_(_n.notification_id.in_(held), sa.not_(_n.is_read))
+    session.execute(_quietly(sa.update(Notification).where(unread_still).values(is_read=True)))
+
+
+def _quietly(statement: Any) -> Any:
+    """On the mapped class, not its table: of those a session that is joined to a transaction manager takes note."""
+    return statement.execution_options(synchronize_session=False)
 
 
 def _absent() -> NotFound:
