@@ -37,7 +37,7 @@ _JOINS = f"""
     LEFT JOIN listings AS listing ON listing.listing_id = note.listing_id
     LEFT JOIN reviews AS review ON review.review_id = note.review_id
     LEFT JOIN conversation_sides AS side ON side.conversation_id = note.conversation_id AND side.user_id = note.user_id
-    LEFT JOIN sessions AS session ON session.session_id = note.session_id AND session.user_id = note.user_id
+    LEFT JOIN sessions AS session ON session.session_id = note.session_id
 """
 _FIND = Prepared(
     sa.text(
