@@ -32,6 +32,7 @@ from marketplace_api.views import (
     health,
     listings,
     messages,
+    notifications,
     reviews,
     users,
 )
@@ -46,7 +47,9 @@ FIXED = {
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
-VIEWS = (listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
+VIEWS = (
+    listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, notifications, entry, health,
+)  # fmt: skip
 HOT = (
     "/api/listings/{listing_id}",
     "/files/{key}",

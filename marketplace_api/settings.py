@@ -139,6 +139,12 @@ class Settings:
         "Redis or Valkey for rate limits across processes; empty keeps them in memory.",
         secret=True,
     )
+    notifications_keep_days: int = _setting(
+        "notifications.keep_days",
+        "NOTIFICATIONS_KEEP_DAYS",
+        180,
+        "Days after which notifications that were read are deleted.",
+    )
     rate_limits: bool = _setting("limits.enabled", "RATE_LIMITS", True, "Whether rate limits apply.")
     rate_multiplier: int = _setting("limits.multiplier", "RATE_LIMIT_MULTIPLIER", 1, "Multiplies every rate limit.")
     trusted_proxies: int = _setting(
@@ -231,6 +237,8 @@ class Settings:
                 raise SettingsError(f"{key} must hold {{token}} where the token goes.")
         if not 4 <= self.bcrypt_cost <= 20:
             raise SettingsError("auth.bcrypt_cost must be between 4 and 20.")
+        if self.notifications_keep_days < 1:
+            raise SettingsError("notifications.keep_days must be at least 1.")
         if self.production:
             self._check_production()
 

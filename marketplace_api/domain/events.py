@@ -52,6 +52,12 @@ class EventType(StrEnum):
     CONVERSATION_HIDDEN = "conversation.hidden"
     BLOCK_ADDED = "block.added"
     BLOCK_REMOVED = "block.removed"
+    VERIFICATION_APPROVED = "verification.approved"
+    VERIFICATION_REJECTED = "verification.rejected"
+    VERIFICATION_EXPIRED = "verification.expired"
+    REPORT_RESOLVED = "report.resolved"
+    REPORT_DISMISSED = "report.dismissed"
+    USER_PREFERENCES_CHANGED = "user.preferences_changed"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -62,7 +68,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.USER_EMAIL_CONFIRMED: "An e-mail address was confirmed by its token.",
     EventType.USER_PASSWORD_RESET_REQUESTED: "A reset mail was asked for.",
     EventType.USER_PASSWORD_CHANGED: "A password changed; other sessions ended.",
-    EventType.USER_LOGGED_IN: "A session began.",
+    EventType.USER_LOGGED_IN: "A session began; `new` says whether on a device never seen before.",
     EventType.USER_ROLES_CHANGED: "Roles changed; sessions ended.",
     EventType.USER_DEACTIVATED: "The owner deactivated the account; erasure follows.",
     EventType.USER_REACTIVATED: "The owner came back before the erasure.",
@@ -92,6 +98,12 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.CONVERSATION_HIDDEN: "One side deleted a conversation from its own view.",
     EventType.BLOCK_ADDED: "Somebody blocked another person; `new` has both ids.",
     EventType.BLOCK_REMOVED: "Somebody takes another person's messages again; `new` has both ids.",
+    EventType.VERIFICATION_APPROVED: "A moderator verified an identity; `new` has the account's id.",
+    EventType.VERIFICATION_REJECTED: "A moderator did not verify an identity; `new` has the account's id.",
+    EventType.VERIFICATION_EXPIRED: "A verification ran out; `new` has the account's id.",
+    EventType.REPORT_RESOLVED: "A moderator acted on a report; `new` has the reporter's id.",
+    EventType.REPORT_DISMISSED: "A moderator found nothing to act on in a report; `new` has the reporter's id.",
+    EventType.USER_PREFERENCES_CHANGED: "Somebody chose what they want to be told of; `new` names the fields.",
 }
 
 

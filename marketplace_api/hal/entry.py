@@ -38,6 +38,8 @@ RELATIONS = {
     "message": "Where to write to somebody; there only for who may.",
     "participant": "The other person of a conversation.",
     "blocks": "Whom the caller has blocked.",
+    "notifications": "What the caller is told of.",
+    "notification-preferences": "Of what the caller is told, and by which channel.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",
     "docs": "The reference for people.",
@@ -86,6 +88,7 @@ def _known_links() -> dict[str, Link]:
         "mkt:my-listings": link("/api/users/me/listings", title="Your listings"),
         "mkt:bookmarks": link("/api/users/me/bookmarks", title="Your bookmarks"),
         "mkt:conversations": link("/api/conversations", title="Your conversations"),
+        "mkt:notifications": link("/api/notifications", title="Your notifications"),
         "mkt:sessions": link("/api/auth/sessions", title="Your sessions"),
         "mkt:logout": link("/api/auth/logout", title="Log out"),
     }

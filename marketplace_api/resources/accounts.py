@@ -14,6 +14,7 @@ from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
 from marketplace_api.resources.bookmarks import BookmarksContext
 from marketplace_api.resources.conversations import BlocksContext
+from marketplace_api.resources.notifications import NotificationPreferencesContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
 
@@ -67,7 +68,11 @@ class AuthContext(Branch):
 class MeContext(Context):
     """``/api/users/me``: the caller's own account; nothing for callers who are not known."""
 
-    children: ClassVar[dict[str, type[Context]]] = {"bookmarks": BookmarksContext, "blocks": BlocksContext}
+    children: ClassVar[dict[str, type[Context]]] = {
+        "bookmarks": BookmarksContext,
+        "blocks": BlocksContext,
+        "notification-preferences": NotificationPreferencesContext,
+    }
 
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:
         super().__init__(request, parent, name)

@@ -10,6 +10,7 @@ from marketplace_api.resources.base import ACL, Branch, Context, everyone
 from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
+from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reviews import ReviewsContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
@@ -46,6 +47,7 @@ class ApiContext(Branch):
         "reviews": ReviewsContext,
         "conversations": ConversationsContext,
         "messages": MessagesContext,
+        "notifications": NotificationsContext,
     }
 
 

@@ -50,6 +50,11 @@ class Permission(StrEnum):
     BLOCK_READ = "block:read"
     BLOCK_ADD = "block:add"
     BLOCK_REMOVE = "block:remove"
+    NOTIFICATION_LIST = "notification:list"
+    NOTIFICATION_READ = "notification:read"
+    NOTIFICATION_KEEP = "notification:keep"
+    PREFERENCES_READ = "preferences:read"
+    PREFERENCES_EDIT = "preferences:edit"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -94,4 +99,9 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.BLOCK_READ: "See whom one has blocked.",
     Permission.BLOCK_ADD: "Block somebody, so that they cannot write to one.",
     Permission.BLOCK_REMOVE: "Take somebody's messages again.",
+    Permission.NOTIFICATION_LIST: "See one's own notifications.",
+    Permission.NOTIFICATION_READ: "Read a notification of one's own.",
+    Permission.NOTIFICATION_KEEP: "Mark one's own notifications as read, or dismiss them.",
+    Permission.PREFERENCES_READ: "See what one is told of, and how.",
+    Permission.PREFERENCES_EDIT: "Choose what one is told of, and how.",
 }

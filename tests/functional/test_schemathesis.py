@@ -29,6 +29,7 @@ from tests.factories.accounts import People, make_user, open_session
 from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
+from tests.factories.notifications import make_notification
 from tests.factories.reviews import make_bookmark, make_review
 
 ROLES = ("anonymous", "customer", "admin")
@@ -61,13 +62,14 @@ def world(db: Session, people: People) -> dict[str, Any]:
     review = make_review(db, make_user(db), listing=listing)
     make_bookmark(db, owner, listing)
     message = send(db, make_user(db), owner)
+    notification_id = make_notification(db, owner, make_user(db))
     photo = make_photo(db, listing, people.app.registry.storage)
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
         "parameters": {
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
-            "code": "gone", "rel": "me", "review_id": review.review_id,
+            "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
         },
     }  # fmt: skip

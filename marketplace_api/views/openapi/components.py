@@ -19,6 +19,7 @@ TAGS = {
     "search": "Help with searching.",
     "conversations": "Conversations of two.",
     "messages": "Writing to each other.",
+    "notifications": "What people are told of.",
     "reviews": "What people say of listings and of each other.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
