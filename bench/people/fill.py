@@ -32,7 +32,17 @@ RECENT = 10
 """Who has not read everything yet stopped within so many of the last messages."""
 
 DROPPED = "^ix_(messages|events|bookmarks|reviews)_"
-COUNTED = ("users", "listings", "sessions", "conversations", "messages", "bookmarks", "reviews", "events")
+COUNTED = (
+    "users",
+    "listings",
+    "sessions",
+    "conversations",
+    "messages",
+    "bookmarks",
+    "reviews",
+    "events",
+    "notifications",
+)
 
 
 def _copy(connection: psycopg.Connection[Any], table: str, columns: str, rows: Iterator[Row]) -> None:
@@ -205,6 +215,25 @@ def _events(connection: psycopg.Connection[Any]) -> None:
     )
 
 
+def _notifications(connection: psycopg.Connection[Any]) -> None:
+    """One for each side that has got messages, as its latest; read where the side is, else open for more of its group."""
+    connection.execute(
+        "INSERT INTO notifications (user_id, type, group_key, count, event_id, actor_id, conversation_id, is_read,"
+        " data, date_created, date_updated)"
+        " SELECT side.user_id, 'new_message', 'conversation:' || conversation_id, greatest(side.unread_count, 1),"
+        " event.event_id, side.other_id, conversation_id, side.unread_count = 0,"
+        " jsonb_build_object('message_id', side.last_message_id), timestamp_updated, timestamp_updated"
+        " FROM conversation_sides AS side JOIN conversations USING (conversation_id)"
+        " JOIN events AS event ON event.subject_type = 'message' AND event.subject_id = side.last_message_id"
+        " ORDER BY side.last_message_id, side.user_id"
+    )
+    connection.execute(
+        "INSERT INTO notification_boxes (user_id, total_count, unread_count)"
+        " SELECT user_id, count(*), count(*) FILTER (WHERE NOT is_read) FROM notifications"
+        " GROUP BY user_id ORDER BY user_id"
+    )
+
+
 def fill(url: str, size: int, seed: int = 7) -> bool:
     """Migrate the database at ``url`` and fill it; False when it is filled already. Needs a superuser."""
     mark, plan = f"bench people size={size} seed={seed}", Plan(size)
@@ -223,6 +252,7 @@ def fill(url: str, size: int, seed: int = 7) -> bool:
         _reviews(connection, plan, seed, owners)
         _threads(connection, plan, seed, _messages(connection, plan, seed))
         _events(connection)
+        _notifications(connection)
         for definition in definitions:
             connection.execute(definition)
         for table in COUNTED:

@@ -25,6 +25,7 @@ TABLES = (
     "messages",
     "bookmarks",
     "reviews",
+    "notifications",
 )
 TOKENS = 300
 

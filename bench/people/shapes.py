@@ -160,6 +160,14 @@ def _bookmarks(drawing: Drawing) -> Request:
     return Request("/api/users/me/bookmarks", drawing.chance.choice(drawing.plan.busy))
 
 
+def _notifications(drawing: Drawing) -> Request:
+    return Request("/api/notifications", drawing.chance.choice(drawing.plan.busy))
+
+
+def _few_notifications(drawing: Drawing) -> Request:
+    return Request("/api/notifications", drawing.chance.choice(drawing.plan.quiet))
+
+
 def _reviews(drawing: Drawing) -> Request:
     return Request(
         f"/api/listings/{drawing.chance.choice(drawing.reviewed)}/reviews", drawing.chance.choice(drawing.crowd)
@@ -197,6 +205,8 @@ SHAPES = (
     Shape("thread_long", "Long conversation, page 1", _long_thread),
     Shape("thread_deep", "Long conversation, deep cursor", _deep_thread),
     Shape("thread_short", "Conversation of ten messages", _short_thread),
+    Shape("notifications", "Notifications, 1,000", _notifications),
+    Shape("notifications_few", "Notifications, ten", _few_notifications),
     Shape("bookmarks", "Bookmarks, page 1", _bookmarks),
     REVIEWS,
     Shape("message", "Send a message", _message, writes=True),
