@@ -18,6 +18,9 @@ from rich.text import Text
 
 from bench import application, databases, floor, http, machine, measure, report, servers, shapes, targets
 from bench.fill import SIZES
+from bench.people import shapes as people
+from bench.people.plan import SIZES as MESSAGES
+from bench.people.run import TABLES, People
 from marketplace_api.embedded_postgres import EmbeddedPostgres
 
 HTTP_SIZE = 100_000
@@ -34,8 +37,10 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace, console: Console, progress: Progress) -> None:
         self.arguments, self.console, self.progress = arguments, console, progress
-        asked = (tuple(arguments.sizes), tuple(arguments.workers))
-        self.is_whole = asked == (SIZES, WORKERS) and not (arguments.quick or arguments.shapes or arguments.skip)
+        asked = (tuple(arguments.sizes), tuple(arguments.messages), tuple(arguments.workers))
+        self.is_whole = asked == (SIZES, MESSAGES, WORKERS) and not (
+            arguments.quick or arguments.shapes or arguments.skip
+        )
         name, changed = machine.commit()
         self.results: Results = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,6 +51,7 @@ class Run:
             "conditions": application.CONDITIONS,
             "seconds": arguments.seconds,
             "sizes": {},
+            "people": {},
             "targets": [],
             "failures": [],
         }
@@ -66,11 +72,14 @@ class Run:
             self.path = report.write_json(self.results, self.arguments.data / "results")
 
     def everything(self, server: EmbeddedPostgres) -> None:
-        for size in self.arguments.sizes:
+        for size in () if {"process", "http"} <= {*self.arguments.skip} else self.arguments.sizes:
             self.part(f"filling {size:,} listings", lambda size=size: self._fill(server, size))  # type: ignore[misc]
         if "process" not in self.arguments.skip:
             for size in self.urls:
                 self.part(f"in process, {size:,} listings", lambda size=size: self._in_process(size))  # type: ignore[misc]
+        if "people" not in self.arguments.skip:
+            for size in self.arguments.messages:
+                self.part(f"people, {size:,} messages", lambda size=size: self._people(server, size))  # type: ignore[misc]
         if "http" not in self.arguments.skip:
             self.part("over HTTP", self._over_http)
 
@@ -96,6 +105,29 @@ class Run:
         drawn = shapes.targets(shape, bare, app)
         gc.collect()
         found["shapes"][shape.name] = measure.measure(app, bare, drawn, self.arguments.seconds).as_json()
+
+    def _people(self, server: EmbeddedPostgres, size: int) -> None:
+        wanted = [shape for shape in people.SHAPES if shape.name in (self.arguments.shapes or [shape.name])]
+        if not wanted:
+            return
+        filled = databases.database(server, size, databases.PEOPLE)
+        folder, (ours, others) = self.arguments.data, servers.divide_cores(1)
+        with databases.copied(server, filled) as url:
+            databases.warm(url, TABLES)
+            found = self.results["people"][str(size)] = {"database": databases.facts(url, "messages"), "shapes": {}}
+            with (
+                servers.pinned(servers.postmaster(folder / "postgres"), others),
+                servers.pinned(0, ours),
+                application.application(url, folder) as app,
+                floor.connection(url) as bare,
+            ):
+                run = People(size, app, bare)
+                for shape in self._each(wanted, lambda shape: shape.title):
+                    self.part(shape.title, lambda shape=shape: self._person(found, shape, run))  # type: ignore[misc]
+                found["authentication"] = run.authentication(self.arguments.seconds)
+
+    def _person(self, found: Results, shape: people.Shape, run: People) -> None:
+        found["shapes"][shape.name] = run.shape(shape, self.arguments.seconds).as_json()
 
     def _over_http(self) -> None:
         reason = http.missing()
@@ -126,17 +158,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=_numbers, help="numbers of listings, for example 10000,100000,1000000")
     parser.add_argument("--seconds", type=float, help="seconds for each measurement (default 5)")
     parser.add_argument("--workers", type=_numbers, default=WORKERS, help="processes of each server (default 1,2)")
-    kinds = ",".join(shape.name for shape in shapes.SHAPES)
+    parser.add_argument("--messages", type=_numbers, help="numbers of messages, for example 10000,1000000")
+    names = [shape.name for shape in (*shapes.SHAPES, *people.SHAPES)]
+    kinds = ",".join(names)
     parser.add_argument("--shapes", type=_names, default=[], help=f"only these in process: {kinds}")
-    parser.add_argument("--skip", type=_names, default=[], help="parts to leave out: process, http")
+    parser.add_argument("--skip", type=_names, default=[], help="parts to leave out: process, people, http")
     parser.add_argument("--data", type=Path, default=report.ROOT / "bench" / "data", help="folder of the databases")
-    parser.add_argument("--quick", action="store_true", help="10,000 listings, a second each; latest.json stays")
+    parser.add_argument(
+        "--quick", action="store_true", help="10,000 listings and messages, a second each; latest.json stays"
+    )
     found = parser.parse_args(arguments)
     found.sizes = tuple(found.sizes or (QUICK_SIZES if found.quick else SIZES))
+    found.messages = tuple(found.messages or (MESSAGES[:1] if found.quick else MESSAGES))
     found.seconds = found.seconds or (QUICK_SECONDS if found.quick else 5.0)
     found.data = found.data.absolute()
-    unknown = {*found.shapes} - {shape.name for shape in shapes.SHAPES}
-    if unknown or {*found.skip} - {"process", "http"} or {*found.workers} - {*http.CONNECTIONS}:
+    unknown = {*found.shapes} - {*names}
+    if unknown or {*found.skip} - {"process", "people", "http"} or {*found.workers} - {*http.CONNECTIONS}:
         parser.error(f"unknown: {', '.join(sorted(unknown)) or 'see --skip and --workers'}")
     return found
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from marketplace_api import logs
 from marketplace_api.app import configure
 from marketplace_api.db import make_databases
+from marketplace_api.jobs import queue
 from marketplace_api.settings import Settings
 
 LOG_LEVEL = "WARNING"
@@ -44,7 +45,9 @@ def application(url: str, folder: Path) -> Iterator[WsgiApp]:
         log_level=LOG_LEVEL,
     )
     logs.configure_logging(settings.log_level)
-    databases = make_databases(url, pool_size=settings.database_pool_size, timeout=settings.database_timeout)
+    databases = make_databases(
+        url, pool_size=settings.database_pool_size, timeout=settings.database_timeout, on_event=queue.dispatch
+    )
     try:
         yield configure(settings, databases).make_wsgi_app()
     finally:

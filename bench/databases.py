@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,21 @@ TOLD = (
     "fsync",
     "max_parallel_workers_per_gather",
 )
-_FILL = Path(__file__).with_name("fill.py")
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a database holds: the prefix of its name, the module that fills it, and the files that decide its content."""
+
+    name: str
+    module: str
+    files: tuple[str, ...]
+
+
+LISTINGS = Kind("listings", "bench.fill", ("fill.py",))
+_COPY = "measured_copy"
+PEOPLE = Kind("people", "bench.people.fill", ("fill.py", "people/fill.py", "people/plan.py"))
 
 
 @contextmanager
@@ -46,51 +61,67 @@ def server(folder: Path) -> Iterator[EmbeddedPostgres]:
         embedded.stop()
 
 
-def database(embedded: EmbeddedPostgres, size: int) -> str:
-    """The URL of the database with ``size`` listings, filled now unless it is there."""
-    name = f"listings_{size}_{_fingerprint()}"
-    _drop_outdated(embedded, size, name)
+def database(embedded: EmbeddedPostgres, size: int, kind: Kind = LISTINGS) -> str:
+    """The URL of the database with ``size`` listings or messages, filled now unless it is there."""
+    name = f"{kind.name}_{size}_{_fingerprint(kind)}"
+    _drop_outdated(embedded, f"{kind.name}_{size}_", name)
     url = embedded.ensure_database(name)
     # A process of its own, which leaves no pool of workers or cached words behind in the one that measures.
-    command = [sys.executable, "-m", "bench.fill", "--url", url, "--size", str(size)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=_FILL.parent.parent)
+    command = [sys.executable, "-m", kind.module, "--url", url, "--size", str(size)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=_FOLDER.parent)
     if done.returncode:
-        raise RuntimeError(f"Filling {size:,} listings failed: {done.stderr.strip()[-2000:]}")
+        raise RuntimeError(f"Filling {size:,} {kind.name} failed: {done.stderr.strip()[-2000:]}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     return url
 
 
-def facts(url: str) -> dict[str, Any]:
-    """Version, settings and size of the database at ``url``."""
+@contextmanager
+def copied(embedded: EmbeddedPostgres, url: str) -> Iterator[str]:
+    """The URL of a copy for what writes, so that every run finds the same data; dropped in the end."""
+    original = sql.Identifier(psycopg.conninfo.conninfo_to_dict(url)["dbname"])  # type: ignore[arg-type]
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_COPY))
+    with psycopg.connect(embedded.url("postgres"), autocommit=True) as connection:
+        connection.execute(drop)
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        connection.execute(copy.format(sql.Identifier(_COPY), original))
+        try:
+            yield embedded.url(_COPY)
+        finally:
+            connection.execute(drop)
+
+
+def facts(url: str, table: str = "listings") -> dict[str, Any]:
+    """Version, settings and size of the database at ``url`` and of its largest table."""
     with psycopg.connect(url, autocommit=True) as connection:
         told = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in TOLD}  # type: ignore[index]
         row = connection.execute(
-            "SELECT pg_database_size(current_database()), pg_table_size('listings'), pg_indexes_size('listings')"
+            "SELECT pg_database_size(current_database()), pg_table_size(%(table)s), pg_indexes_size(%(table)s)",
+            {"table": table},
         ).fetchone()
     assert row is not None
-    return {"settings": told, "database_bytes": row[0], "listings_bytes": row[1], "listings_indexes_bytes": row[2]}
+    return {"settings": told, "database_bytes": row[0], f"{table}_bytes": row[1], f"{table}_indexes_bytes": row[2]}
 
 
-def warm(url: str) -> None:
+def warm(url: str, tables: Sequence[str] = ("listings", "search_terms", "users", "categories")) -> None:
     """Read the tables and indexes once, as a server that runs for a while has."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for table in ("listings", "search_terms", "users", "categories"):
+        for table in tables:
             connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
 
 
-def _fingerprint() -> str:
-    digest = blake2b(_FILL.read_bytes(), digest_size=4)
+def _fingerprint(kind: Kind) -> str:
+    digest = blake2b(b"".join((_FOLDER / file).read_bytes() for file in kind.files), digest_size=4)
     for revision in sorted((migrations.FOLDER / "versions").glob("*.py")):
         digest.update(revision.read_bytes())
     return digest.hexdigest()
 
 
-def _drop_outdated(embedded: EmbeddedPostgres, size: int, wanted: str) -> None:
+def _drop_outdated(embedded: EmbeddedPostgres, prefix: str, wanted: str) -> None:
     with psycopg.connect(embedded.url("postgres"), autocommit=True) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname <> %s",
-            [f"listings_{size}_", wanted],
+            [prefix, wanted],
         ).fetchall()
         for (name,) in rows:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -14,6 +14,8 @@ import orjson
 import psycopg
 from psycopg import Cursor
 
+_OPTIONS = "-c timezone=UTC -c statement_timeout=15000 -c jit=off -c max_parallel_workers_per_gather=0"
+
 
 class Statement(NamedTuple):
     """SQL as the driver got it."""
@@ -42,7 +44,7 @@ def recorded() -> Iterator[list[Statement]]:
 @contextmanager
 def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A bare connection with the session settings of ours; psycopg prepares what comes back often."""
-    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC -c statement_timeout=15000") as bare:
+    with psycopg.connect(url, autocommit=True, options=_OPTIONS) as bare:
         yield bare
 
 
@@ -62,3 +64,34 @@ class Replay:
                 names = self._names[sql] = tuple(column.name for column in cursor.description or ())
             answer.append([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
         return orjson.dumps(answer, default=str)
+
+
+class WriteReplay:
+    """The same for what writes: in a transaction that is committed.
+
+    An id that an INSERT returns stands for the recorded one in the statements after it.
+    """
+
+    def __init__(self, bare: psycopg.Connection[Any]) -> None:
+        self._connection = bare
+
+    def __call__(self, statements: list[Statement]) -> bytes:
+        answer: list[list[dict[str, Any]]] = []
+        made: dict[str, Any] = {}
+        with self._connection.transaction():
+            for sql, parameters in statements:
+                cursor = self._connection.execute(sql, _renewed(parameters, made))
+                if cursor.description is None:
+                    continue
+                names = [column.name for column in cursor.description]
+                rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+                if sql.startswith("INSERT") and rows:
+                    made |= rows[0]
+                answer.append(rows)
+        return orjson.dumps(answer, default=str)
+
+
+def _renewed(parameters: Any, made: dict[str, Any]) -> Any:
+    if not isinstance(parameters, dict) or made.keys().isdisjoint(parameters):
+        return parameters
+    return {name: made.get(name, value) for name, value in parameters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -58,46 +59,75 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that is measured; ``before`` puts things back as they were, outside the clock."""
+
+    name: str
+    ask: Callable[[], tuple[str, bytes]]
+    before: Callable[[], object] | None = None
+
+    def ready(self) -> None:
+        if self.before is not None:
+            self.before()
+
+
 def measure(app: WsgiApp, bare: psycopg.Connection[Any], targets: Sequence[str], seconds: float) -> Measured:
     """Ask for ``targets`` over and over for about ``seconds`` each by our application and by the floor.
 
     Raises :class:`WrongAnswerError` where one is not answered with 200.
     """
-    replay = Replay(bare)
-    environs = [make_environ(target) for target in targets]
+    calls = [Call(f"GET {target}", partial(get, app, make_environ(target))) for target in targets]
+    return measure_calls(calls, Replay(bare), seconds)
+
+
+def measure_calls(calls: Sequence[Call], replay: Callable[[list[Statement]], bytes], seconds: float) -> Measured:
+    """Make ``calls`` over and over for about ``seconds``, in turns with the floor: ``replay`` of what they sent.
+
+    Raises :class:`WrongAnswerError` where one does not succeed.
+    """
     statements, sizes = [], []
-    get(app, environs[0])  # may open a connection, whose own statements belong to no request
-    for turn in range(max(1, ceil(WARM_UP / len(environs)))):
-        for target, environ in zip(targets, environs, strict=True):
+    calls[0].ready()
+    calls[0].ask()  # may open a connection, whose own statements belong to no request
+    for turn in range(max(1, ceil(WARM_UP / len(calls)))):
+        for call in calls:
+            call.ready()
             with recorded() as sent:
-                status, body = get(app, environ)
-            if not status.startswith("200"):
-                raise WrongAnswerError(f"GET {target} answers {status}: {body[:300].decode(errors='replace')}")
+                status, body = call.ask()
+            if not status.startswith("20"):
+                raise WrongAnswerError(f"{call.name} answers {status}: {body[:300].decode(errors='replace')}")
+            call.ready()
             replay(sent)
             if turn == 0:
                 sizes.append(len(body))
                 statements.append(list(sent))
-    ours, floor = _take_turns(
-        lambda position: get(app, environs[position]),
+    ours, floor = take_turns(
+        lambda position: calls[position].ask(),
         lambda position: replay(statements[position]),
-        len(targets),
+        len(calls),
         seconds,
+        lambda position: calls[position].ready(),
     )
     return Measured(
         ours,
         floor,
         ratio=ours.median / floor.median,
         cpu_ratio=ours.cpu / max(floor.cpu, 1e-6),
-        different=len(set(targets)),
+        different=len({call.name for call in calls}),
         statements=sum(map(len, statements)) / len(statements),
         answer_bytes=round(sum(sizes) / len(sizes)),
     )
 
 
-def _take_turns(
-    ours: Callable[[int], object], floor: Callable[[int], object], number: int, seconds: float
+def take_turns(
+    ours: Callable[[int], object],
+    floor: Callable[[int], object],
+    number: int,
+    seconds: float,
+    before: Callable[[int], object],
 ) -> tuple[Times, Times]:
-    clocks = (_Clock(ours, number), _Clock(floor, number))
+    """The times of both, asked in turns for each of ``number`` positions; ``before`` each, outside the clock."""
+    clocks = (_Clock(ours, number, before), _Clock(floor, number, before))
     end = time.perf_counter() + 2 * seconds
     last = time.perf_counter() + 2 * seconds * PATIENCE
     while True:
@@ -111,21 +141,22 @@ def _take_turns(
 class _Clock:
     """Asks for one position after the other, and keeps how long each took."""
 
-    def __init__(self, ask: Callable[[int], object], number: int) -> None:
-        self._ask, self._number, self._next = ask, number, 0
+    def __init__(self, ask: Callable[[int], object], number: int, before: Callable[[int], object]) -> None:
+        self._ask, self._number, self._before, self._next = ask, number, before, 0
         self.walls: list[float] = []
         self._cpu = 0.0
 
     def run(self, seconds: float) -> None:
-        clock, cpu_began = time.perf_counter, time.process_time()
-        now = clock()
-        end = now + seconds
-        while now < end:
+        clock, cpu_clock = time.perf_counter, time.process_time
+        end = clock() + seconds
+        while clock() < end:
+            self._before(self._next)
+            cpu_began, began = cpu_clock(), clock()
             self._ask(self._next)
-            began, now = now, clock()
-            self.walls.append(now - began)
+            ended = clock()
+            self._cpu += cpu_clock() - cpu_began
+            self.walls.append(ended - began)
             self._next = (self._next + 1) % self._number
-        self._cpu += time.process_time() - cpu_began
 
     def times(self) -> Times:
         number = len(self.walls)

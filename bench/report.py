@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import shapes, targets
+from bench.people import shapes as people
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "bench" / "results"
@@ -83,23 +84,24 @@ def draw_chart(results: dict[str, Any]) -> bool:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(14, 6))
-    _draw_shapes(axes[0], results)
-    _draw_servers(axes[1], results)
+    figure, axes = plt.subplots(1, 3, figsize=(21, 6))
+    _draw_shapes(axes[0], results["sizes"], shapes.SHAPES, "listings")
+    _draw_shapes(axes[1], results.get("people", {}), people.SHAPES, "messages")
+    _draw_servers(axes[2], results)
     figure.tight_layout()
     figure.savefig(CHART, dpi=110)
     plt.close(figure)
     return True
 
 
-def _draw_shapes(axis: Any, results: dict[str, Any]) -> None:
-    names = [shape for shape in shapes.SHAPES if any(shape.name in m["shapes"] for m in results["sizes"].values())]
-    number = max(1, len(results["sizes"]))
-    for position, (size, measured) in enumerate(results["sizes"].items()):
+def _draw_shapes(axis: Any, sizes: dict[str, Any], known: Sequence[shapes.Shape | people.Shape], what: str) -> None:
+    names = [shape for shape in known if any(shape.name in m["shapes"] for m in sizes.values())]
+    number = max(1, len(sizes))
+    for position, (size, measured) in enumerate(sizes.items()):
         places = [index + (position - (number - 1) / 2) * 0.8 / number for index in range(len(names))]
         found = [measured["shapes"].get(shape.name) for shape in names]
         medians = [one["ours"]["median"] if one else 0 for one in found]
-        axis.barh(places, medians, 0.8 / number, label=f"{int(size):,} listings")
+        axis.barh(places, medians, 0.8 / number, label=f"{int(size):,} {what}")
         axis.plot([one["floor"]["median"] if one else None for one in found], places, "k|", markersize=8)
         axis.plot([one["ours"]["p99"] if one else None for one in found], places, ".", color="grey", markersize=4)
     axis.set_yticks(range(len(names)), [shape.title for shape in names])
@@ -150,6 +152,7 @@ _SERVER_HEAD = (
     "database CPU ms",
     "peak MB",
 )
+_CALLER_HEAD = ("A listing's reviews, asked for", "median ms", "p99 ms", "CPU ms")
 _TARGET_HEAD = ("Target", "wanted", "measured", "")
 
 
@@ -158,6 +161,16 @@ def _tables(results: dict[str, Any]) -> Rows:
         found = measured["shapes"]
         rows = [_shape_row(shape, found[shape.name]) for shape in shapes.SHAPES if shape.name in found]
         yield f"In process, {int(size):,} listings", _SHAPE_HEAD, rows
+    for size, measured in results.get("people", {}).items():
+        found = measured["shapes"]
+        rows = [_shape_row(shape, found[shape.name]) for shape in people.SHAPES if shape.name in found]
+        yield f"People, in process, {int(size):,} messages", _SHAPE_HEAD, rows
+        if "authentication" in measured:
+            yield (
+                f"Knowing the caller, {int(size):,} messages",
+                _CALLER_HEAD,
+                list(_caller_rows(measured["authentication"])),
+            )
     runs = results.get("http", {}).get("runs", [])
     if runs:
         rows = [_server_row(run, workload) for workload in runs[0]["workloads"] for run in runs]
@@ -166,7 +179,14 @@ def _tables(results: dict[str, Any]) -> Rows:
         yield "Targets", _TARGET_HEAD, [_target_row(goal) for goal in results["targets"]]
 
 
-def _shape_row(shape: shapes.Shape, measured: dict[str, Any]) -> Sequence[str]:
+def _caller_rows(told: dict[str, Any]) -> Iterator[Sequence[str]]:
+    for title, key in (("by an account", "known"), ("by nobody", "nobody")):
+        yield title, *(f"{told[key][value]:.3f}" for value in ("median", "p99", "cpu"))
+    yield "what authentication costs", f"{told['median']:.3f}", "", f"{told['cpu']:.3f}"
+    yield "and the first use of a token", f"{told['first_use']:.3f}", "", f"{told['first_use']:.3f}"
+
+
+def _shape_row(shape: shapes.Shape | people.Shape, measured: dict[str, Any]) -> Sequence[str]:
     ours, floor = measured["ours"], measured["floor"]
     times = [times[key] for times in (ours, floor) for key in ("median", "p99", "cpu")]
     return (
@@ -241,6 +261,11 @@ _EXPLAINED = """\
 different values, drawn with a seed. The process has a core to itself, and PostgreSQL has the others. **The floor** is
 bare psycopg with orjson: it runs the very statements that our application sent and writes their rows as JSON.
 **Ratio** is between the medians; both take turns, so what else the machine does hits both.
+
+**People** are measured likewise, on databases of messages, and every caller is an account with a token and a session.
+What writes is undone outside the clock where it could not be done again, and its floor commits as well. **Knowing the
+caller** asks for the same public page with a token and without, in turns: the difference is what authentication costs,
+the session's row included. The signature of a token is checked at its first use and then remembered.
 
 **Over HTTP** every server runs one process or two, and wrk asks over persistent connections. With one process the
 server has a core to itself, and PostgreSQL and wrk have the others. The peers give our answers from our tables, which

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench import shapes
+from bench.people import shapes as people
 
 FLOOR_RATIO = 3.0
 OVER_FASTAPI = 2.0
@@ -21,7 +22,8 @@ Goal = dict[str, Any]
 
 def judge(results: dict[str, Any]) -> list[Goal]:
     """Each target with its measured value, as far as that was measured; ``share`` is measured over wanted."""
-    return [*_floor(results), *_peers(results), *_slowest(results), *_growth(results), *_memory(results)]
+    listings = (*_floor(results), *_peers(results), *_slowest(results), *_growth(results))
+    return [*listings, *_people(results), *_memory(results)]
 
 
 def _goal(name: str, wanted: float, measured: float, unit: str, *, at_least: bool = False) -> Goal:
@@ -74,6 +76,21 @@ def _growth(results: dict[str, Any]) -> Iterator[Goal]:
         if name in small:
             ratio = measured["ours"]["median"] / small[name]["ours"]["median"]
             yield _goal(f"{_title(name)}, median at {LARGE:,} over that at {SMALL:,}", GROWTH, ratio, "×")
+
+
+def _people(results: dict[str, Any]) -> Iterator[Goal]:
+    measured = {size: told["shapes"] for size, told in results.get("people", {}).items()}
+    small, large = measured.get(str(SMALL), {}), measured.get(str(LARGE), {})
+    for shape in people.SHAPES:
+        for size, found in measured.items():
+            if shape.name in found and not shape.writes:
+                name = f"{shape.title}, over the floor ({int(size):,} messages)"
+                yield _goal(name, FLOOR_RATIO, found[shape.name]["ratio"], "×")
+        if shape.name in large:
+            yield _goal(f"{shape.title}, p99 at {LARGE:,} messages", P99_MS, large[shape.name]["ours"]["p99"], "ms")
+        if shape.name in small and shape.name in large:
+            ratio = large[shape.name]["ours"]["median"] / small[shape.name]["ours"]["median"]
+            yield _goal(f"{shape.title}, median at {LARGE:,} messages over that at {SMALL:,}", GROWTH, ratio, "×")
 
 
 def _memory(results: dict[str, Any]) -> Iterator[Goal]:

@@ -33,13 +33,15 @@ _CHOICES = {
 _LEAST = {
     "database_pool_size": 1, "database_timeout": 1, "access_minutes": 1, "session_days": 1, "erase_days": 0,
     "backoff_free_attempts": 0, "rate_multiplier": 1, "trusted_proxies": 0, "body_limit": 1, "photo_limit": 1,
-    "document_limit": 1, "document_keep_days": 0, "video_limit": 1, "video_seconds": 1,
+    "document_limit": 1, "document_keep_days": 0, "notifications_keep_days": 1, "video_limit": 1, "video_seconds": 1,
 }  # fmt: skip
 _REDIS = re.compile(r"(redis|rediss|redis\+unix|valkey|valkeys|valkey\+unix)://.+")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
-_OURS = frozenset({"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents"})
+_OURS = frozenset(
+    {"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents", "notifications"}
+)
 # What the ini's [DEFAULT] gives to all sections.
 _PLACEHOLDERS = ("http_port", "data_dir")
 _CLOSE, _SIBLING = 0.8, 0.66

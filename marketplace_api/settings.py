@@ -138,6 +138,12 @@ class Settings:
         "Redis or Valkey for rate limits across processes; empty keeps them in memory.",
         secret=True,
     )
+    notifications_keep_days: int = _setting(
+        "notifications.keep_days",
+        "NOTIFICATIONS_KEEP_DAYS",
+        180,
+        "Days after which notifications that were read are deleted.",
+    )
     rate_limits: bool = _setting("limits.enabled", "RATE_LIMITS", True, "Whether rate limits apply.")
     rate_multiplier: int = _setting("limits.multiplier", "RATE_LIMIT_MULTIPLIER", 1, "Multiplies every rate limit.")
     trusted_proxies: int = _setting(

@@ -1,6 +1,6 @@
 """The videos of listings.
 
-Revision: 0011, after: 0007
+Revision: 0011, after: 0008
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -32,8 +32,9 @@ _FIND = Prepared(
 )
 
 # All that a page of listings says about bookmarks, in one query.
-_MARKS = sa.text(
-    """
+_MARKS = Prepared(
+    sa.text(
+        """
     SELECT wanted.listing_id,
         EXISTS (
             SELECT FROM bookmarks WHERE user_id = :user_id AND bookmarks.listing_id = wanted.listing_id
@@ -44,6 +45,7 @@ _MARKS = sa.text(
         ) END AS bookmark_count
     FROM unnest(CAST(:ids AS bigint[]), CAST(:counted AS boolean[])) AS wanted (listing_id, is_counted)
     """
+    )
 )
 
 
@@ -88,7 +90,7 @@ def marks(db: Reader, actor: Actor, listings: Sequence[Any]) -> Mapping[int, Any
     counted = [actor.moderates or actor.owns(listing.user_id) for listing in listings]
     ids = [listing.listing_id for listing in listings]
     values = {"user_id": actor.user_id, "ids": ids, "counted": counted, "cap": paging.TOTAL_CAP}
-    return {row.listing_id: row for row in db.execute(_MARKS, values)}
+    return {row.listing_id: row for row in _MARKS.all(db, values)}
 
 
 def keepers(db: Reader, listing_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[int]:
@@ -111,17 +113,17 @@ def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
     }  # fmt: skip
     if position:
         values["key"] = position.keys[0]
-    found = db.execute(_statement(position is not None, position is not None and position.backward), values).all()
+    found = _statement(position is not None, position is not None and position.backward).all(db, values)
     kept = [row for row in found if row.bookmark_id is not None]
     return assemble(kept, page, position, list_hash, lambda row: (row.bookmark_id,), total=found[0].total)
 
 
 @lru_cache(maxsize=4)
-def _statement(keyed: bool, backward: bool) -> sa.TextClause:
+def _statement(keyed: bool, backward: bool) -> Prepared:
     comparison, direction = (">", "ASC") if backward else ("<", "DESC")
     beyond = f"bookmark.bookmark_id {comparison} :key" if keyed else "true"
     columns = ", ".join(f"listing.{column.name}" for column in rows.COLUMNS)
-    return sa.text(
+    statement = sa.text(
         f"""
         WITH counted AS (
             SELECT count(*) AS total FROM (SELECT FROM bookmarks WHERE user_id = :user_id LIMIT :cap) AS hits
@@ -134,3 +136,4 @@ def _statement(keyed: bool, backward: bool) -> sa.TextClause:
         SELECT page.*, counted.total FROM counted LEFT JOIN page ON true ORDER BY page.bookmark_id {direction}
         """  # noqa: S608  made of constants only
     )
+    return Prepared(statement)

@@ -59,6 +59,9 @@ class EventType(StrEnum):
     VERIFICATION_EXPIRED = "verification.expired"
     VERIFICATION_DOCUMENT_OPENED = "verification.document_opened"
     VERIFICATION_DOCUMENTS_PURGED = "verification.documents_purged"
+    REPORT_RESOLVED = "report.resolved"
+    REPORT_DISMISSED = "report.dismissed"
+    USER_PREFERENCES_CHANGED = "user.preferences_changed"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -69,7 +72,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.USER_EMAIL_CONFIRMED: "An e-mail address was confirmed by its token.",
     EventType.USER_PASSWORD_RESET_REQUESTED: "A reset mail was asked for.",
     EventType.USER_PASSWORD_CHANGED: "A password changed; other sessions ended.",
-    EventType.USER_LOGGED_IN: "A session began.",
+    EventType.USER_LOGGED_IN: "A session began; `new` says whether on a device never seen before.",
     EventType.USER_ROLES_CHANGED: "Roles changed; sessions ended.",
     EventType.USER_DEACTIVATED: "The owner deactivated the account; erasure follows.",
     EventType.USER_REACTIVATED: "The owner came back before the erasure.",
@@ -106,6 +109,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.VERIFICATION_EXPIRED: "The time of an approval is over: the account is not verified any more.",
     EventType.VERIFICATION_DOCUMENT_OPENED: "A moderator opened a document; `reason` says why.",
     EventType.VERIFICATION_DOCUMENTS_PURGED: "A document was deleted some time after the decision; its name stays.",
+    EventType.REPORT_RESOLVED: "A moderator acted on a report; `new` has the reporter's id.",
+    EventType.REPORT_DISMISSED: "A moderator found nothing to act on in a report; `new` has the reporter's id.",
+    EventType.USER_PREFERENCES_CHANGED: "Somebody chose what they want to be told of; `new` names the fields.",
 }
 
 

@@ -68,6 +68,8 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "mkt:conversations": link("/api/conversations"),
         "mkt:blocks": link("/api/users/me/blocks"),
         "mkt:verification": link("/api/users/me/verification"),
+        "mkt:notifications": link("/api/notifications"),
+        "mkt:notification-preferences": link("/api/users/me/notification-preferences"),
         "mkt:sessions": link("/api/auth/sessions"),
         "mkt:export": link("/api/users/me/export"),
         "up": link("/api"),

@@ -39,9 +39,9 @@ def message_link(page: Context) -> Links:
 
 def prepared(context: MessagesContext) -> str:
     """The address of the form for what ``context`` has settled."""
-    known = {name: value for name, value in context.fills.items() if value is not None and name != "conversation_id"}
     if isinstance(context.page, ConversationContext):
-        known = {"receiver_id": context.page.person_id}
+        return f"{_MESSAGES}?receiver_id={context.page.person_id}"
+    known = {name: value for name, value in context.fills.items() if value is not None and name != "conversation_id"}
     return f"{_MESSAGES}?{urlencode(known)}" if known else _MESSAGES
 
 

@@ -43,6 +43,8 @@ RELATIONS = {
     "verification": "Where the caller's own verification stands; documents are sent there.",
     "verifications": "The verifications that wait for moderators.",
     "document": "The document of a verification; templated, for it asks for a reason.",
+    "notifications": "What the caller is told of.",
+    "notification-preferences": "Of what the caller is told, and by which channel.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",
     "docs": "The reference for people.",
@@ -93,6 +95,7 @@ def _known_links() -> dict[str, Link]:
         "mkt:my-listings": link("/api/users/me/listings", title="Your listings"),
         "mkt:bookmarks": link("/api/users/me/bookmarks", title="Your bookmarks"),
         "mkt:conversations": link("/api/conversations", title="Your conversations"),
+        "mkt:notifications": link("/api/notifications", title="Your notifications"),
         "mkt:sessions": link("/api/auth/sessions", title="Your sessions"),
         "mkt:logout": link("/api/auth/logout", title="Log out"),
     }

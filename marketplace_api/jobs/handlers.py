@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.events import EventType
-from marketplace_api.jobs import care, mails
+from marketplace_api.jobs import care, mails, notices
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
 
@@ -23,7 +23,8 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_EMAIL_CHANGE_REQUESTED: (mails.mail_confirmation, mails.warn_old_address),
     EventType.USER_EMAIL_CONFIRMATION_REQUESTED: (mails.mail_confirmation,),
     EventType.USER_PASSWORD_RESET_REQUESTED: (mails.mail_password_reset,),
-    EventType.USER_PASSWORD_CHANGED: (mails.mail_password_changed,),
+    EventType.USER_PASSWORD_CHANGED: (mails.mail_password_changed, notices.notify_of_password),
+    EventType.USER_LOGGED_IN: (notices.notify_of_login,),
     EventType.USER_PICTURE_CHANGED: (care.clear_files,),
     EventType.USER_ERASED: (care.erase_files,),
     EventType.LISTING_PHOTOS_CHANGED: (care.clear_files,),
@@ -32,11 +33,23 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_DEACTIVATED: (mails.mail_deactivated,),
     EventType.SESSION_REUSE_DETECTED: (mails.mail_session_theft,),
     EventType.LISTING_CREATED: (care.refresh_search_terms,),
-    EventType.LISTING_EDITED: (care.refresh_search_terms,),
-    EventType.LISTING_STATUS_CHANGED: (care.refresh_search_terms,),
+    EventType.LISTING_EDITED: (care.refresh_search_terms, notices.notify_keepers_of_price),
+    EventType.LISTING_STATUS_CHANGED: (
+        care.refresh_search_terms,
+        notices.notify_owner,
+        notices.notify_keepers_of_sale,
+    ),
     EventType.LISTING_DELETED: (care.refresh_search_terms,),
     EventType.LISTING_RESTORED: (care.refresh_search_terms,),
     EventType.LISTING_IMPORTED: (care.refresh_search_terms,),
+    EventType.MESSAGE_SENT: (notices.notify_of_message,),
+    EventType.REVIEW_POSTED: (notices.notify_of_review,),
+    EventType.REVIEW_REPLIED: (notices.notify_of_reply,),
+    EventType.VERIFICATION_APPROVED: (notices.notify_of_verification,),
+    EventType.VERIFICATION_REJECTED: (notices.notify_of_verification,),
+    EventType.VERIFICATION_EXPIRED: (notices.notify_of_verification,),
+    EventType.REPORT_RESOLVED: (notices.notify_reporter,),
+    EventType.REPORT_DISMISSED: (notices.notify_reporter,),
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
 

@@ -21,6 +21,7 @@ from marketplace_api.domain import search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
+from marketplace_api.domain.notifications import keeping as notifications
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
@@ -85,6 +86,14 @@ def sweep_files(session: Session, services: Services) -> None:
     )  # fmt: skip
 
 
+def purge_notifications(session: Session, services: Services) -> None:
+    """Deletes notifications that were read long ago."""
+    before = datetime.now(UTC) - timedelta(days=services.settings.notifications_keep_days)
+    while notifications.purge(session, before):
+        session.commit()
+    session.commit()
+
+
 async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
     """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
     manager = context.app.job_manager
@@ -110,6 +119,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("37 * * * *", sweep_files),
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
+    ("7 4 * * *", purge_notifications),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

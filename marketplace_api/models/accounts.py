@@ -89,6 +89,7 @@ class AccountSession(Base):
 
     __table_args__ = (
         sa.Index("ix_sessions_user_id", "user_id", postgresql_where=sa.text("ended_at IS NULL")),
+        sa.Index("ix_sessions_known_device", "user_id", "device", "address"),
         sa.CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", "end_reason"),
     )
 

@@ -14,6 +14,7 @@ from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
 from marketplace_api.resources.bookmarks import BookmarksContext
 from marketplace_api.resources.conversations import BlocksContext
+from marketplace_api.resources.notifications import NotificationPreferencesContext
 from marketplace_api.resources.verification import OwnVerificationContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
@@ -82,6 +83,7 @@ class MeContext(Context):
         "bookmarks": BookmarksContext,
         "blocks": BlocksContext,
         "verification": OwnVerificationContext,
+        "notification-preferences": NotificationPreferencesContext,
     }
 
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:

@@ -11,6 +11,7 @@ from marketplace_api.resources.conversations import ConversationsContext, Messag
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
 from marketplace_api.resources.moderation import ModerationContext
+from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reviews import ReviewsContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
@@ -48,6 +49,7 @@ class ApiContext(Branch):
         "conversations": ConversationsContext,
         "messages": MessagesContext,
         "moderation": ModerationContext,
+        "notifications": NotificationsContext,
     }
 
 

@@ -55,6 +55,11 @@ class Permission(StrEnum):
     VERIFICATION_REVIEW = "verification:review"
     VERIFICATION_OPEN = "verification:open"
     VERIFICATION_DECIDE = "verification:decide"
+    NOTIFICATION_LIST = "notification:list"
+    NOTIFICATION_READ = "notification:read"
+    NOTIFICATION_KEEP = "notification:keep"
+    PREFERENCES_READ = "preferences:read"
+    PREFERENCES_EDIT = "preferences:edit"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -104,4 +109,9 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.VERIFICATION_REVIEW: "See the verifications of others, without their documents.",
     Permission.VERIFICATION_OPEN: "Open the document of somebody else's verification, on the record.",
     Permission.VERIFICATION_DECIDE: "Approve or reject somebody else's verification.",
+    Permission.NOTIFICATION_LIST: "See one's own notifications.",
+    Permission.NOTIFICATION_READ: "Read a notification of one's own.",
+    Permission.NOTIFICATION_KEEP: "Mark one's own notifications as read, or dismiss them.",
+    Permission.PREFERENCES_READ: "See what one is told of, and how.",
+    Permission.PREFERENCES_EDIT: "Choose what one is told of, and how.",
 }

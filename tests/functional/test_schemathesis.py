@@ -29,6 +29,7 @@ from tests.factories.accounts import People, make_user, open_session
 from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
+from tests.factories.notifications import make_notification
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
 
@@ -62,6 +63,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
     review = make_review(db, make_user(db), listing=listing)
     make_bookmark(db, owner, listing)
     message = send(db, make_user(db), owner)
+    notification_id = make_notification(db, owner, make_user(db))
     photo = make_photo(db, listing, people.app.registry.storage)
     verification = make_verification(db, people.app)
     db.commit()
@@ -69,7 +71,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
         "parameters": {
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
-            "code": "gone", "rel": "me", "review_id": review.review_id,
+            "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
             "verification_id": verification.verification_id,
         },

@@ -18,6 +18,7 @@ from tests.client import Client
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
+from tests.factories.notifications import make_notification
 from tests.samples import VALUES, fill
 
 ROLES = ("anonymous", "customer", "suspended", "moderator", "admin", "owner", "suspended_owner", "moderating_owner")
@@ -103,6 +104,7 @@ def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db:
     if client.user is not None:
         send(db, make_user(db), client.user)
         block(db, client.user, make_user(db))
+        make_notification(db, client.user, make_user(db))
     waiting, seen, tried = ["/api"], set(), 0
     while waiting:
         path = waiting.pop().partition("#")[0]

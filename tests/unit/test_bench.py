@@ -12,6 +12,11 @@ from rich.console import Console
 
 from bench import __main__ as command
 from bench import application, fill, floor, http, machine, measure, report, shapes, targets
+from bench.people import fill as people_fill
+from bench.people import plan as people_plan
+from bench.people import shapes as people_shapes
+from bench.people.plan import QUIET_CONVERSATIONS
+from bench.people.run import People
 from marketplace_api.boot import connection_url
 from marketplace_api.db import Databases
 from tests.conftest import CurrentDatabases
@@ -38,6 +43,20 @@ def app(
     committed_databases.dispose()
 
 
+@pytest.fixture
+def people(
+    configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases
+) -> Iterator[People]:
+    """A database with a few messages, and the application on it."""
+    url = connection_url(committed_databases)
+    assert people_fill.fill(url, SIZE)
+    wsgi, current = configured
+    current.target = committed_databases
+    with floor.connection(url) as bare:
+        yield People(SIZE, wsgi, bare)
+    committed_databases.dispose()
+
+
 def test_every_shape_is_measured_and_reported(
     url: str, app: application.WsgiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,10 +73,10 @@ def test_every_shape_is_measured_and_reported(
 
     results = _results({str(SIZE): {"shapes": found}})
     assert [goal["name"] for goal in results["targets"]]
-    _reports(results, tmp_path, monkeypatch)
+    _reports(results, tmp_path, monkeypatch, [shape.title for shape in shapes.SHAPES])
 
 
-def _results(sizes: dict[str, Any]) -> dict[str, Any]:
+def _results(sizes: dict[str, Any], people: dict[str, Any] | None = None) -> dict[str, Any]:
     workloads = {
         shape.name: {"per_second": 900.0, "per_cpu_second": 1000.0, "p50": 1.0, "p99": 2.0, "database_cpu_ms": 0.1}
         for shape in http.WORKLOADS
@@ -81,6 +100,7 @@ def _results(sizes: dict[str, Any]) -> dict[str, Any]:
         "conditions": application.CONDITIONS,
         "seconds": SECONDS,
         "sizes": sizes,
+        "people": people or {},
         "http": {"size": SIZE, "runs": runs},
         "failures": [{"part": "some", "why": "not today"}],
     }
@@ -88,7 +108,7 @@ def _results(sizes: dict[str, Any]) -> dict[str, Any]:
     return results
 
 
-def _reports(results: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _reports(results: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, titles: list[str]) -> None:
     monkeypatch.setattr(report, "DOCUMENT", folder / "docs" / "performance.md")
     console = Console(record=True, width=170, quiet=True)
     report.show(console, results)
@@ -97,8 +117,80 @@ def _reports(results: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPa
     report.DOCUMENT.write_text(text + "A finding.\n")
     report.write_document(results)
     assert report.DOCUMENT.read_text() == text + "A finding.\n", "what is written by hand stays"
-    assert all(shape.title in text for shape in shapes.SHAPES)
+    assert all(title in text for title in titles)
     assert report.write_json(results, folder).exists()
+
+
+def test_every_dealing_of_people_is_measured_and_reported(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(measure, "WARM_UP", 1)
+    for shape in people_shapes.SHAPES:
+        drawn = people_shapes.requests(shape, people.plan, people.bare, people.callers, values=3)
+        assert drawn == people_shapes.requests(shape, people.plan, people.bare, people.callers, values=3)
+        measured = people.shape(shape, SECONDS, values=3)
+        assert measured.statements >= 2, "the session, and what was asked for"
+        found[shape.name] = measured.as_json()
+    told = {"shapes": found, "authentication": people.authentication(SECONDS, values=3)}
+    assert told["authentication"]["first_use"] > 0
+
+    results = _results({}, people={"10000": told, "1000000": told})
+    names = {goal["name"] for goal in results["targets"]}
+    assert "Send a message, p99 at 1,000,000 messages" in names
+    assert "Send a message, over the floor (10,000 messages)" not in names, "for reads alone"
+    _reports(results, tmp_path, monkeypatch, [shape.title for shape in people_shapes.SHAPES])
+
+
+def test_the_filled_counters_are_what_the_triggers_would_have_counted(people: People) -> None:
+    """Nothing differs when the rows are counted anew; triggers and keys were off while they went in."""
+    for statement in _DIFFERENT:
+        assert people.bare.execute(statement).fetchall() == [], statement
+    found = people.bare.execute("SELECT count(*), max(message_id) FROM messages").fetchone()
+    assert found == (SIZE, SIZE)
+    counts = "SELECT user_id, current_count, archived_count FROM inboxes WHERE user_id = ANY(%s) ORDER BY user_id"
+    one, other = people.plan.busy[0], people.plan.quiet[0]
+    assert people.bare.execute(counts, [[one, other]]).fetchall() == [
+        (one, people.plan.busy_conversations, 0),
+        (other, QUIET_CONVERSATIONS, 0),
+    ]
+
+
+_DIFFERENT = (
+    "SELECT * FROM conversation_sides AS side WHERE (message_count, unread_count, last_message_id) <> ("
+    " SELECT count(*), count(*) FILTER (WHERE receiver_id = side.user_id AND message_id > side.read_through),"
+    " max(message_id) FROM messages WHERE conversation_id = side.conversation_id)",
+    "SELECT * FROM conversations AS one WHERE (last_message_id, last_message_preview, timestamp_updated) <> ("
+    "SELECT message_id, CASE WHEN length(content) > 140 THEN left(content, 139) || '…' ELSE content END,"
+    " timestamp_sent FROM messages WHERE conversation_id = one.conversation_id ORDER BY message_id DESC LIMIT 1)",
+    "SELECT * FROM messages WHERE NOT EXISTS (SELECT FROM conversation_sides AS side"
+    " WHERE side.conversation_id = messages.conversation_id AND user_id = sender_id AND other_id = receiver_id)",
+    "SELECT * FROM inboxes AS box WHERE (unread_count, current_count + archived_count) <> ("
+    " SELECT sum(unread_count), count(*) FROM conversation_sides WHERE user_id = box.user_id)",
+    "SELECT listing_id FROM listings AS one WHERE (rating_count, rating_sum) <> ("
+    " SELECT count(*), coalesce(sum(rating), 0) FROM reviews WHERE listing_id = one.listing_id)",
+    "SELECT listing_id FROM listings WHERE rating_count <> (SELECT sum(bar) FROM unnest(rating_histogram) AS bar)",
+    "SELECT review_id FROM reviews JOIN listings USING (listing_id) WHERE reviewer_id = listings.user_id",
+    "SELECT message_id FROM messages LEFT JOIN listings USING (listing_id)"
+    " WHERE messages.listing_id IS NOT NULL AND listings.listing_id IS NULL",
+)
+
+
+def test_what_the_floor_writes_is_committed_under_new_ids(people: People) -> None:
+    first = next(shape for shape in people_shapes.SHAPES if shape.name == "first_message")
+    request = people_shapes.requests(first, people.plan, people.bare, people.callers, values=1)[0]
+    call = people.callers.call(request.target, request.caller, request.method, request.body)
+    call()  # opens the connection
+    people.bare.execute(request.before)
+    with floor.recorded() as sent:
+        status, _ = call()
+    assert status == "201 Created"
+    people.bare.execute(request.before)
+    floor.WriteReplay(people.bare)(sent)
+    newest = "SELECT conversation_id, sender_id FROM messages WHERE message_id > %s"
+    ((conversation, sender),) = people.bare.execute(newest, [SIZE]).fetchall()
+    assert sender == request.caller
+    assert conversation > len(people_plan.conversations(people.plan, 7)) + 2, "that of the recording is gone"
 
 
 def test_recording_sees_prepared_and_ordinary_statements(url: str, app: application.WsgiApp) -> None:

@@ -20,6 +20,7 @@ from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block, Conversation
 from marketplace_api.models.listings import Listing
+from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
 
 _EMPTY: dict[str, Any] = {
     "email": None, "pending_email": None, "email_confirmed_at": None, "password_hash": None, "bio": None,
@@ -46,6 +47,8 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
         user.username = f"deleted-{user.user_id}"
     session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
     session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
+    for model in (Notification, NotificationChoice, NotificationPreferences):
+        session.execute(_quietly(sa.delete(model).where(model.user_id == user.user_id)))
     _erase_messages(session, user.user_id)
     documents.forget(session, user.user_id)
     session.execute(

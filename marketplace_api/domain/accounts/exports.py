@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from marketplace_api.models.conversations import Block, Conversation, Conversati
 from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
+from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
 from marketplace_api.models.reviews import Review
 from marketplace_api.models.verifications import Verification
 
@@ -30,6 +31,8 @@ _b, _r = Bookmark.__table__.c, Review.__table__.c
 _z = Verification.__table__.c
 _c, _m, _side, _x = Conversation.__table__.c, Message.__table__.c, ConversationSide.__table__.c, Block.__table__.c
 
+_n, _choice, _quiet = Notification.__table__.c, NotificationChoice.__table__.c, NotificationPreferences.__table__.c
+
 # Secrets are not data about a person; counters and generated columns are not either.
 _PROFILE = [column for column in _u if column.name != "password_hash"]
 _SESSIONS = [column for column in _s if column.name not in ("refresh_hash", "refresh_nonce", "refresh_generation")]
@@ -40,6 +43,7 @@ _CONVERSATIONS = [
     _side.unread_count, _side.hidden_through, _side.read_through,
 ]  # fmt: skip
 _VERIFICATIONS = [column for column in _z if column.name not in ("file_key", "key_id", "envelope", "decided_by")]
+_NOTIFICATIONS = [column for column in _n if column.name not in ("group_key", "event_id")]
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
@@ -47,7 +51,8 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
     ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` (those that it wrote),
     ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
-    name) and ``events`` of an account; ``complete``.
+    name), ``notifications``, ``notification_choices`` (where not the default), ``notification_preferences`` (quiet
+    hours) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -66,6 +71,11 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "messages_received": _all(db, _m.message_id, sa.select(*_m).where(_m.receiver_id == user_id)),
         "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
         "verifications": _all(db, _z.verification_id, sa.select(*_VERIFICATIONS).where(_z.user_id == user_id)),
+        "notifications": _all(db, _n.notification_id, sa.select(*_NOTIFICATIONS).where(_n.user_id == user_id)),
+        "notification_choices": _all(
+            db, _choice.type, sa.select(*_choice).where(_choice.user_id == user_id), paged=False
+        ),
+        "notification_preferences": _all(db, _quiet.user_id, sa.select(*_quiet).where(_quiet.user_id == user_id)),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())
@@ -124,6 +134,6 @@ def _ready(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | time):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value

@@ -108,8 +108,9 @@ def log_in(
     _come_back(session, user, actor)
     user.password_hash = upgraded or user.password_hash
     backoff.clear(session, subjects)
+    new_device = _is_new_device(session, user, device, address)
     pair = begin(session, keys, rules, user, device=device, address=address, now=now)
-    new = {"session_id": pair.session_id}
+    new = {"session_id": pair.session_id, "new_device": new_device}
     record(session, _as(user, actor), EventType.USER_LOGGED_IN, user.user_id, new=new)
     return pair
 
@@ -241,6 +242,12 @@ def _end_where(session: Session, which: sa.ColumnElement[bool], reason: str, act
         new = {"user_id": user_id, "reason": reason}
         record(session, actor, EventType.SESSION_ENDED, session_id, new=new)
     return len(ended)
+
+
+def _is_new_device(session: Session, user: User, device: str, address: str) -> bool:
+    """Whether no session that is known of was on this device at this address; nothing is new at the first log-in."""
+    here = sa.and_(_s.user_id == user.user_id, _s.device == _short(device, 255), _s.address == _short(address, 64))
+    return user.last_login is not None and not session.execute(sa.select(sa.exists().where(here))).scalar_one()
 
 
 def _come_back(session: Session, user: User, actor: Actor) -> None:

@@ -15,11 +15,18 @@ from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.conversations import rows
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.notifications import keeping as notifications
 from marketplace_api.errors import Conflict, Forbidden, NotFound
 from marketplace_api.models.conversations import ConversationSide, Message
 
 _side = table_of(ConversationSide)
 _s, _m = _side.c, table_of(Message).c
+
+_OWN = (
+    sa.select(_side)
+    .where(_s.conversation_id == sa.bindparam("conversation_id"), _s.user_id == sa.bindparam("user_id"))
+    .with_for_update(key_share=True)
+)
 
 
 def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
@@ -30,6 +37,7 @@ def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
     side = _lock(session, actor, conversation_id)
     if side.unread_count:
         _change(session, side, {"read_through": _s.last_message_id, "unread_count": 0})
+        notifications.conversation_read(session, side.user_id, conversation_id)
         record(
             session,
             actor,
@@ -61,6 +69,8 @@ def mark_read(session: Session, actor: Actor, message_id: int) -> None:
     ):
         return
     _change(session, side, {"unread_count": _s.unread_count - 1})
+    if side.unread_count == 1:
+        notifications.conversation_read(session, side.user_id, row.conversation_id)
     record(
         session, actor, EventType.MESSAGE_READ, message_id, new=_told(side) | {"conversation_id": row.conversation_id}
     )
@@ -100,13 +110,13 @@ def hide(session: Session, actor: Actor, conversation_id: int) -> None:
     side = _lock(session, actor, conversation_id)
     values = {"hidden_through": _s.last_message_id, "message_count": 0, "unread_count": 0, "archived": False}
     _change(session, side, values)
+    notifications.conversation_read(session, side.user_id, conversation_id)
     record(session, actor, EventType.CONVERSATION_HIDDEN, conversation_id, new=_told(side))
 
 
 def _lock(session: Session, actor: Actor, conversation_id: int) -> Any:
     """The actor's side as it is now, held until the transaction ends; raises NotFound if there is nothing to see."""
-    mine = sa.select(_side).where(_s.conversation_id == conversation_id, _s.user_id == actor.user_id)
-    row = session.execute(mine.with_for_update(key_share=True)).first()
+    row = session.execute(_OWN, {"conversation_id": conversation_id, "user_id": actor.user_id}).first()
     if row is None or row.last_message_id <= row.hidden_through:
         raise NotFound("You have no such conversation.")
     return row

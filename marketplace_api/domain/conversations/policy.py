@@ -10,20 +10,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Reader
+from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain.accounts.rows import LIVING
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.listings import visibility
 from marketplace_api.errors import DomainError, Forbidden, Gone, NotFound
 
-_STANDING = sa.text(
-    """
+_STANDING = Prepared(
+    sa.text(
+        """
     SELECT person.user_id, person.state,
         EXISTS (
             SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocks.blocked_id = :caller
         ) AS blocks_caller
     FROM users AS person WHERE person.user_id = ANY(CAST(:user_ids AS bigint[]))
     """
+    )
 )
 
 
@@ -32,7 +34,7 @@ def reachable(db: Reader, actor: Actor, user_ids: Collection[int]) -> frozenset[
     wanted = [user_id for user_id in user_ids if not actor.owns(user_id)]
     if not actor.is_active or not wanted:
         return frozenset()
-    found = db.execute(_STANDING, {"caller": actor.user_id, "user_ids": wanted})
+    found = _STANDING.all(db, {"caller": actor.user_id, "user_ids": wanted})
     return frozenset(row.user_id for row in found if accepts(row.state, blocks_caller=row.blocks_caller))
 
 
@@ -54,7 +56,7 @@ def require_reachable(db: Reader, actor: Actor, receiver_id: int, *, is_known: b
     """
     if actor.owns(receiver_id):
         raise Forbidden("You cannot write to yourself.", "message_to_oneself")
-    row = db.execute(_STANDING, {"caller": actor.user_id, "user_ids": [receiver_id]}).first()
+    row = _STANDING.first(db, {"caller": actor.user_id, "user_ids": [receiver_id]})
     if row is None or (row.state == "banned" and not is_known):
         raise NotFound("There is no such account; nothing was sent.")
     if not accepts(row.state, blocks_caller=row.blocks_caller):

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Reader, table_of
+from marketplace_api.db import Prepared, Reader, table_of
 from marketplace_api.domain.conversations import rows
 from marketplace_api.domain.paging import Page, PageRequest, Position, assemble, decode_cursor, fingerprint, offset_of
 from marketplace_api.models.conversations import ConversationSide, Inbox, Message
@@ -29,7 +29,7 @@ def conversations(db: Reader, user_id: int, page: PageRequest, *, archived: bool
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
     values = {"viewer_id": user_id, "archived": archived, **_place(page, position)}
     statement = _conversations(position is not None, position is not None and position.backward)
-    found = db.execute(statement, values).all()
+    found = statement.all(db, values)
     kept = [row for row in found if row.conversation_id is not None]
     total = (found[0].archived_count if archived else found[0].current_count) or 0
     shown = assemble(kept, page, position, list_hash, lambda row: (row.last_message_id,), total=total)
@@ -49,7 +49,7 @@ def messages(db: Reader, conversation: Any, page: PageRequest) -> Page:
         "read_by_other": conversation.other_read_through, **_place(page, position),
     }  # fmt: skip
     statement = _messages(position is not None, position is not None and position.backward)
-    found = db.execute(statement, values).all()
+    found = statement.all(db, values)
     return assemble(found, page, position, list_hash, lambda row: (row.message_id,), total=conversation.message_count)
 
 
@@ -63,7 +63,7 @@ def _number(name: str) -> sa.BindParameter[int]:
 
 
 @lru_cache(maxsize=4)
-def _conversations(keyed: bool, backward: bool) -> sa.Select[Any]:
+def _conversations(keyed: bool, backward: bool) -> Prepared:
     key, viewer = _s.last_message_id, _number("viewer_id")
     # The page is chosen before anything is joined to it, so that skipped rows stay cheap.
     chosen = sa.select(table_of(ConversationSide)).where(
@@ -84,11 +84,11 @@ def _conversations(keyed: bool, backward: bool) -> sa.Select[Any]:
     always = sa.select(sa.literal_column("1")).subquery("always")
     order = shown.c.last_message_id.asc() if backward else shown.c.last_message_id.desc()
     source = always.outerjoin(box, sa.true()).outerjoin(shown, sa.true())
-    return sa.select(*box.c, *shown.c).select_from(source).order_by(order)
+    return Prepared(sa.select(*box.c, *shown.c).select_from(source).order_by(order))
 
 
 @lru_cache(maxsize=4)
-def _messages(keyed: bool, backward: bool) -> sa.Select[Any]:
+def _messages(keyed: bool, backward: bool) -> Prepared:
     key = _m.message_id
     columns = rows.message_columns(_number("viewer_id"), _number("read_by_viewer"), _number("read_by_other"))
     statement = (
@@ -99,4 +99,4 @@ def _messages(keyed: bool, backward: bool) -> sa.Select[Any]:
     if keyed:
         statement = statement.where(key > _number("key") if backward else key < _number("key"))
     order = key.asc() if backward else key.desc()
-    return statement.order_by(order).limit(_number("count")).offset(_number("offset"))
+    return Prepared(statement.order_by(order).limit(_number("count")).offset(_number("offset")))

@@ -46,7 +46,7 @@ def listed(db: Reader, kind: str, target: int, page: PageRequest) -> tuple[Page,
     values = {"target": target, "count": page.limit + 1, "offset": 0 if position else offset_of(page)}
     if position:
         values["key"] = position.keys[0]
-    found = db.execute(_statement(kind, position is not None, position is not None and position.backward), values).all()
+    found = _statement(kind, position is not None, position is not None and position.backward).all(db, values)
     if not found:
         raise NotFound("What was reviewed is not there any more.")
     bars = found[0].rating_histogram
@@ -70,7 +70,7 @@ def latest(db: Reader, listing_id: int) -> list[Any]:
 
 
 @lru_cache(maxsize=8)
-def _statement(kind: str, keyed: bool, backward: bool) -> sa.Select[Any]:
+def _statement(kind: str, keyed: bool, backward: bool) -> Prepared:
     key = sa.bindparam("key", type_=sa.BigInteger)
     order = _r.review_id.asc() if backward else _r.review_id.desc()
     page = (
@@ -83,7 +83,7 @@ def _statement(kind: str, keyed: bool, backward: bool) -> sa.Select[Any]:
         page = page.where(_r.review_id > key if backward else _r.review_id < key)
     hits = page.subquery("page")
     rated = _RATED[kind]
-    return (
+    return Prepared(
         sa.select(rated.c.rating_histogram, *hits.c)
         .select_from(rated.outerjoin(hits, sa.true()))
         .where(_KEYS[kind] == sa.bindparam("target", type_=sa.BigInteger))

@@ -44,9 +44,12 @@ _FIND = sa.select(*COLUMNS).select_from(SOURCE).where(_r.review_id == sa.bindpar
 _FIND_PREPARED = Prepared(_FIND)
 
 _STANDING = {
-    column.name: sa.text(
-        f"SELECT {column.name}, review_id FROM reviews "  # noqa: S608  made of constants only
-        f"WHERE reviewer_id = :reviewer_id AND {column.name} = ANY(CAST(:targets AS bigint[])) AND deleted_at IS NULL"
+    column.name: Prepared(
+        sa.text(
+            f"SELECT {column.name}, review_id FROM reviews "  # noqa: S608  made of constants only
+            f"WHERE reviewer_id = :reviewer_id AND {column.name} = ANY(CAST(:targets AS bigint[]))"
+            " AND deleted_at IS NULL"
+        )
     )
     for column in (_r.listing_id, _r.reviewee_id)
 }
@@ -61,7 +64,7 @@ def standing(db: Reader, reviewer_id: int, kind: str, targets: Collection[int]) 
     """The standing reviews by ``reviewer_id``: target id to review id. ``kind``: ``listing_id`` or ``reviewee_id``."""
     if not targets:
         return {}
-    found = db.execute(_STANDING[kind], {"reviewer_id": reviewer_id, "targets": list(targets)})
+    found = _STANDING[kind].all(db, {"reviewer_id": reviewer_id, "targets": list(targets)})
     return {row[0]: row.review_id for row in found}
 
 

@@ -13,7 +13,8 @@ _EXPORTED = (
     "sessions", "one_time_tokens",
     "listings", "photos", "videos", "bookmarks",
     "reviews", "conversations", "messages_sent", "messages_received", "blocks",
-    "verifications", "events",
+    "verifications", "notifications", "notification_choices", "notification_preferences",
+    "events",
 )  # fmt: skip
 
 DOCUMENTS: Mapping[str, Schema] = {

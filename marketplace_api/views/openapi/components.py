@@ -20,6 +20,7 @@ TAGS = {
     "conversations": "Conversations of two.",
     "messages": "Writing to each other.",
     "moderation": "What waits for moderators.",
+    "notifications": "What people are told of.",
     "reviews": "What people say of listings and of each other.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",

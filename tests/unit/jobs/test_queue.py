@@ -36,16 +36,16 @@ def _jobs(databases: Databases) -> list[Any]:
 
 def test_a_job_is_there_only_after_the_commit(queued: Databases) -> None:
     with queued.session() as session:
-        record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 1)
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
         assert _jobs(queued) == []
         session.commit()
     (job,) = _jobs(queued)
-    assert job.args["handler"] == "mail_password_changed"
+    assert job.args["handler"] == "mail_deactivated"
 
 
 def test_a_rollback_takes_the_job_along(queued: Databases) -> None:
     with queued.session() as session:
-        record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 1)
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
         session.rollback()
         session.commit()
     assert _jobs(queued) == []
@@ -53,9 +53,9 @@ def test_a_rollback_takes_the_job_along(queued: Databases) -> None:
 
 def test_a_savepoint_takes_only_its_own_job_along(queued: Databases) -> None:
     with queued.session() as session:
-        record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 1)
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
         with session.begin_nested() as savepoint:
-            record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 2)
+            record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 2)
             savepoint.rollback()
         session.commit()
     assert len(_jobs(queued)) == 1
@@ -67,7 +67,7 @@ def test_a_session_of_the_transaction_manager_commits_its_jobs(queued: Databases
         manager.begin()
         session = queued.session()
         zope.sqlalchemy.register(session, transaction_manager=manager)
-        record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 1)
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
         manager.abort() if abort else manager.commit()
         assert len(_jobs(queued)) == (0 if abort else 1)
 
@@ -80,24 +80,24 @@ def test_each_handler_of_an_event_is_a_job_of_its_own(queued: Databases) -> None
 
 def test_events_that_nobody_handles_make_no_job(queued: Databases) -> None:
     with queued.session() as session, session.begin():
-        record(session, ANONYMOUS, EventType.USER_LOGGED_IN, 1)
+        record(session, ANONYMOUS, EventType.USER_EDITED, 1)
     assert _jobs(queued) == []
 
 
 def test_a_burst_of_changes_makes_one_job(queued: Databases) -> None:
     for listing_id in range(3):
         with queued.session() as session, session.begin():
-            record(session, ANONYMOUS, EventType.LISTING_EDITED, listing_id)
-            record(session, ANONYMOUS, EventType.LISTING_EDITED, listing_id)
+            record(session, ANONYMOUS, EventType.LISTING_DELETED, listing_id)
+            record(session, ANONYMOUS, EventType.LISTING_DELETED, listing_id)
     (job,) = _jobs(queued)
     assert job.queueing_lock == "refresh_search_terms"
 
 
 def test_open_transactions_do_not_wait_for_each_other(queued: Databases) -> None:
     with queued.session() as first, queued.session() as second:
-        record(first, ANONYMOUS, EventType.LISTING_EDITED, 1)
+        record(first, ANONYMOUS, EventType.LISTING_DELETED, 1)
         second.execute(sa.text("SET LOCAL statement_timeout = '2s'"))
-        record(second, ANONYMOUS, EventType.LISTING_EDITED, 2)
+        record(second, ANONYMOUS, EventType.LISTING_DELETED, 2)
         second.commit()
         first.commit()
     assert len(_jobs(queued)) == 1
@@ -127,7 +127,7 @@ def test_many_writers_at_once_all_commit(queued: Databases) -> None:
 
 def test_only_failed_jobs_are_tried_again(queued: Databases) -> None:
     with queued.session() as session, session.begin():
-        record(session, ANONYMOUS, EventType.USER_PASSWORD_CHANGED, 1)
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
     with queued.session() as session:
         (listed,) = queue.list_jobs(session, None, 10)
         assert queue.list_jobs(session, "failed", 10) == []

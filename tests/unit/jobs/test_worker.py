@@ -194,7 +194,7 @@ def test_only_what_passes_by_itself_is_temporary(error: Exception, temporary: bo
 
 
 def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, ada: User) -> None:
-    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    _happen(queued, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     with queued.session() as session, session.begin():
         # What kill -9 leaves behind: a worker whose heart stopped, and its job in hand.
         worker_id = session.execute(
@@ -215,7 +215,7 @@ def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, a
 
 
 def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours: Settings, ada: User) -> None:
-    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    _happen(queued, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     with queued.session() as session, session.begin():
         session.execute(
             sa.text("UPDATE procrastinate_jobs SET status = 'doing', attempts = :most"),

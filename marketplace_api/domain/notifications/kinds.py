@@ -1,0 +1,76 @@
+"""The kinds of notifications there are, and by which channels each comes unless its receiver chooses otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from marketplace_api.models.notifications import CHANNELS, SECURITY_TYPES
+
+
+class NotificationType(StrEnum):
+    """What a notification tells; each has its place in :data:`KINDS` and its words in ``texts``."""
+
+    NEW_MESSAGE = "new_message"
+    REVIEW_RECEIVED = "review_received"
+    REVIEW_REPLIED = "review_replied"
+    VERIFICATION_APPROVED = "verification_approved"
+    VERIFICATION_REJECTED = "verification_rejected"
+    VERIFICATION_EXPIRED = "verification_expired"
+    LISTING_VERIFIED = "listing_verified"
+    LISTING_REJECTED = "listing_rejected"
+    LISTING_SUSPENDED = "listing_suspended"
+    LISTING_REINSTATED = "listing_reinstated"
+    REPORT_RESOLVED = "report_resolved"
+    REPORT_DISMISSED = "report_dismissed"
+    BOOKMARK_PRICE_DROPPED = "bookmark_price_dropped"
+    BOOKMARK_SOLD = "bookmark_sold"
+    PASSWORD_CHANGED = "password_changed"
+    NEW_LOGIN = "new_login"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``label`` names it in forms; ``channels`` are those by which it comes by default."""
+
+    label: str
+    channels: frozenset[str]
+
+
+def _kind(label: str, *channels: str) -> Kind:
+    return Kind(label, frozenset(("in_app", *channels)))
+
+
+_T = NotificationType
+KINDS: Mapping[NotificationType, Kind] = {
+    _T.NEW_MESSAGE: _kind("New messages", "email", "web_push"),
+    _T.REVIEW_RECEIVED: _kind("Reviews of you and your listings", "email"),
+    _T.REVIEW_REPLIED: _kind("Replies to your reviews"),
+    _T.VERIFICATION_APPROVED: _kind("Your identity was verified", "email", "web_push"),
+    _T.VERIFICATION_REJECTED: _kind("Your identity could not be verified", "email", "web_push"),
+    _T.VERIFICATION_EXPIRED: _kind("Your verification ran out", "email"),
+    _T.LISTING_VERIFIED: _kind("A listing of yours was verified", "email"),
+    _T.LISTING_REJECTED: _kind("A listing of yours was not verified", "email"),
+    _T.LISTING_SUSPENDED: _kind("A listing of yours was taken down", "email", "web_push"),
+    _T.LISTING_REINSTATED: _kind("A listing of yours is back", "email"),
+    _T.REPORT_RESOLVED: _kind("Something was done about your report"),
+    _T.REPORT_DISMISSED: _kind("Your report was looked at"),
+    _T.BOOKMARK_PRICE_DROPPED: _kind("A listing that you keep costs less", "web_push"),
+    _T.BOOKMARK_SOLD: _kind("A listing that you keep was sold"),
+    _T.PASSWORD_CHANGED: _kind("Your password was changed", "email", "web_push"),
+    _T.NEW_LOGIN: _kind("A log-in from a new device", "email", "web_push"),
+}
+
+
+def by_default(type: NotificationType, channel: str) -> bool:
+    """Whether it comes by ``channel`` to those who have chosen nothing."""
+    return channel in KINDS[type].channels
+
+
+def is_fixed(type: str, channel: str) -> bool:
+    """Whether nobody can switch it off: who took an account over would."""
+    return channel == "email" and type in SECURITY_TYPES
+
+
+__all__ = ["CHANNELS", "KINDS", "Kind", "NotificationType", "by_default", "is_fixed"]

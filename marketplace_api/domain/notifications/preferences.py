@@ -1,0 +1,181 @@
+"""What people want to be told of, by which channel, and when not to be disturbed.
+
+Only what differs from the defaults is stored, so that better defaults reach all who never chose. :func:`wants` is the one
+answer to whether something may be sent; :data:`WANTED` is the same for statements about many people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import Reader
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS, NotificationType, by_default, is_fixed
+from marketplace_api.errors import FieldError, Invalid, PreconditionFailed
+from marketplace_api.models.notifications import NotificationChoice, NotificationPreferences
+
+WANTED = (
+    "coalesce((SELECT choice.enabled FROM notification_choices AS choice WHERE choice.user_id = person.user_id "
+    "AND choice.type = CAST(:type AS text) AND choice.channel = :channel), :by_default)"
+)
+"""SQL: whether the row ``person`` wants notifications of ``:type`` by ``:channel``; see :func:`wanting`."""
+
+_WANTS = sa.text(f"SELECT {WANTED} FROM (SELECT CAST(:user_id AS bigint) AS user_id) AS person")  # noqa: S608  a constant
+_FIND = sa.text(
+    """
+    SELECT person.user_id, own.quiet_start, own.quiet_end, coalesce(own.time_zone, 'UTC') AS time_zone,
+        own.date_updated, coalesce(own.version, 1) AS version,
+        (
+            SELECT coalesce(jsonb_agg(jsonb_build_array(type, channel, enabled)), '[]')
+            FROM notification_choices AS choice WHERE choice.user_id = person.user_id
+        ) AS choices
+    FROM (SELECT CAST(:user_id AS bigint) AS user_id) AS person
+    LEFT JOIN notification_preferences AS own USING (user_id)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """From ``start`` to ``end`` every day by the clocks of ``time_zone`` (IANA), also past midnight."""
+
+    start: time
+    end: time
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """All that a person chose, filled up with the defaults: ``types`` by type and channel."""
+
+    user_id: int
+    types: Mapping[str, Mapping[str, bool]]
+    quiet_hours: QuietHours | None
+    date_updated: datetime | None
+    version: int
+
+
+def wanting(type: NotificationType, channel: str) -> dict[str, Any]:
+    """The parameters of :data:`WANTED`."""
+    return {"type": type.value, "channel": channel, "by_default": by_default(type, channel)}
+
+
+def wants(db: Reader, user_id: int, type: NotificationType, channel: str) -> bool:
+    """Whether a person is to be told of ``type`` by ``channel`` (one of ``CHANNELS``); what is fixed is always sent."""
+    if is_fixed(type, channel):
+        return True
+    return bool(db.execute(_WANTS, {"user_id": user_id, **wanting(type, channel)}).scalar_one())
+
+
+def quiet_until(hours: QuietHours | None, moment: datetime) -> datetime | None:
+    """When ``hours`` that ``moment`` (aware) lies in are over (UTC); ``None`` if it lies in none.
+
+    What would make a sound waits until then; security notices do not.
+    """
+    if hours is None:
+        return None
+    here = moment.astimezone(ZoneInfo(hours.time_zone))
+    now = here.time()
+    past_midnight = hours.start > hours.end
+    inside = (now >= hours.start or now < hours.end) if past_midnight else hours.start <= now < hours.end
+    if not inside:
+        return None
+    day = here.date() + timedelta(days=1) if past_midnight and now >= hours.start else here.date()
+    return datetime.combine(day, hours.end, here.tzinfo).astimezone(UTC)
+
+
+def find(db: Reader, user_id: int) -> Preferences:
+    """The preferences of an account; those of one that chose nothing are the defaults, in version 1."""
+    row = db.execute(_FIND, {"user_id": user_id}).one()
+    types = {type.value: {channel: by_default(type, channel) for channel in CHANNELS} for type in KINDS}
+    for type, channel, enabled in row.choices:
+        if type in types:
+            types[type][channel] = enabled
+    quiet = None if row.quiet_start is None else QuietHours(row.quiet_start, row.quiet_end, row.time_zone)
+    return Preferences(user_id, types, quiet, row.date_updated, row.version)
+
+
+def change(
+    session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None
+) -> Preferences:
+    """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (:class:`QuietHours`, or
+    ``None`` for none). What is not named stays. What changes nothing leaves no trace.
+
+    Raises Invalid (``cannot_be_switched_off``) for the e-mails of security notices, and PreconditionFailed.
+    """
+    user_id = actor.user_id or 0
+    chosen: Mapping[str, Mapping[str, bool]] = changes.get("types", {})
+    _require_possible(chosen)
+    session.execute(postgresql.insert(NotificationPreferences).values(user_id=user_id).on_conflict_do_nothing())
+    mine = sa.select(NotificationPreferences.version).where(NotificationPreferences.user_id == user_id)
+    version = session.execute(mine.with_for_update()).scalar_one()
+    if expected_version is not None and version != expected_version:
+        raise PreconditionFailed("They changed since you read them; `current` shows what they are now.")
+    before = find(session, user_id)
+    different = {
+        (type, channel): enabled
+        for type, channels in chosen.items()
+        for channel, enabled in channels.items()
+        if before.types[type][channel] != enabled
+    }
+    quiet = changes.get("quiet_hours", before.quiet_hours)
+    if not different and quiet == before.quiet_hours:
+        return before
+    _choose(session, user_id, different)
+    _set_quiet_hours(session, user_id, quiet)
+    fields = [f"{type}.{channel}" for type, channel in different]
+    fields += ["quiet_hours"] if quiet != before.quiet_hours else []
+    record(session, actor, EventType.USER_PREFERENCES_CHANGED, user_id, new={"fields": sorted(fields)})
+    return find(session, user_id)
+
+
+def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:
+    errors = [
+        FieldError(
+            "body", f"types.{type}.{channel}", "cannot_be_switched_off", "This guards your account; it stays on."
+        )
+        for type, channels in chosen.items()
+        for channel, enabled in channels.items()
+        if not enabled and is_fixed(type, channel)
+    ]
+    if errors:
+        raise Invalid("E-mails about the security of your account cannot be switched off.", errors=errors)
+
+
+def _choose(session: Session, user_id: int, different: Mapping[tuple[str, str], bool]) -> None:
+    """Keep what is not the default, and forget what is again."""
+    for (type, channel), enabled in different.items():
+        if enabled == by_default(NotificationType(type), channel):
+            key = {"user_id": user_id, "type": type, "channel": channel}
+            session.execute(
+                sa.delete(NotificationChoice).filter_by(**key), execution_options={"synchronize_session": False}
+            )
+            continue
+        made = postgresql.insert(NotificationChoice).values(
+            user_id=user_id, type=type, channel=channel, enabled=enabled
+        )
+        session.execute(
+            made.on_conflict_do_update(
+                index_elements=["user_id", "type", "channel"], set_={"enabled": made.excluded.enabled}
+            )
+        )
+
+
+def _set_quiet_hours(session: Session, user_id: int, quiet: QuietHours | None) -> None:
+    hours = {"quiet_start": None, "quiet_end": None}
+    if quiet is not None:
+        hours = {"quiet_start": quiet.start, "quiet_end": quiet.end, "time_zone": quiet.time_zone}  # type: ignore[dict-item]
+    statement = sa.update(NotificationPreferences).where(NotificationPreferences.user_id == user_id)
+    session.execute(
+        statement.values(**hours, date_updated=sa.func.now(), version=NotificationPreferences.version + 1),
+        execution_options={"synchronize_session": False},
+    )

@@ -1,0 +1,154 @@
+"""Making notifications of events: for one person, or for many in batches.
+
+Whatever runs twice for one event, even at the same time, tells once: the event is claimed in ``notified_events`` in the
+transaction that tells. Notifications of one ``group_key`` are added to the unread one that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import table_of
+from marketplace_api.domain import bookmarks
+from marketplace_api.domain.accounts.rows import LIVING
+from marketplace_api.domain.listings import rows as listing_rows
+from marketplace_api.domain.notifications.kinds import NotificationType
+from marketplace_api.domain.notifications.preferences import WANTED, wanting
+from marketplace_api.models.conversations import ConversationSide, Message
+from marketplace_api.models.notifications import OPEN_GROUP, NotifiedEvent
+
+BATCH = 1_000
+
+_s, _m = table_of(ConversationSide).c, table_of(Message).c
+_claims = table_of(NotifiedEvent)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is to be told: the ids of what it is about, and in ``data`` whatever else is needed, JSON-ready.
+
+    ``actor_id`` is the person who did it, where it was somebody whom the receiver may know of.
+    """
+
+    type: NotificationType
+    event_id: int
+    actor_id: int | None = None
+    listing_id: int | None = None
+    conversation_id: int | None = None
+    review_id: int | None = None
+    session_id: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    group_key: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        names = ("event_id", "actor_id", "listing_id", "conversation_id", "review_id", "session_id", "group_key")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "data": orjson.dumps(self.data).decode(),
+            **wanting(self.type, "in_app"),
+        }
+
+
+_CLAIM = """
+    INSERT INTO notified_events (event_id, type) VALUES (:event_id, CAST(:type AS text))
+    ON CONFLICT DO NOTHING RETURNING event_id
+"""
+# Events may be handled in another order than they happened in: the latest one says what is shown.
+_LATEST = ", ".join(
+    f"{name} = CASE WHEN excluded.event_id > note.event_id THEN excluded.{name} ELSE note.{name} END"
+    for name in ("actor_id", "listing_id", "review_id", "session_id", "data")
+)
+_IDS = "actor_id, listing_id, conversation_id, review_id, session_id"
+_LIVING = ", ".join(f"'{state}'" for state in LIVING)
+
+
+def _statement(source: str, start: str = "") -> sa.TextClause:
+    """Tell the accounts of ``source`` (rows with a ``user_id``), those of them that are there and want to know."""
+    ids = ", ".join(f"CAST(:{name} AS bigint)" for name in _IDS.split(", "))
+    return sa.text(
+        f"""
+        {start}
+        INSERT INTO notifications AS note (user_id, type, group_key, event_id, {_IDS}, data)
+        SELECT person.user_id, CAST(:type AS text), CAST(:group_key AS text), CAST(:event_id AS bigint), {ids},
+            CAST(:data AS jsonb)
+        FROM {source} JOIN users AS person USING (user_id)
+        WHERE person.state IN ({_LIVING}) AND person.user_id IS DISTINCT FROM CAST(:actor_id AS bigint) AND {WANTED}
+            AND NOT EXISTS (
+                SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocked_id = CAST(:actor_id AS bigint)
+            )
+        ORDER BY person.user_id
+        ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
+            count = note.count + 1, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
+            date_updated = greatest(note.date_updated, excluded.date_updated)
+        """  # noqa: S608  made of constants only
+    )
+
+
+_TELL_ONE = _statement(
+    "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"WITH claimed AS ({_CLAIM})"
+)
+_TELL_MANY = _statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
+
+
+def tell(session: Session, user_id: int, notice: Notice) -> None:
+    """Tell one person, once for each event and type, in one statement.
+
+    Nobody is told of what they did themselves, of what somebody did whom they have blocked, or of what they chose not to
+    be told; nor is anybody who is not there any more.
+    """
+    session.execute(_TELL_ONE, {"user_id": user_id, **notice.parameters()})
+
+
+def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
+    """Tell of a message that was not read meanwhile.
+
+    The receiver's side of the conversation is held, so that who reads it now does so before this, or marks as read what
+    this makes.
+    """
+    side = (
+        sa.select(_s.read_through, _s.hidden_through)
+        .where(_s.conversation_id == notice.conversation_id, _s.user_id == receiver_id)
+        .with_for_update(read=True)
+    )
+    seen = session.execute(side).first()
+    if seen is None or message_id <= max(seen):
+        return
+    # Not together with the side: what was committed while that was waited for must be seen.
+    unread = sa.select(_m.message_id).where(_m.message_id == message_id, _m.is_read.is_(False))
+    if session.execute(unread).first() is not None:
+        tell(session, receiver_id, notice)
+
+
+def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None, ...]) -> bool:
+    """Tell the next :data:`BATCH` of those who keep the notice's listing; returns whether there may be more.
+
+    The caller commits after each batch, so that a job that is broken off goes on where it was. A listing that is not
+    public any more is not talked about.
+    """
+    listing_id = notice.listing_id or 0
+    claim = {"event_id": notice.event_id, "type": notice.type.value}
+    session.execute(postgresql.insert(_claims).values(**claim, is_done=False).on_conflict_do_nothing())
+    mine = sa.and_(_claims.c.event_id == notice.event_id, _claims.c.type == notice.type.value)
+    progress = session.execute(sa.select(_claims).where(mine).with_for_update()).one()
+    if progress.is_done:
+        return False
+    listing = listing_rows.find(session, listing_id)
+    keepers = (
+        bookmarks.keepers(session, listing_id, after=progress.through_id, limit=BATCH)
+        if listing is not None and listing.is_public
+        else ()
+    )
+    told = [user_id for user_id in keepers if user_id not in except_ids]
+    if told:
+        session.execute(_TELL_MANY, {"user_ids": told, **notice.parameters()})
+    is_done = len(keepers) < BATCH
+    through_id = keepers[-1] if keepers else progress.through_id
+    session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))
+    return not is_done

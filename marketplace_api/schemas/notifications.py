@@ -1,0 +1,102 @@
+"""What may come in about notifications and their preferences, and the names of what goes out."""
+
+from __future__ import annotations
+
+from datetime import time
+from functools import cache
+from typing import Any
+from zoneinfo import available_timezones
+
+from colander import SchemaNode, drop
+
+from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS
+from marketplace_api.schemas.base import Body, ObjectType, PageQuery, Query, names
+from marketplace_api.schemas.listings import NullableObject
+from marketplace_api.schemas.types import Boolean, FromQuery, InvalidField, Text
+
+NOTIFICATION_FIELDS = (
+    "notification_id", "user_id", "type", "related_entity_id", "title", "content", "count", "data", "is_read",
+    "timestamp_created", "timestamp_updated",
+)  # fmt: skip
+CHANNEL_LABELS = {"in_app": "In the application", "email": "E-mail", "sms": "SMS", "web_push": "Push"}
+
+
+class ListNotifications(PageQuery):
+    """One's own notifications, the latest first."""
+
+    unread = SchemaNode(FromQuery(Boolean()), missing=False, description="Only those that were not read.")
+    fields = names(NOTIFICATION_FIELDS, "Only these fields of each notification.")
+
+
+class ReadNotification(Query):
+    """How to show one notification."""
+
+    fields = names(NOTIFICATION_FIELDS, "Only these fields.")
+
+
+class TimeOfDay(Text):
+    """Hours and minutes by the clock, such as ``22:00``."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 5, pattern="([01][0-9]|2[0-3]):[0-5][0-9]", hint="Send a time of day such as 22:00.")
+
+    def check(self, node: SchemaNode, value: Any) -> time:  # type: ignore[override]
+        return time.fromisoformat(super().check(node, value))
+
+
+class TimeZone(Text):
+    """The name of a time zone in IANA's list, such as ``Europe/Berlin``."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+
+    def check(self, node: SchemaNode, value: Any) -> str:
+        name = super().check(node, value)
+        if name not in _time_zones():
+            raise InvalidField(node, "unknown_time_zone", "Send a name of IANA's list, such as Europe/Berlin.")
+        return name
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+class QuietHours(SchemaNode):
+    """When not to be disturbed; ``null`` for never."""
+
+    schema_type = NullableObject
+    start = SchemaNode(TimeOfDay(), title="From")
+    end = SchemaNode(TimeOfDay(), title="Until", description="May be the next morning.")
+    time_zone = SchemaNode(TimeZone(), title="Time zone", description="Such as Europe/Berlin.")
+
+    def validator(self, node: SchemaNode, value: dict[str, Any] | None) -> None:
+        if value is not None and value["start"] == value["end"]:
+            raise InvalidField(node, "no_time_at_all", "Choose two different times.")
+
+
+def _types() -> SchemaNode:
+    """By type of notification, the channels that it may come by."""
+    return SchemaNode(
+        ObjectType(),
+        *(
+            SchemaNode(
+                ObjectType(),
+                *(SchemaNode(Boolean(), name=name, missing=drop, title=CHANNEL_LABELS[name]) for name in CHANNELS),
+                name=type.value, missing=drop, title=kind.label,
+            )
+            for type, kind in KINDS.items()
+        ),
+        missing=drop, title="What you are told of",
+        description="E-mails about the security of your account cannot be switched off.",
+    )  # fmt: skip
+
+
+class EditPreferences(Body):
+    """What to change; absent fields stay."""
+
+    read_only = frozenset({"user_id", "date_updated"})
+    types = _types()
+    quiet_hours = QuietHours(
+        missing=drop, title="Quiet hours", description="Nothing that makes a sound comes then, but for security."
+    )

@@ -1,0 +1,103 @@
+"""The caller's notifications, and what they want to be told of."""
+
+from __future__ import annotations
+
+from pyramid.request import Request
+
+from marketplace_api.domain.notifications import keeping, reading
+from marketplace_api.domain.notifications import preferences as domain
+from marketplace_api.hal import notifications as represent
+from marketplace_api.hal.representation import Representation, message
+from marketplace_api.resources.notifications import (
+    PATH,
+    PREFERENCES,
+    NotificationContext,
+    NotificationPreferencesContext,
+    NotificationsContext,
+)
+from marketplace_api.schemas import notifications as schemas
+from marketplace_api.security.permissions import Permission as P
+from marketplace_api.views.negotiation import expected_version, page_request
+from marketplace_api.views.service import Service
+
+ONE = f"{PATH}/{{notification_id}}"
+collection = Service("notifications", PATH, NotificationsContext)
+all_read = Service("notifications-read", f"{PATH}/read-all", NotificationsContext, on=PATH)
+item = Service("notification", ONE, NotificationContext)
+reading_one = Service("notification-read", f"{ONE}/read", NotificationContext, on=ONE)
+wanted = Service("notification-preferences", PREFERENCES, NotificationPreferencesContext)
+
+
+@collection.operation(
+    "GET",
+    "list-notifications",
+    P.NOTIFICATION_LIST,
+    title="Your notifications",
+    query=schemas.ListNotifications,
+    result="notifications",
+    description="Unread messages of one conversation share a notification, which counts them.",
+)
+def find(request: Request) -> Representation:
+    query = request.query
+    page, unread = reading.listed(request.db, request.actor.user_id, page_request(query), unread_only=query["unread"])
+    return represent.notifications(request, page, unread, request.context, query["fields"])
+
+
+@all_read.operation("POST", "read-all", P.NOTIFICATION_KEEP, title="Mark all as read", result="message")
+def mark_all_read(request: Request) -> Representation:
+    keeping.mark_all_read(request.db, request.actor)
+    return message("All notifications marked as read", PATH)
+
+
+@item.operation(
+    "GET",
+    "read-notification",
+    P.NOTIFICATION_READ,
+    title="Read a notification",
+    query=schemas.ReadNotification,
+    result="notification",
+    description="To look at it does not mark it as read.",
+)
+def read(request: Request) -> Representation:
+    return represent.notification(request.context, request.query["fields"])
+
+
+@reading_one.operation("POST", "read", P.NOTIFICATION_KEEP, title="Mark as read", result="message")
+def mark_read(request: Request) -> Representation:
+    context = request.context
+    keeping.mark_read(request.db, request.actor, context.row.notification_id)
+    return message("Notification marked as read", context.path)
+
+
+@item.operation("DELETE", "dismiss", P.NOTIFICATION_KEEP, title="Dismiss", result="message")
+def dismiss(request: Request) -> Representation:
+    keeping.dismiss(request.db, request.actor, request.context.row.notification_id)
+    return message("Notification dismissed", PATH)
+
+
+@wanted.operation(
+    "GET",
+    "read-preferences",
+    P.PREFERENCES_READ,
+    title="What you are told of",
+    result="notification_preferences",
+)
+def read_preferences(request: Request) -> Representation:
+    return represent.preferences(request.context)
+
+
+@wanted.operation(
+    "PUT",
+    "edit",
+    P.PREFERENCES_EDIT,
+    title="Choose what you are told of",
+    body=schemas.EditPreferences,
+    result="notification_preferences",
+    description="Absent types and channels stay as they are.",
+)
+def edit_preferences(request: Request) -> Representation:
+    changes = dict(request.validated)
+    if changes.get("quiet_hours") is not None:
+        changes["quiet_hours"] = domain.QuietHours(**changes["quiet_hours"])
+    domain.change(request.db, request.actor, changes=changes, expected_version=expected_version(request))
+    return represent.preferences(request.context.refreshed())
