@@ -36,6 +36,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.LISTING_DELETED: (care.refresh_search_terms,),
     EventType.LISTING_RESTORED: (care.refresh_search_terms,),
     EventType.LISTING_IMPORTED: (care.refresh_search_terms,),
+    EventType.BATCH_PROGRESSED: (care.refresh_search_terms,),
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
 

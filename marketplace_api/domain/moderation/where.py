@@ -87,10 +87,10 @@ def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condit
     Raises Invalid (field ``where``) with a sentence that quotes the place and names what was probably meant.
     """
     if len(text) > LONGEST:
-        raise _refused(f"Conditions may have {LONGEST} characters.")
+        raise refused(f"Conditions may have {LONGEST} characters.")
     at = _spaces(text, 0)
     if at == len(text):
-        raise _refused("Say which, for example: " + _example(fields))
+        raise refused("Say which, for example: " + _example(fields))
     found: list[Condition] = []
     while True:
         condition, at = _condition(text, at, fields, now)
@@ -99,10 +99,10 @@ def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condit
         if at == len(text):
             return tuple(found)
         if len(found) == MOST_CONDITIONS:
-            raise _refused(f"There may be {MOST_CONDITIONS} conditions.")
+            raise refused(f"There may be {MOST_CONDITIONS} conditions.")
         joint = _AND.match(text, at)
         if joint is None:
-            raise _refused(
+            raise refused(
                 f"Expected `and` before {_rest(text, at)}. A value with spaces needs quotes; `or` is not known."
             )
         at = _spaces(text, joint.end())
@@ -111,19 +111,19 @@ def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condit
 def _condition(text: str, at: int, fields: Mapping[str, Field], now: datetime) -> tuple[Condition, int]:
     name = _FIELD.match(text, at)
     if name is None:
-        raise _refused(f"Expected a field at {_rest(text, at)}: one of {', '.join(sorted(fields))}.")
+        raise refused(f"Expected a field at {_rest(text, at)}: one of {', '.join(sorted(fields))}.")
     field = name[0].lower()
     if field not in fields:
         close = get_close_matches(field, fields, n=1, cutoff=0.5)
         meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(fields))}."
-        raise _refused(f"There is no field {name[0]!r}; {meant}")
+        raise refused(f"There is no field {name[0]!r}; {meant}")
     at = _spaces(text, name.end())
     kind = fields[field].kind
     operator = _OPERATOR.match(text, at)
     if operator is None:
-        raise _refused(f"Expected an operator after {field!r}: one of {' '.join(OPERATORS[kind])}.")
+        raise refused(f"Expected an operator after {field!r}: one of {' '.join(OPERATORS[kind])}.")
     if operator[0] not in OPERATORS[kind]:
-        raise _refused(
+        raise refused(
             f"{field!r} is a {kind} and cannot be compared by {operator[0]}: use {' '.join(OPERATORS[kind])}."
         )
     value, at = _value(text, _spaces(text, operator.end()), field)
@@ -136,16 +136,16 @@ def _value(text: str, at: int, field: str) -> tuple[str, int]:
         inner = quoted[1] if quoted[1] is not None else quoted[2]
         return re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL), quoted.end()
     if text[at : at + 1] in ('"', "'"):
-        raise _refused(f"The quote before {_rest(text, at + 1)} is never closed.")
+        raise refused(f"The quote before {_rest(text, at + 1)} is never closed.")
     bare = _BARE.match(text, at)
     if bare is None:
-        raise _refused(f"Expected a value for {field!r} at {_rest(text, at)}.")
+        raise refused(f"Expected a value for {field!r} at {_rest(text, at)}.")
     return bare[0], bare.end()
 
 
 def _typed(name: str, field: Field, operator: str, value: str, now: datetime) -> Condition:
     if "\0" in value:
-        raise _refused(f"The value for {name!r} holds a NUL character.")
+        raise refused(f"The value for {name!r} holds a NUL character.")
     match field.kind:
         case Kind.TEXT:
             return Condition(name, operator, value)
@@ -155,11 +155,11 @@ def _typed(name: str, field: Field, operator: str, value: str, now: datetime) ->
             return Condition(name, operator, _number(name, value))
         case Kind.IDENTIFIER:
             if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > _LARGEST:
-                raise _refused(f"{name!r} needs an id, not {value!r}.")
+                raise refused(f"{name!r} needs an id, not {value!r}.")
             return Condition(name, operator, int(value))
         case Kind.FLAG:
             if value.lower() not in _FLAGS:
-                raise _refused(f"{name!r} is yes or no, not {value!r}.")
+                raise refused(f"{name!r} is yes or no, not {value!r}.")
             return Condition(name, operator, _FLAGS[value.lower()])
         case Kind.TIME:
             return _time(name, operator, value, now)
@@ -170,7 +170,7 @@ def _option(name: str, field: Field, value: str) -> str:
         return value
     close = get_close_matches(value, field.options, n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(field.options)}."
-    raise _refused(f"{name!r} is never {value!r}; {meant}")
+    raise refused(f"{name!r} is never {value!r}; {meant}")
 
 
 def _number(name: str, value: str) -> Decimal:
@@ -179,7 +179,7 @@ def _number(name: str, value: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or abs(number) > _LARGEST:
-        raise _refused(f"{name!r} needs a number, not {value!r}.")
+        raise refused(f"{name!r} needs a number, not {value!r}.")
     return number
 
 
@@ -190,8 +190,8 @@ def _time(name: str, operator: str, value: str, now: datetime) -> Condition:
             moment = now - timedelta(seconds=int(age[1]) * _SECONDS[age[2]])
             return Condition(name, _MIRRORED[operator], moment)
         moment = datetime.fromisoformat(value)
-    except (ValueError, OverflowError):
-        raise _refused(f"{name!r} needs an age such as 7d, or a date such as 2026-11-01, not {value!r}.")
+    except (ValueError, OverflowError) as error:
+        raise refused(f"{name!r} needs an age such as 7d, or a date such as 2026-11-01, not {value!r}.") from error
     return Condition(name, operator, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
@@ -211,5 +211,6 @@ def _rest(text: str, at: int) -> str:
     return repr(text[at : at + 25]) if at < len(text) else "the end"
 
 
-def _refused(message: str) -> Invalid:
+def refused(message: str) -> Invalid:
+    """What is wrong with the conditions, in a sentence."""
     return Invalid(message, errors=[FieldError("body", "where", "invalid_condition", message)])
