@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -74,21 +75,32 @@ def preview(db: Reader, target: Target, conditions: Sequence[Condition], size: i
     return Preview(int(count), [dict(row) for row in found.mappings()])
 
 
+def check(actor: Actor, target: Target, action: str, reason: str) -> str:
+    """The reason as it is told, if the action can be begun.
+
+    Raises Forbidden for who does not moderate, and Invalid for an action that the target does not know or a reason that
+    says nothing.
+    """
+    _require_moderator(actor)
+    if action not in target.actions:
+        close = get_close_matches(action, target.actions, n=1)
+        meant = f"did you mean {close[0]!r}?" if close else f"they know {', '.join(target.actions)}."
+        raise _invalid("action", f"{target.name} know no {action!r}; {meant}")
+    told = reason.strip()
+    if not 1 <= len(told) <= LONGEST_REASON:
+        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
+    return told
+
+
 def start(
     session: Session, actor: Actor, target: Target, action: str, *, where: str, conditions: Sequence[Condition],
     reason: str,
 ) -> Any:  # fmt: skip
     """A batch of everything that the conditions (``where``, as it was typed) match now; returns its row.
 
-    Nothing has been done to any of it yet: :func:`advance` does. Raises Invalid for a reason that says nothing or an
-    action that the target does not know, and Forbidden for who does not moderate.
+    Nothing has been done to any of it yet: :func:`advance` does. Raises as :func:`check` does.
     """
-    _require_moderator(actor)
-    if action not in target.actions:
-        raise _invalid("action", f"{target.name} know no {action!r}, only {', '.join(target.actions)}.")
-    told = reason.strip()
-    if not 1 <= len(told) <= LONGEST_REASON:
-        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
+    told = check(actor, target, action, reason)
     values = {
         "action": action, "target": target.name, "conditions": where.strip(), "reason": told,
         "actor_id": actor.user_id, "actor_name": actor.username or None, "request_id": actor.request_id,

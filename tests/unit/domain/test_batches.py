@@ -77,7 +77,9 @@ def test_conditions_match_what_they_say(db: Session) -> None:
     owner = make_user(db)
     cheap = make_listing(db, owner, title="FREE Money 100%", price=0, category="cars", city="Oslo").listing_id
     other = make_listing(db, owner, title="Chair", price=50, category="furniture", city=None).listing_id
-    gone = make_listing(db, owner, title="Old", category="phones", deleted_at=NOW, date_created=NOW - timedelta(days=30)).listing_id
+    gone = make_listing(
+        db, owner, title="Old", category="phones", deleted_at=NOW, date_created=NOW - timedelta(days=30)
+    ).listing_id
     for where, found in (
         ("title ~ 'free money'", {cheap}), ("title ~ '100%'", {cheap}), ("title ~ '1_0'", set()),
         ("price < 1", {cheap}), ("category = vehicles", {cheap}), ("category != vehicles", {other, gone}),
