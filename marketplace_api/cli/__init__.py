@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("db", "The database: migrations, demo data, a prompt."),
     "users": ("users", "Accounts: list, show, create, set roles."),
     "listings": ("listings", "Listings: import from a file."),
+    "moderation": ("moderation", "Many things at once: suspend, ban, delete, and undo."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry."),
     "keys": ("keys", "Keys that sign tokens and seal documents."),
     "version": ("version", "Print the version."),

@@ -61,6 +61,32 @@ class Output:
             raise click.UsageError(f"{question} Say --yes (before the command) to confirm without a terminal.")
         click.confirm(question, abort=True, err=True)
 
+    def sample(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], count: int, of: str) -> None:
+        """Some of many, on standard error, and how many there are in all."""
+        if self.quiet:
+            return
+        if rows:
+            table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+            for row in rows:
+                table.add_row(*(escape(_shown(row.get(column))) for column in columns))
+            Console(stderr=True, highlight=False).print(table)
+        more = f"; {len(rows)} of them are above" if count > len(rows) else ""
+        click.echo(f"{count:,} {of} match{more}.", err=True)
+
+    @contextmanager
+    def progress(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar, on a terminal only; the block calls what it gets with how many more are done."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        if self.quiet or not console.is_terminal:
+            yield lambda _some: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(escape(text), total=total)
+            yield lambda some: bar.advance(task, some)
+
     @contextmanager
     def working(self, text: str) -> Iterator[Callable[[str], None]]:
         """Shows that something takes a while, on a terminal only; gives what changes the text meanwhile."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.models.events import Event
 
@@ -45,6 +48,7 @@ class EventType(StrEnum):
     REVIEW_REPLIED = "review.replied"
     REVIEW_EDITED = "review.edited"
     REVIEW_DELETED = "review.deleted"
+    REVIEW_RESTORED = "review.restored"
     MESSAGE_SENT = "message.sent"
     MESSAGE_READ = "message.read"
     CONVERSATION_READ = "conversation.read"
@@ -62,6 +66,11 @@ class EventType(StrEnum):
     REPORT_RESOLVED = "report.resolved"
     REPORT_DISMISSED = "report.dismissed"
     USER_PREFERENCES_CHANGED = "user.preferences_changed"
+    BATCH_STARTED = "batch.started"
+    BATCH_PROGRESSED = "batch.progressed"
+    BATCH_FINISHED = "batch.finished"
+    BATCH_UNDO_STARTED = "batch.undo_started"
+    BATCH_UNDONE = "batch.undone"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -95,6 +104,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REVIEW_REPLIED: "The reviewed side replied to a review.",
     EventType.REVIEW_EDITED: "A moderator edited a review; `new` names the fields.",
     EventType.REVIEW_DELETED: "A moderator deleted a review; it counts no more.",
+    EventType.REVIEW_RESTORED: "A deleted review came back; it counts again.",
     EventType.MESSAGE_SENT: "A message was sent; `new` has the ids of conversation, sender, receiver and listing.",
     EventType.MESSAGE_READ: "The receiver read one message.",
     EventType.CONVERSATION_READ: "Everything in a conversation was read by one side; `new` counts the messages.",
@@ -112,6 +122,11 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REPORT_RESOLVED: "A moderator acted on a report; `new` has the reporter's id.",
     EventType.REPORT_DISMISSED: "A moderator found nothing to act on in a report; `new` has the reporter's id.",
     EventType.USER_PREFERENCES_CHANGED: "Somebody chose what they want to be told of; `new` names the fields.",
+    EventType.BATCH_STARTED: "Moderation of many things at once began; `new` has action, target and conditions.",
+    EventType.BATCH_PROGRESSED: "A part of a batch, or of its undoing, was committed; each thing has its own event.",
+    EventType.BATCH_FINISHED: "A batch was done; `new` counts what changed and what was skipped.",
+    EventType.BATCH_UNDO_STARTED: "A batch began to be undone.",
+    EventType.BATCH_UNDONE: "A batch was undone; `new` counts what was restored and what was kept.",
 }
 
 
@@ -130,17 +145,11 @@ def record(
     ``previous`` and ``new`` hold JSON-ready values of what changed; never a password, token or document.
     """
     event = Event(
-        type=type.value,
-        actor_id=actor.user_id,
-        # Of an account only the id: the log outlives the erasure of names.
-        actor_name=None if actor.user_id is not None else actor.username or None,
+        **_who_and_what(actor, type),
         on_behalf_of_id=on_behalf_of,
-        subject_type=type.value.partition(".")[0],
         subject_id=subject_id,
         previous=dict(previous) if previous is not None else None,
         new=dict(new or {}),
-        reason=actor.reason,
-        request_id=actor.request_id,
     )
     session.add(event)
     session.flush()
@@ -148,3 +157,35 @@ def record(
     if on_event is not None:
         on_event(session, event)
     return event
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an event of many says: ``previous`` and ``new`` as for :func:`record`."""
+
+    subject_id: int
+    previous: Mapping[str, Any]
+    new: Mapping[str, Any]
+
+
+def record_many(session: Session, actor: Actor, type: EventType, told: Sequence[Told]) -> None:
+    """Append an event for each; no jobs follow, as whoever does something to many lets them follow once for all."""
+    if told:
+        common = _who_and_what(actor, type)
+        rows = [
+            {**common, "subject_id": each.subject_id, "previous": dict(each.previous), "new": dict(each.new)}
+            for each in told
+        ]
+        session.execute(sa.insert(table_of(Event)), rows)
+
+
+def _who_and_what(actor: Actor, type: EventType) -> dict[str, Any]:
+    return {
+        "type": type.value,
+        "actor_id": actor.user_id,
+        # Of an account only the id: the log outlives the erasure of names.
+        "actor_name": None if actor.user_id is not None else actor.username or None,
+        "subject_type": type.value.partition(".")[0],
+        "reason": actor.reason,
+        "request_id": actor.request_id,
+    }

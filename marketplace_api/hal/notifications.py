@@ -45,6 +45,10 @@ def _account(_row: Any) -> str:
     return "/api/users/me"
 
 
+def _verification(_row: Any) -> str:
+    return "/api/users/me/verification"
+
+
 def _nothing(_row: Any) -> None:
     """There is no page of its own to go to."""
 
@@ -55,7 +59,7 @@ _SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
     T.REVIEW_RECEIVED: ("review_id", _review),
     T.REVIEW_REPLIED: ("review_id", _review),
     **dict.fromkeys(
-        (T.VERIFICATION_APPROVED, T.VERIFICATION_REJECTED, T.VERIFICATION_EXPIRED), ("verification_id", _account)
+        (T.VERIFICATION_APPROVED, T.VERIFICATION_REJECTED, T.VERIFICATION_EXPIRED), ("verification_id", _verification)
     ),
     **dict.fromkeys(
         (

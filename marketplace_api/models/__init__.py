@@ -5,6 +5,7 @@ Import this package to have every table in ``Base.metadata``.
 
 from marketplace_api.models import (
     accounts,
+    batches,
     bookmarks,
     categories,
     conversations,
@@ -20,6 +21,7 @@ from marketplace_api.models import (
 
 __all__ = [
     "accounts",
+    "batches",
     "bookmarks",
     "categories",
     "conversations",

@@ -58,11 +58,11 @@ class ReviewContext(Context):
         ]
 
     def refusal(self) -> DomainError | None:
-        return rows.deleted() if self.deleted and self.row.target_is_public else None
+        return rows.gone() if self.deleted and self.row.target_is_public else None
 
     def unavailable(self, operation: str) -> DomainError:
         if self.deleted:
-            return rows.deleted()
+            return rows.gone()
         return already_replied(self.row.review_id) if operation == "reply" else super().unavailable(operation)
 
 

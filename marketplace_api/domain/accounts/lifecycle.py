@@ -17,6 +17,9 @@ from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import FieldError, Forbidden, Invalid, NotFound
 from marketplace_api.models.accounts import User
 
+_EVENTS = {
+    "suspended": EventType.USER_SUSPENDED, "banned": EventType.USER_BANNED, "deactivated": EventType.USER_DEACTIVATED,
+}  # fmt: skip
 _RANKS = {"moderator": 1, "staff": 2, "admin": 3}
 
 
@@ -136,6 +139,24 @@ def ban(session: Session, actor: Actor, user_id: int, *, reason: str, until: dat
     sessions.end_all(session, user_id, "banned", actor=actor)
     rows.hide_listings(session, user_id, hidden=True)
     return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
+
+
+def put_back(
+    session: Session, actor: Actor, user: User, *, state: str, reason: str | None, until: datetime | None
+) -> None:
+    """Undo a suspension, a ban or their lifting of the locked ``user``: into ``state``, for ``reason``, ``until``.
+
+    Listings are shown or hidden with it. Raises :class:`Forbidden` as :func:`suspend` does.
+    """
+    _require_power(actor, user)
+    now = rows.lock_user(session, user.user_id)[1]
+    previous = {"state": user.state}
+    rows.hide_listings(session, user.user_id, hidden=state in ("banned", "deactivated"))
+    user.state_reason, user.suspended_until = reason, until
+    user.deactivated_at = now if state == "deactivated" else None
+    _enter(session, user, state, now)
+    type = _EVENTS.get(state, EventType.USER_REINSTATED)
+    record(session, actor, type, user.user_id, previous=previous, new={"state": state})
 
 
 def _moderated(session: Session, actor: Actor, user_id: int, states: tuple[str, ...]) -> tuple[User, datetime]:

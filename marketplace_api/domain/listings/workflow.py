@@ -143,17 +143,8 @@ def refused(row: Any, name: str) -> Conflict:
 
 def apply(session: Session, actor: Actor, row: Any, transition: Transition, reason: str | None) -> Any:
     """Move the locked ``row``; the caller has checked that the step is possible."""
-    target = transition.target or row.suspended_from
-    values: dict[str, Any] = {
-        "status": target,
-        "suspended_from": row.status if target == "suspended" else None,
-        "status_reason": reason if transition.name in ("reject", "suspend") else None,
-        "date_updated": sa.func.now(),
-        "version": _t.c.version + 1,
-        **_badge(transition.name),
-    }
-    statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).values(values).returning(*rows.COLUMNS)
-    changed = session.execute(statement).one()
+    statement = sa.update(_t).where(_t.c.listing_id == row.listing_id).returning(*rows.COLUMNS)
+    changed = session.execute(statement.values(values_of(transition, reason))).one()
     record(
         session,
         actor,
@@ -161,13 +152,25 @@ def apply(session: Session, actor: Actor, row: Any, transition: Transition, reas
         row.listing_id,
         previous={"status": row.status, "is_verified_listing": row.is_verified_listing},
         new={
-            "status": target,
+            "status": changed.status,
             "step": transition.name,
             "reason": reason,
             "is_verified_listing": changed.is_verified_listing,
         },
     )
     return changed
+
+
+def values_of(transition: Transition, reason: str | None) -> dict[str, Any]:
+    """What the step writes into the row of any listing that may take it."""
+    return {
+        "status": transition.target or _t.c.suspended_from,
+        "suspended_from": _t.c.status if transition.target == "suspended" else None,
+        "status_reason": reason if transition.name in ("reject", "suspend") else None,
+        "date_updated": sa.func.now(),
+        "version": _t.c.version + 1,
+        **_badge(transition.name),
+    }
 
 
 def _badge(step: str) -> dict[str, Any]:

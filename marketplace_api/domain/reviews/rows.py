@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.db import Prepared, Reader, table_of
 from marketplace_api.domain.accounts.rows import LIVING
-from marketplace_api.errors import Gone, NotFound, PreconditionFailed
+from marketplace_api.errors import Conflict, Gone, NotFound, PreconditionFailed
 from marketplace_api.models.accounts import User
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
@@ -81,10 +81,13 @@ def lock_target(session: Session, listing_id: int | None, reviewee_id: int | Non
     session.execute(statement.with_for_update(key_share=True))
 
 
-def lock(session: Session, review_id: int, expected_version: int | None, *, with_target: bool) -> Any:
+def lock(
+    session: Session, review_id: int, expected_version: int | None, *, with_target: bool, deleted: bool = False
+) -> Any:
     """The row, held until the transaction ends; ``with_target`` for changes that may move a rating.
 
-    Raises NotFound, Gone for a deleted one, and PreconditionFailed when its version is not the expected one.
+    Raises NotFound, PreconditionFailed when its version is not the expected one, and Gone for a deleted one. Where a
+    ``deleted`` one is asked for, Conflict for one that is there.
     """
     row = find(session, review_id)
     if row is not None and with_target:
@@ -92,12 +95,14 @@ def lock(session: Session, review_id: int, expected_version: int | None, *, with
     held = session.execute(_FIND.with_for_update(key_share=True, of=table_of(Review)), {"review_id": review_id}).first()
     if held is None:
         raise NotFound("There is no such review.")
-    if held.deleted_at is not None:
-        raise deleted()
+    if held.deleted_at is not None and not deleted:
+        raise gone()
+    if held.deleted_at is None and deleted:
+        raise Conflict("The review is there.", "wrong_state", extra={"state": "published"})
     if expected_version is not None and held.version != expected_version:
         raise PreconditionFailed("It changed since you read it; `current` shows what it is now.")
     return held
 
 
-def deleted() -> Gone:
+def gone() -> Gone:
     return Gone("This review was deleted.")

@@ -104,14 +104,28 @@ def edit(
     )
 
 
-def delete(session: Session, actor: Actor, review_id: int, *, reason: str, expected_version: int | None = None) -> None:
-    """Take a review out of sight and out of the rating; its author reads the ``reason``.
+def delete(session: Session, actor: Actor, review_id: int, *, reason: str, expected_version: int | None = None) -> Any:
+    """Take a review out of sight and out of the rating; its author reads the ``reason``. Returns its row.
 
     Raises NotFound, Gone, PreconditionFailed.
     """
     rows.lock(session, review_id, expected_version, with_target=True)
     _change(session, review_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
-    _told(session, replace(actor, reason=reason), EventType.REVIEW_DELETED, review_id)
+    return _told(session, replace(actor, reason=reason), EventType.REVIEW_DELETED, review_id)
+
+
+def restore(session: Session, actor: Actor, review_id: int, *, expected_version: int | None = None) -> Any:
+    """Bring a deleted review back, into sight and into the rating; returns its row.
+
+    Raises NotFound, PreconditionFailed, and Conflict where it is there or its author has written another one since.
+    """
+    row = rows.lock(session, review_id, expected_version, with_target=True, deleted=True)
+    kind = "listing_id" if row.listing_id is not None else "reviewee_id"
+    target = getattr(row, kind)
+    if target in rows.standing(session, row.reviewer_id, kind, [target]):
+        raise Conflict("Its author has written another one since.", "already_reviewed")
+    _change(session, review_id, {"deleted_at": None, "moderation_reason": None})
+    return _told(session, actor, EventType.REVIEW_RESTORED, review_id)
 
 
 def _change(session: Session, review_id: int, values: Mapping[str, Any]) -> None:

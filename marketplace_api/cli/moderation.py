@@ -1,0 +1,262 @@
+"""`marketplace-admin moderation`: what is done to many things at once, and undone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
+from marketplace_api.cli.context import Context, pass_context
+
+if TYPE_CHECKING:
+    from marketplace_api.db import Databases
+    from marketplace_api.domain.actors import Actor
+
+TARGETS = ("listings", "users", "reviews")
+COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
+OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
+MOST_TOLD = 1_000
+SAMPLE = 5
+
+Part = Callable[[Any, "Actor", int], int]
+
+
+@click.group()
+def moderation() -> None:
+    """What is done to many things at once, and undone."""
+
+
+@moderation.command()
+@click.argument("action")
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="What it is done to.")
+@click.option("--where", required=True, metavar="CONDITIONS", help="Which, for example: price < 1 and title ~ free")
+@click.option("--reason", required=True, help="Why; those concerned read it, and it goes into the audit trail.")
+@click.option("--dry-run", is_flag=True, help="Show what matches and change nothing.")
+@pass_context
+def bulk(context: Context, action: str, target: str, where: str, reason: str, dry_run: bool) -> None:
+    """Do ACTION to everything that the conditions match, after showing how many that are and some of them.
+
+    \b
+    listings  suspend, reinstate, verify, reject, delete, restore
+    users     suspend, reinstate, ban
+    reviews   delete, restore
+
+    Conditions are FIELD OPERATOR VALUE, joined by `and`. The operators are = != < <= > >= and ~ (contains). Values with
+    spaces stand in quotes. A time is compared with a date, or with an age: `created < 7d` is younger than seven days.
+    A field that does not exist is answered with those that do.
+
+    The work is done in parts that each commit, as a batch with an id: `undo` takes it back, also after Ctrl-C.
+
+    Example: `marketplace-admin moderation bulk suspend --target listings --where "category = cars and price < 1 and
+    title ~ free and created < 7d" --reason "Advertising."`
+
+    Exit codes: 0 done, 4 stopped by an undo, 5 some were skipped or it was interrupted.
+    """
+    from marketplace_api.domain.moderation import batches
+    from marketplace_api.domain.moderation.targets import TARGETS as KNOWN
+    from marketplace_api.domain.moderation.where import parse
+
+    known = KNOWN[target]
+    conditions = parse(where, known.fields, datetime.now(UTC))
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = context.actor(session)
+            batches.check(actor, known, action, reason)
+            found = batches.preview(session, known, conditions, SAMPLE)
+        if not context.as_json:
+            context.output.sample(known.shown, found.sample, found.count, target)
+        if dry_run or found.count == 0:
+            context.output.record(_told(None, action, target, found.count, {}, dry_run=dry_run), "Nothing was changed.")
+            return
+        context.output.confirm(f"{action.capitalize()} {found.count:,} {target}?")
+        with databases.session() as session, session.begin():
+            batch = batches.start(session, actor, known, action, where=where, conditions=conditions, reason=reason)
+        context.output.remark(f"Batch {batch.batch_id}")
+        _carry_out(context, databases, actor, batch.batch_id, batches.advance)
+
+
+@moderation.command()
+@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@pass_context
+def resume(context: Context, batch_id: int) -> None:
+    """Go on with a batch, or with its undoing, that was interrupted.
+
+    Example: `marketplace-admin moderation resume 7`
+    """
+    from marketplace_api.domain.moderation import batches
+
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = context.actor(session)
+            state = batches.find(session, batch_id).state
+        part = batches.advance_undo if state == "undoing" else batches.advance
+        _carry_out(context, databases, actor, batch_id, part)
+
+
+@moderation.command()
+@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@click.option("--reason", help="Why; goes into the audit trail.")
+@click.option("--dry-run", is_flag=True, help="Say how many would be put back and change nothing.")
+@pass_context
+def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> None:
+    """Put back everything in a batch that has not changed since, and name what has.
+
+    Example: `marketplace-admin moderation undo 7`
+
+    Exit codes: 0 all is as it was, 5 some things have changed since and were kept.
+    """
+    from marketplace_api.domain.moderation import batches
+
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = context.actor(session, reason)
+            batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
+        changed = counts.get("changed", 0)
+        told = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
+        if dry_run:
+            values = _told(batch_id, batch.action, batch.target, batch.matched, counts, dry_run=True)
+            context.output.record(values, f"Would {told}.")
+            return
+        context.output.confirm(f"{told.capitalize()}?")
+        with databases.session() as session, session.begin():
+            batches.begin_undo(session, actor, batch_id)
+        _carry_out(context, databases, actor, batch_id, batches.advance_undo)
+
+
+@moderation.command("batches")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--before", type=click.IntRange(1), metavar="ID", help="Begin below this id.")
+@pass_context
+def list_batches(context: Context, limit: int, before: int | None) -> None:
+    """Show the batches, the newest first.
+
+    One that is `running` or `undoing` and does not move was interrupted: `resume` goes on with it, `undo` takes it back.
+
+    Example: `marketplace-admin moderation batches`
+    """
+    from marketplace_api.domain.moderation import batches
+
+    with context.databases() as databases, databases.session() as session:
+        found = [_described(row) for row in batches.listed(session, limit=limit, before=before)]
+    context.output.rows(COLUMNS, found)
+
+
+@moderation.command()
+@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only what became this.")
+@click.option("--limit", type=click.IntRange(0, 100_000), default=20, show_default=True, help="Rows to show.")
+@pass_context
+def show(context: Context, batch_id: int, outcome: str | None, limit: int) -> None:
+    """Show a batch and what became of each thing in it.
+
+    Example: `marketplace-admin moderation show 7 --outcome kept`
+    """
+    from marketplace_api.domain.moderation import batches
+
+    with context.databases() as databases, databases.session() as session:
+        described = _described(batches.find(session, batch_id)) | batches.counts(session, batch_id)
+        found = batches.outcomes(session, batch_id, outcome=outcome, limit=limit) if limit else ()
+        rows = [dict(row._mapping) for row in found]
+    if context.as_json:
+        context.output.record({**described, "rows": rows})
+        return
+    context.output.record(described)
+    if rows:
+        context.output.rows(("subject_id", "outcome", "detail"), rows)
+
+
+def _described(row: Any) -> dict[str, Any]:
+    names = (
+        "batch_id", "action", "target", "conditions", "reason", "state", "matched", "date_created", "date_updated",
+        "date_finished", "date_undone", "request_id",
+    )  # fmt: skip
+    actor = row.actor_name or (str(row.actor_id) if row.actor_id is not None else None)
+    return {**{name: getattr(row, name) for name in names}, "actor": actor}
+
+
+def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: int, part: Part) -> None:
+    """Part by part until all is done or Ctrl-C, which ends it between two parts; exits with the command's code."""
+    from marketplace_api.domain.moderation import batches
+    from marketplace_api.errors import Conflict
+
+    with databases.session() as session:
+        batch, before = batches.find(session, batch_id), batches.counts(session, batch_id)
+    todo = before.get("waiting" if part is batches.advance else "changed", 0)
+    stopped_by = None
+    with _interruptible() as interrupted, context.output.progress(batch.action, todo) as step:
+        while not interrupted.is_set():
+            try:
+                with databases.session() as session, session.begin():
+                    some = part(session, actor, batch_id)
+            except Conflict as error:
+                stopped_by = error.detail
+                break
+            if not some:
+                break
+            step(some)
+    with databases.session() as session:
+        batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
+        odd = [
+            row
+            for outcome in ("skipped", "kept")
+            for row in (
+                batches.outcomes(session, batch_id, outcome=outcome, limit=MOST_TOLD) if counts.get(outcome) else ()
+            )
+        ]
+    for row in odd:
+        click.echo(f"{batch.target} {row.subject_id}: {row.detail}", err=True)
+    _tell_rest(context, batch_id, counts, len(odd))
+    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}."
+    if interrupted.is_set():
+        message += f" Interrupted; `moderation resume {batch_id}` goes on, `moderation undo {batch_id}` takes it back."
+    context.output.record(
+        _told(batch_id, batch.action, batch.target, batch.matched, counts, state=batch.state), message
+    )
+    if stopped_by:
+        raise SystemExit(CONFLICT)
+    unclean = interrupted.is_set() or counts.get("skipped") or counts.get("kept")
+    raise SystemExit(PARTLY_DONE if unclean else DONE)
+
+
+def _tell_rest(context: Context, batch_id: int, counts: dict[str, int], told: int) -> None:
+    rest = counts.get("skipped", 0) + counts.get("kept", 0) - told
+    if rest > 0:
+        context.output.remark(f"… and {rest:,} more: `moderation show {batch_id} --outcome skipped --limit 100000`.")
+
+
+def _summary(counts: dict[str, int]) -> str:
+    return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES if outcome in counts) or "nothing to do"
+
+
+def _told(
+    batch_id: int | None, action: str, target: str, matched: int, counts: dict[str, int], **more: Any
+) -> dict[str, Any]:
+    shown = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
+    return {
+        "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "dry_run": False, **more
+    }  # fmt: skip
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event instead of tearing a transaction apart; a second Ctrl-C ends at once."""
+    interrupted = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _frame: Any) -> None:
+        signal.signal(number, before[signal.Signals(number)])
+        interrupted.set()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

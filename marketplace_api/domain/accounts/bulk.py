@@ -1,0 +1,57 @@
+"""Moderation of many accounts at once: suspended, reinstated, banned, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.accounts import lifecycle, rows
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.moderation.one_by_one import each
+from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.models.accounts import User
+
+_STEPS: Mapping[str, Callable[..., User]] = {
+    "suspend": lifecycle.suspend, "reinstate": lifecycle.reinstate, "ban": lifecycle.ban,
+}  # fmt: skip
+ACTIONS = tuple(_STEPS)
+
+
+def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
+    """Do ``action``, one of :data:`ACTIONS`, to each of these accounts that it may be done to; one result each."""
+
+    def one(user_id: int) -> Result:
+        user, _ = rows.lock_user(session, user_id)
+        previous = _kept(user)
+        changed = _STEPS[action](session, actor, user_id, reason=reason)
+        return Result(user_id, changed.version, previous)
+
+    # In one order, so that two that work on the same accounts wait for each other instead of in a circle.
+    return each(session, sorted(ids), int, one)
+
+
+def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+    """Make accounts what they were before ``action``, unless they have changed since; sessions that ended stay so."""
+
+    def one(before: Done) -> Result:
+        user, _ = rows.lock_user(session, before.subject_id)
+        if user.version != before.version:
+            return before.changed_since()
+        previous = dict(before.previous)
+        until = previous.pop("suspended_until")
+        told = replace(actor, reason=actor.reason or f"undo {action}")
+        lifecycle.put_back(session, told, user, until=until and datetime.fromisoformat(until), **previous)
+        return Result(before.subject_id)
+
+    return each(session, sorted(done, key=lambda before: before.subject_id), lambda before: before.subject_id, one)
+
+
+def _kept(user: User) -> dict[str, Any]:
+    until = user.suspended_until
+    return {
+        "state": user.state, "reason": user.state_reason, "suspended_until": until.isoformat() if until else None,
+    }  # fmt: skip

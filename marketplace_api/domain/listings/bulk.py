@@ -1,0 +1,142 @@
+"""Moderation of many listings at once: the steps of the workflow, deletion and restoring, set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import table_of
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, Told, record_many
+from marketplace_api.domain.listings import editing, workflow
+from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
+from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.models.listings import Listing
+
+ACTIONS = ("suspend", "reinstate", "verify", "reject", "delete", "restore")
+
+_t = table_of(Listing)
+_l = _t.c
+_IDS = sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))
+
+# What moderation changes of a listing, and so what is put back.
+_KEPT = (
+    "status", "suspended_from", "status_reason", "is_verified_listing", "review_requested_at", "deleted_at",
+    "date_updated", "verified_price",
+)  # fmt: skip
+
+# In one order, so that two that work on the same listings wait for each other instead of in a circle.
+_LOCK = (
+    sa.select(
+        _l.listing_id, _l.user_id, _l.version, *(_l[name] for name in _KEPT), sa.func.now().label("now"),
+    )
+    .where(_l.listing_id == sa.any_(_IDS))
+    .order_by(_l.listing_id)
+    .with_for_update()
+)  # fmt: skip
+_RETURNED = (_l.listing_id, _l.version, _l.status, _l.is_verified_listing)
+
+_PUT_BACK = sa.text(
+    """
+    UPDATE listings AS l SET
+        status = p.status, suspended_from = p.suspended_from, status_reason = p.status_reason,
+        is_verified_listing = p.is_verified_listing, review_requested_at = p.review_requested_at,
+        deleted_at = p.deleted_at, date_updated = p.date_updated, verified_price = p.verified_price, version = l.version + 1
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p (
+        listing_id bigint, version integer, status text, suspended_from text, status_reason text,
+        is_verified_listing boolean, review_requested_at timestamptz, deleted_at timestamptz, date_updated timestamptz,
+        verified_price numeric
+    )
+    WHERE l.listing_id = p.listing_id AND l.version = p.version
+    RETURNING l.listing_id, l.status, l.is_verified_listing, l.deleted_at
+    """
+)
+
+
+def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
+    """Do ``action``, one of :data:`ACTIONS`, to each of these listings that is in a state for it; one result each."""
+    locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": list(ids)})}
+    refusals = {listing_id: _refusal(locked.get(listing_id), actor, action) for listing_id in ids}
+    fit = [listing_id for listing_id, refusal in refusals.items() if refusal is None]
+    statement = (
+        sa.update(_t).where(_l.listing_id == sa.any_(_IDS)).values(_values(action, reason)).returning(*_RETURNED)
+    )
+    changed = {row.listing_id: row for row in session.execute(statement, {"ids": fit})} if fit else {}
+    before = {listing_id: _kept(locked[listing_id]) for listing_id in changed}
+    told = [
+        Told(listing_id, _shown(before[listing_id]), {"status": row.status, "step": action, "reason": reason})
+        for listing_id, row in changed.items()
+    ]
+    record_many(session, actor, _type(action), told)
+    return [
+        Result(listing_id, changed[listing_id].version, before[listing_id])
+        if refusals[listing_id] is None
+        else Result(listing_id, detail=refusals[listing_id])
+        for listing_id in ids
+    ]
+
+
+def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+    """Make listings what they were before ``action``, unless they have changed since; one result each."""
+    locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": [each.subject_id for each in done]})}
+    rows = [{"listing_id": each.subject_id, "version": each.version, **each.previous} for each in done]
+    restored = {row.listing_id: row for row in session.execute(_PUT_BACK, {"rows": orjson.dumps(rows).decode()})}
+    told = [
+        Told(listing_id, _shown(_kept(locked[listing_id])), {"status": row.status, "step": f"undo {action}"})
+        for listing_id, row in restored.items()
+    ]
+    type = {"delete": EventType.LISTING_RESTORED, "restore": EventType.LISTING_DELETED}.get(action, _type(action))
+    record_many(session, actor, type, told)
+    return [Result(each.subject_id) if each.subject_id in restored else each.changed_since() for each in done]
+
+
+def _refusal(row: Any | None, actor: Actor, action: str) -> str | None:
+    """Why the listing cannot be acted upon; ``None`` if it can."""
+    if row is None:
+        return "There is no such listing."
+    if actor.owns(row.user_id):
+        return "Nobody decides on their own listing."
+    if action == "restore":
+        if row.deleted_at is None:
+            return "It is not deleted."
+        is_late = not editing.is_restorable(row.deleted_at, row.now)
+        return "It was deleted too long ago." if is_late else None
+    if row.deleted_at is not None:
+        return "It is deleted."
+    if action == "delete" or workflow.possible(row, LISTING_WORKFLOW.step(action)):
+        return None
+    return f"It is {row.status.replace('_', ' ')}."
+
+
+def _values(action: str, reason: str) -> dict[str, Any]:
+    bump = {"version": _l.version + 1}
+    if action == "delete":
+        return {"deleted_at": sa.func.now(), **bump}
+    if action == "restore":
+        return {"deleted_at": None, "date_updated": sa.func.now(), **bump}
+    return workflow.values_of(LISTING_WORKFLOW.step(action), reason)
+
+
+def _type(action: str) -> EventType:
+    types = {"delete": EventType.LISTING_DELETED, "restore": EventType.LISTING_RESTORED}
+    return types.get(action, EventType.LISTING_STATUS_CHANGED)
+
+
+def _kept(row: Any) -> dict[str, Any]:
+    kept = {name: getattr(row, name) for name in _KEPT}
+    return {name: value if value is None or isinstance(value, bool) else _ready(value) for name, value in kept.items()}
+
+
+def _ready(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _shown(kept: dict[str, Any]) -> dict[str, Any]:
+    """What the log tells of a listing's state."""
+    return {"status": kept["status"], "is_verified_listing": kept["is_verified_listing"]}

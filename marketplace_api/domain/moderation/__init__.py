@@ -1,0 +1,1 @@
+"""Moderation: what is done to many things at once, and undone."""

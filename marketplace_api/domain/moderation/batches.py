@@ -1,0 +1,241 @@
+"""Batches: one action on many things, in parts that each commit, and its undoing.
+
+A batch knows every thing that it matched from the start, and what became of each. Whoever carries it out may die at
+any moment: whole parts are done, the others wait, and the batch can be gone on with or undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import Reader, table_of
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.targets import TARGETS, Target
+from marketplace_api.domain.moderation.where import Condition
+from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from marketplace_api.models.batches import Batch, BatchRow
+
+LONGEST_REASON = 1_000
+
+_b, _rows = table_of(Batch), table_of(BatchRow)
+_r = _rows.c
+
+_COUNTS = (
+    sa.select(_r.outcome, sa.func.count().label("count"))
+    .where(_r.batch_id == sa.bindparam("batch_id"))
+    .group_by(_r.outcome)
+)
+_NEXT = (
+    sa.select(_r.subject_id, _r.version, _r.previous)
+    .where(_r.batch_id == sa.bindparam("batch_id"), _r.outcome == sa.bindparam("outcome"))
+    .order_by(_r.subject_id)
+    .limit(sa.bindparam("part"))
+)
+_WRITE = sa.text(
+    """
+    UPDATE moderation_batch_rows AS r SET
+        outcome = p.outcome, detail = p.detail,
+        version = coalesce(p.version, r.version), previous = coalesce(p.previous, r.previous)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p (
+        subject_id bigint, outcome text, detail text, version bigint, previous jsonb
+    )
+    WHERE r.batch_id = :batch_id AND r.subject_id = p.subject_id
+    """
+)
+_LEAVE = (
+    sa.update(_rows)
+    .where(_r.batch_id == sa.bindparam("of"), _r.outcome == "waiting")
+    .values(outcome="skipped", detail="The batch was undone before it came to this.")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How many things match, and some of them by the fields that are shown."""
+
+    count: int
+    sample: Sequence[Mapping[str, Any]]
+
+
+def preview(db: Reader, target: Target, conditions: Sequence[Condition], size: int = 5) -> Preview:
+    """What the conditions match now, the newest first; raises Invalid for a value that nothing can have."""
+    clause = target.clause(db, conditions)
+    count = db.execute(sa.select(sa.func.count()).where(clause).select_from(target.key.table)).scalar()
+    columns = [target.named[name].column.label(name) for name in target.shown]
+    found = db.execute(sa.select(*columns).where(clause).order_by(target.key.desc()).limit(size))
+    return Preview(int(count), [dict(row) for row in found.mappings()])
+
+
+def check(actor: Actor, target: Target, action: str, reason: str) -> str:
+    """The reason as it is told, if the action can be begun.
+
+    Raises Forbidden for who does not moderate, and Invalid for an action that the target does not know or a reason that
+    says nothing.
+    """
+    _require_moderator(actor)
+    if action not in target.actions:
+        close = get_close_matches(action, target.actions, n=1)
+        meant = f"did you mean {close[0]!r}?" if close else f"they know {', '.join(target.actions)}."
+        raise _invalid("action", f"{target.name} know no {action!r}; {meant}")
+    told = reason.strip()
+    if not 1 <= len(told) <= LONGEST_REASON:
+        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
+    return told
+
+
+def start(
+    session: Session, actor: Actor, target: Target, action: str, *, where: str, conditions: Sequence[Condition],
+    reason: str,
+) -> Any:  # fmt: skip
+    """A batch of everything that the conditions (``where``, as it was typed) match now; returns its row.
+
+    Nothing has been done to any of it yet: :func:`advance` does. Raises as :func:`check` does.
+    """
+    told = check(actor, target, action, reason)
+    values = {
+        "action": action, "target": target.name, "conditions": where.strip(), "reason": told,
+        "actor_id": actor.user_id, "actor_name": actor.username or None, "request_id": actor.request_id,
+    }  # fmt: skip
+    batch_id = session.execute(sa.insert(_b).values(values).returning(_b.c.batch_id)).scalar_one()
+    matches = sa.select(sa.literal(batch_id), target.key).where(target.clause(session, conditions))
+    session.execute(sa.insert(_rows).from_select([_r.batch_id, _r.subject_id], matches))
+    matched = counts(session, batch_id).get("waiting", 0)
+    update = sa.update(_b).where(_b.c.batch_id == batch_id).values(matched=matched).returning(*_b.c)
+    batch = session.execute(update).one()
+    new = {name: values[name] for name in ("action", "target", "conditions")} | {"matched": matched}
+    record(session, replace(actor, reason=told), EventType.BATCH_STARTED, batch_id, new=new)
+    return batch
+
+
+def advance(session: Session, actor: Actor, batch_id: int) -> int:
+    """Do the next part of the batch; returns how many things it came to, 0 when the batch is done. The caller commits.
+
+    Raises NotFound, and Conflict (``wrong_state``) when it does not run any more.
+    """
+    batch = _lock(session, batch_id, "running")
+    target = TARGETS[batch.target]
+    waiting = session.execute(_NEXT, {"batch_id": batch_id, "outcome": "waiting", "part": target.part}).all()
+    if not waiting:
+        _finish(session, actor, batch, "done", EventType.BATCH_FINISHED, "date_finished")
+        return 0
+    ids = [row.subject_id for row in waiting]
+    results = target.act(session, replace(actor, reason=batch.reason), batch.action, batch.reason, ids)
+    _write(session, actor, batch_id, results, ("changed", "skipped"))
+    return len(ids)
+
+
+def begin_undo(session: Session, actor: Actor, batch_id: int) -> Any:
+    """Let the batch be undone; what it has not come to yet is left alone. Returns its row.
+
+    A batch that somebody carries out at the moment stops at its next part. Raises NotFound, Forbidden, and Conflict
+    (``wrong_state``) for one that was undone before.
+    """
+    _require_moderator(actor)
+    batch = _lock(session, batch_id, "running", "done", "undoing")
+    if batch.state != "undoing":
+        session.execute(_LEAVE, {"of": batch_id})
+        session.execute(sa.update(_b).where(_b.c.batch_id == batch_id).values(state="undoing", date_updated=_now()))
+        record(session, actor, EventType.BATCH_UNDO_STARTED, batch_id, previous={"state": batch.state})
+    return find(session, batch_id)
+
+
+def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
+    """Put the next part of the batch back; returns how many things it came to, 0 when all is undone. The caller commits.
+
+    What has changed since is kept as it is, and its row says so. Raises NotFound and Conflict.
+    """
+    batch = _lock(session, batch_id, "undoing")
+    target = TARGETS[batch.target]
+    changed = session.execute(_NEXT, {"batch_id": batch_id, "outcome": "changed", "part": target.part}).all()
+    if not changed:
+        _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
+        return 0
+    done = [Done(row.subject_id, row.version, row.previous) for row in changed]
+    results = target.put_back(session, actor, batch.action, done)
+    _write(session, actor, batch_id, [replace(result, version=0) for result in results], ("restored", "kept"))
+    return len(done)
+
+
+def find(db: Reader, batch_id: int) -> Any:
+    """The row of a batch; raises NotFound."""
+    row = db.execute(sa.select(_b).where(_b.c.batch_id == batch_id)).first()
+    if row is None:
+        raise NotFound(f"There is no batch {batch_id}.")
+    return row
+
+
+def listed(db: Reader, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
+    """The newest batches, at most ``limit``, of those older than the batch ``before``."""
+    statement = sa.select(_b).order_by(_b.c.batch_id.desc()).limit(limit)
+    rows: Sequence[Any] = db.execute(statement if before is None else statement.where(_b.c.batch_id < before)).all()
+    return rows
+
+
+def counts(db: Reader, batch_id: int) -> dict[str, int]:
+    """How many things have which outcome; those that none has are left out."""
+    return {row.outcome: row.count for row in db.execute(_COUNTS, {"batch_id": batch_id})}
+
+
+def outcomes(
+    db: Reader, batch_id: int, *, outcome: str | None = None, limit: int = 1_000, after: int = 0
+) -> Sequence[Any]:
+    """``subject_id``, ``outcome`` and ``detail`` of things by id from after ``after`` on, at most ``limit``."""
+    statement = sa.select(_r.subject_id, _r.outcome, _r.detail).where(_r.batch_id == batch_id, _r.subject_id > after)
+    if outcome is not None:
+        statement = statement.where(_r.outcome == outcome)
+    rows: Sequence[Any] = db.execute(statement.order_by(_r.subject_id).limit(limit)).all()
+    return rows
+
+
+def _lock(session: Session, batch_id: int, *states: str) -> Any:
+    row = session.execute(sa.select(_b).where(_b.c.batch_id == batch_id).with_for_update()).first()
+    if row is None:
+        raise NotFound(f"There is no batch {batch_id}.")
+    if row.state not in states:
+        raise Conflict(f"Batch {batch_id} is {row.state}.", code="wrong_state", extra={"state": row.state})
+    return row
+
+
+def _write(session: Session, actor: Actor, batch_id: int, results: Sequence[Result], names: tuple[str, str]) -> None:
+    """Note what became of each: the first of ``names`` where something was done, else the second."""
+    done, not_done = names
+    rows = [
+        {
+            "subject_id": result.subject_id, "outcome": done if result.detail is None else not_done,
+            "detail": result.detail, "version": result.version or None, "previous": result.previous or None,
+        }
+        for result in results
+    ]  # fmt: skip
+    session.execute(_WRITE, {"batch_id": batch_id, "rows": orjson.dumps(rows).decode()})
+    session.execute(sa.update(_b).where(_b.c.batch_id == batch_id).values(date_updated=_now()))
+    new = {done: sum(result.detail is None for result in results), "of": len(results)}
+    record(session, actor, EventType.BATCH_PROGRESSED, batch_id, new=new)
+
+
+def _finish(session: Session, actor: Actor, batch: Any, state: str, type: EventType, when: str) -> None:
+    values = {"state": state, "date_updated": _now(), when: _now()}
+    session.execute(sa.update(_b).where(_b.c.batch_id == batch.batch_id).values(values))
+    told = replace(actor, reason=actor.reason or batch.reason)
+    record(session, told, type, batch.batch_id, new=counts(session, batch.batch_id))
+
+
+def _now() -> Any:
+    return sa.func.clock_timestamp()
+
+
+def _require_moderator(actor: Actor) -> None:
+    if not actor.moderates:
+        raise Forbidden("Only moderators may do this.")
+
+
+def _invalid(name: str, message: str) -> Invalid:
+    return Invalid(message, errors=[FieldError("body", name, "not_allowed", message)])

@@ -1,0 +1,201 @@
+"""What can be moderated in bulk: each target with its actions, and the fields that conditions may name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.db import Reader, table_of
+from marketplace_api.domain import categories
+from marketplace_api.domain.accounts import bulk as accounts
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.listings import bulk as listings
+from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
+from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.where import Condition, Field, Kind, refused
+from marketplace_api.domain.reviews import bulk as reviews
+from marketplace_api.models.accounts import ROLES, STATES, User
+from marketplace_api.models.listings import Listing
+from marketplace_api.models.reviews import Review
+
+Act = Callable[[Session, Actor, str, str, Sequence[int]], list[Result]]
+PutBack = Callable[[Session, Actor, str, Sequence[Done]], list[Result]]
+
+_l, _u, _r = table_of(Listing).c, table_of(User).c, table_of(Review).c
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A field and the expression that it stands for."""
+
+    field: Field
+    column: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One kind of things: ``shown`` are the fields of a sample, ``part`` is how many one transaction acts upon."""
+
+    name: str
+    key: Any
+    named: Mapping[str, Named]
+    shown: tuple[str, ...]
+    actions: tuple[str, ...]
+    act: Act
+    put_back: PutBack
+    part: int
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields that conditions may name."""
+        return {name: named.field for name, named in self.named.items()}
+
+    def clause(self, db: Reader, conditions: Sequence[Condition]) -> sa.ColumnElement[bool]:
+        """The conditions in SQL; every value is a bound parameter."""
+        return sa.and_(*(self._compare(db, condition) for condition in conditions))
+
+    def _compare(self, db: Reader, condition: Condition) -> sa.ColumnElement[bool]:
+        named, value = self.named[condition.field], condition.value
+        column = named.column
+        if condition.field == "category" and condition.operator != "~":
+            found: sa.ColumnElement[bool] = column.in_(_categories(db, value))
+            return found if condition.operator == "=" else ~found
+        if named.field.kind is Kind.SET:
+            held = sa.literal(value, sa.Text) == sa.any_(column)
+            return held if condition.operator == "=" else ~held
+        return _COMPARE[condition.operator](column, value)
+
+
+# What is unknown is unlike any value, and neither more nor less.
+_COMPARE: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
+    "=": operator.eq,
+    "!=": lambda column, value: column.is_distinct_from(value),
+    "~": lambda column, value: column.icontains(value, autoescape=True),
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _categories(db: Reader, slug: str) -> tuple[str, ...]:
+    """The category and all below it; raises Invalid where there is none of that name."""
+    found = categories.descendants(db, slug)
+    if not found:
+        close = get_close_matches(slug, [node.slug for node in categories.walk(categories.tree(db))], n=1, cutoff=0.5)
+        meant = f"did you mean {close[0]!r}?" if close else "`GET /api/categories` lists them."
+        raise refused(f"There is no category {slug!r}; {meant}")
+    return found
+
+
+def _text(column: Any) -> Named:
+    return Named(Field(Kind.TEXT), column)
+
+
+def _number(column: Any) -> Named:
+    return Named(Field(Kind.NUMBER), column)
+
+
+def _id(column: Any) -> Named:
+    return Named(Field(Kind.IDENTIFIER), column)
+
+
+def _time(column: Any) -> Named:
+    return Named(Field(Kind.TIME), column)
+
+
+def _flag(column: Any) -> Named:
+    return Named(Field(Kind.FLAG), column)
+
+
+def _choice(column: Any, *options: str) -> Named:
+    return Named(Field(Kind.CHOICE, options), column)
+
+
+def _rating(columns: Any) -> Any:
+    """The average of stars; nothing compares with that of what has none."""
+    return columns.rating_sum / sa.func.nullif(sa.cast(columns.rating_count, sa.Numeric), 0)
+
+
+LISTINGS = Target(
+    name="listings",
+    key=_l.listing_id,
+    named={
+        "title": _text(_l.title),
+        "description": _text(_l.description),
+        "category": _text(_l.category),
+        "price": _number(_l.price),
+        "currency": _text(_l.currency),
+        "status": _choice(
+            sa.case((_l.deleted_at.is_not(None), "deleted"), else_=_l.status), *LISTING_WORKFLOW.states, "deleted"
+        ),
+        "verified": _flag(_l.is_verified_listing),
+        "city": _text(_l.city),
+        "country": _text(_l.country),
+        "photos": _number(_l.photo_count),
+        "rating": _number(_rating(_l)),
+        "ratings": _number(_l.rating_count),
+        "created": _time(_l.date_created),
+        "updated": _time(_l.date_updated),
+        "listing_id": _id(_l.listing_id),
+        "user_id": _id(_l.user_id),
+    },
+    shown=("listing_id", "title", "category", "price", "currency", "status", "user_id", "created"),
+    actions=listings.ACTIONS,
+    act=listings.act,
+    put_back=listings.put_back,
+    part=1_000,
+)
+
+USERS = Target(
+    name="users",
+    key=_u.user_id,
+    named={
+        "username": _text(_u.username),
+        "email": _text(_u.email),
+        "bio": _text(_u.bio),
+        "role": Named(Field(Kind.SET, ROLES), _u.roles),
+        "state": _choice(_u.state, *STATES),
+        "verified": _flag(_u.is_verified),
+        "confirmed": _flag(_u.email_confirmed_at.is_not(None)),
+        "rating": _number(_rating(_u)),
+        "ratings": _number(_u.rating_count),
+        "joined": _time(_u.date_joined),
+        "last_login": _time(_u.last_login),
+        "user_id": _id(_u.user_id),
+    },
+    shown=("user_id", "username", "email", "role", "state", "joined", "last_login"),
+    actions=accounts.ACTIONS,
+    act=accounts.act,
+    put_back=accounts.put_back,
+    part=50,
+)
+
+REVIEWS = Target(
+    name="reviews",
+    key=_r.review_id,
+    named={
+        "comment": _text(_r.comment),
+        "reply": _text(_r.reply),
+        "stars": _number(_r.rating),
+        "status": _choice(sa.case((_r.deleted_at.is_not(None), "deleted"), else_="published"), "published", "deleted"),
+        "posted": _time(_r.date_posted),
+        "review_id": _id(_r.review_id),
+        "reviewer_id": _id(_r.reviewer_id),
+        "listing_id": _id(_r.listing_id),
+        "reviewee_id": _id(_r.reviewee_id),
+    },
+    shown=("review_id", "stars", "comment", "status", "reviewer_id", "listing_id", "reviewee_id", "posted"),
+    actions=reviews.ACTIONS,
+    act=reviews.act,
+    put_back=reviews.put_back,
+    part=50,
+)
+
+TARGETS: Mapping[str, Target] = {target.name: target for target in (LISTINGS, USERS, REVIEWS)}
