@@ -23,6 +23,8 @@ from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 from marketplace_api.views import (
+    admin,
+    audit,
     auth,
     blocks,
     bookmarks,
@@ -32,6 +34,8 @@ from marketplace_api.views import (
     health,
     listings,
     messages,
+    moderation,
+    reports,
     reviews,
     users,
 )
@@ -46,7 +50,10 @@ FIXED = {
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
-VIEWS = (listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, entry, health)
+VIEWS = (
+    listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, reports, moderation, admin, audit,
+    entry, health,
+)  # fmt: skip
 HOT = (
     "/api/listings/{listing_id}",
     "/files/{key}",

@@ -12,6 +12,7 @@ from marketplace_api.models import (
     files,
     idempotency,
     listings,
+    reports,
     reviews,
     search,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "files",
     "idempotency",
     "listings",
+    "reports",
     "reviews",
     "search",
 ]

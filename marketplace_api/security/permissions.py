@@ -50,6 +50,14 @@ class Permission(StrEnum):
     BLOCK_READ = "block:read"
     BLOCK_ADD = "block:add"
     BLOCK_REMOVE = "block:remove"
+    REPORT_MAKE = "report:make"
+    REPORT_READ = "report:read"
+    REPORT_MODERATE = "report:moderate"
+    MODERATION_READ = "moderation:read"
+    ACCOUNT_INSPECT = "account:inspect"
+    ACCOUNT_JUDGE = "account:judge"
+    ACCOUNT_ROLES = "account:roles"
+    AUDIT_READ = "audit:read"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -94,4 +102,12 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.BLOCK_READ: "See whom one has blocked.",
     Permission.BLOCK_ADD: "Block somebody, so that they cannot write to one.",
     Permission.BLOCK_REMOVE: "Take somebody's messages again.",
+    Permission.REPORT_MAKE: "Report a listing, a person, a message or a review.",
+    Permission.REPORT_READ: "Read a report that one made.",
+    Permission.REPORT_MODERATE: "Assign, resolve or dismiss a report that one neither made nor is about.",
+    Permission.MODERATION_READ: "See what waits for moderators.",
+    Permission.ACCOUNT_INSPECT: "Look through the accounts in all states.",
+    Permission.ACCOUNT_JUDGE: "Suspend, reinstate or ban an account of a lower rank.",
+    Permission.ACCOUNT_ROLES: "Give or take roles.",
+    Permission.AUDIT_READ: "Read the event log.",
 }

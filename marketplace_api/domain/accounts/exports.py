@@ -16,6 +16,7 @@ from marketplace_api.models.conversations import Block, Conversation, Conversati
 from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto
 from marketplace_api.models.listings import Listing
+from marketplace_api.models.reports import Report
 from marketplace_api.models.reviews import Review
 
 BATCH = 1000
@@ -37,13 +38,19 @@ _CONVERSATIONS = [
     _c.conversation_id, _c.participant1_id, _c.participant2_id, _c.timestamp_created, _c.timestamp_updated, _side.archived,
     _side.unread_count, _side.hidden_through, _side.read_through,
 ]  # fmt: skip
+_reports = Report.__table__.c
+_REPORTS = [
+    _reports.report_id, _reports.subject_type, _reports.subject_id, _reports.reason, _reports.comment, _reports.state,
+    _reports.decision_reason, _reports.date_created, _reports.date_decided,
+]  # fmt: skip
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` (of these; ``full_key`` is
     their file), ``bookmarks``, ``reviews`` (those that it wrote), ``conversations``, ``messages_sent``,
-    ``messages_received``, ``blocks`` (its own) and ``events`` of an account; ``complete``.
+    ``messages_received``, ``blocks`` (its own), ``reports`` (those that it made) and ``events`` of an account;
+    ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -60,6 +67,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "messages_sent": _all(db, _m.message_id, sa.select(*_m).where(_m.sender_id == user_id)),
         "messages_received": _all(db, _m.message_id, sa.select(*_m).where(_m.receiver_id == user_id)),
         "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
+        "reports": _all(db, _reports.report_id, sa.select(*_REPORTS).where(_reports.reporter_id == user_id)),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())

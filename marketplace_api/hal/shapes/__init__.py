@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
-from marketplace_api.hal.shapes import accounts, entry, listings, people
+from marketplace_api.hal.shapes import accounts, entry, listings, moderation, people
 from marketplace_api.hal.shapes.base import LINK, TEMPLATE, TEMPLATE_PROPERTY, Schema, Shape
 from marketplace_api.hal.shapes.documents import DOCUMENTS
 
 __all__ = ["DOCUMENTS", "SHAPES", "component_name", "components", "is_sparse"]
 
-SHAPES: Mapping[str, Shape] = {**listings.SHAPES, **people.SHAPES, **accounts.SHAPES, **entry.SHAPES}
+SHAPES: Mapping[str, Shape] = {
+    **listings.SHAPES, **people.SHAPES, **accounts.SHAPES, **entry.SHAPES, **moderation.SHAPES,
+}  # fmt: skip
 
 _VARIANTS = {JSON: "", HAL: ".hal", HAL_FORMS: ".forms"}
 

@@ -26,11 +26,11 @@ DOCUMENTS: Mapping[str, Schema] = {
         "properties": {
             "profile": {"type": "object"}, "sessions": _ROWS, "one_time_tokens": _ROWS, "listings": _ROWS,
             "photos": _ROWS, "bookmarks": _ROWS, "reviews": _ROWS, "conversations": _ROWS, "messages_sent": _ROWS,
-            "messages_received": _ROWS, "blocks": _ROWS, "events": _ROWS, "complete": FLAG,
+            "messages_received": _ROWS, "blocks": _ROWS, "reports": _ROWS, "events": _ROWS, "complete": FLAG,
         },
         "required": [
             "profile", "sessions", "one_time_tokens", "listings", "photos", "bookmarks", "reviews", "conversations",
-            "messages_sent", "messages_received", "blocks", "events", "complete",
+            "messages_sent", "messages_received", "blocks", "reports", "events", "complete",
         ],
     },
     "openapi": {
