@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CheckFunction
@@ -23,12 +24,14 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
+from marketplace_api.models.events import Event
 from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
 from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
+from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 
 ROLES = ("anonymous", "customer", "admin")
@@ -62,6 +65,8 @@ def world(db: Session, people: People) -> dict[str, Any]:
     make_bookmark(db, owner, listing)
     message = send(db, make_user(db), owner)
     photo = make_photo(db, listing, people.app.registry.storage)
+    report = make_report(db, owner, "user", make_user(db).user_id)
+    event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
@@ -69,6 +74,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
             "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
+            "report_id": report.report_id, "event_id": event,
         },
     }  # fmt: skip
 

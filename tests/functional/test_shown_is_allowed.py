@@ -18,7 +18,7 @@ from tests.client import Client
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
-from tests.samples import VALUES, fill
+from tests.samples import fill, sample
 
 ROLES = ("anonymous", "customer", "suspended", "moderator", "admin", "owner", "suspended_owner", "moderating_owner")
 STATES = (*LISTING_WORKFLOW.states, "deleted", "active-under-review", "active-verified")
@@ -172,11 +172,7 @@ def _check(client: Client, operation: Any, target: str, shown: dict[str, Any], w
 
 
 def _sample(operation: Any) -> dict[str, Any]:
-    return (
-        {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
-        if operation.body
-        else {}
-    )
+    return sample(operation.body) if operation.body else {}
 
 
 @pytest.mark.parametrize("role", ROLES)

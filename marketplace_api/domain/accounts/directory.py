@@ -61,7 +61,7 @@ JUDGED_COLUMNS = (*profiles.OWN_COLUMNS, _u.deactivated_at)
 SORTS = {"date_joined": ("date_joined", datetime), "username": ("lower(username)", str)}
 
 _FIND = sa.select(*JUDGED_COLUMNS).where(_u.user_id == sa.bindparam("user_id"))
-_NAMES = ", ".join(column.name for column in JUDGED_COLUMNS)
+_NAMES = ", ".join(f"users.{column.name}" for column in JUDGED_COLUMNS)
 _HIGHEST = "\U0010ffff"  # sorts behind whatever else could follow
 
 
@@ -70,7 +70,7 @@ class Wanted:
     """Which accounts, in which order.
 
     ``search`` is the beginning of a user name or, for whoever ``sees_addresses``, of an e-mail address; for others
-    the whole address. A search looks at the first ``paging.TOTAL_CAP`` names and addresses that begin so.
+    the whole address. A search stops looking after ``paging.TOTAL_CAP`` names and as many addresses that begin so.
     """
 
     search: str = ""
@@ -110,13 +110,14 @@ def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
     if position:
         values |= {"key": position.keys[0], "user_id": position.keys[1]}
     backward = position is not None and position.backward
-    statement = _statement(_conditions(wanted), wanted.sort, wanted.descending != backward, position is not None)
+    lookup = (True, wanted.sees_addresses) if wanted.search else (False, False)
+    statement = _statement(_filters(wanted), lookup, wanted.sort, wanted.descending != backward, position is not None)
     found = statement.all(db, values)
     kept = [row for row in found if row.user_id is not None]
     return assemble(kept, page, position, list_hash, lambda row: (row.sort_key, row.user_id), total=found[0].total)
 
 
-def _conditions(wanted: Wanted) -> str:
+def _filters(wanted: Wanted) -> str:
     """Constants, not parameters: so the planner sees which of them few accounts meet."""
     met = ["true"]
     if wanted.state in STATES:
@@ -125,34 +126,40 @@ def _conditions(wanted: Wanted) -> str:
         met.append(f"roles @> ARRAY['{wanted.role}']")
     if wanted.verified is not None:
         met.append("is_verified" if wanted.verified else "NOT is_verified")
-    if wanted.search:
-        address = _beginning("email") if wanted.sees_addresses else "lower(email) = lower(:search)"
-        met.append(f"user_id IN ({_looked_up(_beginning('username'))} UNION {_looked_up(address)})")
     return " AND ".join(met)
+
+
+def _found(filters: str, by_beginning: bool) -> str:
+    """The ids that a search finds: through the one index and the other, which no single condition could."""
+    address = _beginning("email") if by_beginning else "lower(email) = lower(:search)"
+    found = (
+        f"(SELECT user_id FROM users WHERE {filters} AND {condition} LIMIT :cap)"  # noqa: S608  made of constants only
+        for condition in (_beginning("username"), address)
+    )
+    return " UNION ".join(found)
 
 
 def _beginning(column: str) -> str:
     return f"lower({column}) ~>=~ lower(:search) AND lower({column}) ~<~ lower(:beyond)"
 
 
-def _looked_up(condition: str) -> str:
-    return f"(SELECT user_id FROM users WHERE {condition} LIMIT :cap)"  # noqa: S608  made of constants only
-
-
 @lru_cache(maxsize=256)
-def _statement(condition: str, sort: str, descending: bool, keyed: bool) -> Prepared:
+def _statement(filters: str, lookup: tuple[bool, bool], sort: str, descending: bool, keyed: bool) -> Prepared:
     key, kind = SORTS[sort]
     comparison, direction = ("<", "DESC") if descending else (">", "ASC")
     cast = "timestamptz" if kind is datetime else "text"
-    beyond = f"({key}, user_id) {comparison} (CAST(:key AS {cast}), :user_id)" if keyed else "true"
+    beyond = f"({key}, users.user_id) {comparison} (CAST(:key AS {cast}), :user_id)" if keyed else "true"
+    is_search, by_beginning = lookup
+    hits = _found(filters, by_beginning) if is_search else f"SELECT user_id FROM users WHERE {filters} LIMIT :cap"  # noqa: S608
+    # OFFSET 0 keeps the planner from a join that reads through all accounts.
+    each = "LATERAL (SELECT * FROM users WHERE users.user_id = hits.user_id OFFSET 0) AS users"
+    source = f"hits CROSS JOIN {each}" if is_search else "users"
     return Prepared(
         sa.text(
             f"""
-        WITH counted AS (
-            SELECT count(*) AS total FROM (SELECT FROM users WHERE {condition} LIMIT :cap) AS hits
-        ), page AS (
-            SELECT {_NAMES}, {key} AS sort_key FROM users WHERE {condition} AND {beyond}
-            ORDER BY {key} {direction}, user_id {direction} LIMIT :count OFFSET :offset
+        WITH hits AS ({hits}), counted AS (SELECT count(*) AS total FROM hits), page AS (
+            SELECT {_NAMES}, {key} AS sort_key FROM {source} WHERE {filters} AND {beyond}
+            ORDER BY {key} {direction}, users.user_id {direction} LIMIT :count OFFSET :offset
         )
         SELECT page.*, counted.total FROM counted LEFT JOIN page ON true
         ORDER BY page.sort_key {direction}, page.user_id {direction}

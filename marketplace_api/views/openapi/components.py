@@ -20,6 +20,10 @@ TAGS = {
     "conversations": "Conversations of two.",
     "messages": "Writing to each other.",
     "reviews": "What people say of listings and of each other.",
+    "reports": "Telling moderators what is wrong.",
+    "moderation": "What waits for moderators.",
+    "admin": "Looking after accounts.",
+    "audit": "Who did what, and when.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
 }
