@@ -18,6 +18,7 @@ from tests.client import Client
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
+from tests.factories.reports import make_report
 from tests.samples import fill, sample
 
 ROLES = ("anonymous", "customer", "suspended", "moderator", "admin", "owner", "suspended_owner", "moderating_owner")
@@ -103,6 +104,8 @@ def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db:
     if client.user is not None:
         send(db, make_user(db), client.user)
         block(db, client.user, make_user(db))
+        make_report(db, make_user(db), "listing", row.listing_id)
+        make_listing(db, make_user(db), status="pending_verification")
     waiting, seen, tried = ["/api"], set(), 0
     while waiting:
         path = waiting.pop().partition("#")[0]
