@@ -23,16 +23,17 @@ from marketplace_api.schemas.types import (
 )
 
 _REASON = Text(2000, 3)
-OTHER = {
-    "if": {"properties": {"reason": {"const": "other"}}, "required": ["reason"]},
-    "then": {"properties": {"comment": {"type": "string", "minLength": 1}}, "required": ["comment"]},
+_WITHOUT_WORDS = {
+    "required": [],
+    "properties": {"reason": {"enum": [reason for reason in REASONS if reason != "other"]}},
 }
+_IN_WORDS = {"required": ["comment"], "properties": {"reason": {"enum": ["other"]}, "comment": {"minLength": 1}}}
 
 
 class MakeReport(Body):
     """What is wrong with a listing, a person, a message or a review."""
 
-    together = OTHER
+    together = {"oneOf": [_WITHOUT_WORDS, _IN_WORDS]}
     subject_type = SchemaNode(OneOf(SUBJECT_TYPES), title="What it is about")
     subject_id = SchemaNode(Integer(1), title="Its id")
     reason = SchemaNode(OneOf(REASONS), title="Reason")
@@ -43,7 +44,7 @@ class MakeReport(Body):
     def validator(self, node: SchemaNode, value: dict[str, Any]) -> None:
         if value["reason"] == "other" and not value["comment"]:
             problem = colander.Invalid(node)
-            problem.add(InvalidField(node["comment"], "required", "Say what is wrong."))
+            problem.add(InvalidField(node["comment"], "too_short", "Say what is wrong."))
             raise problem
 
 

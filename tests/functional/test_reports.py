@@ -174,7 +174,7 @@ def test_input(db: Session, people: People) -> None:
         ("comment", "too_long"),
     }
     other = make_user(db)
-    assert errors(reported(client, "user", other.user_id, reason="other")) == {("comment", "required")}
+    assert errors(reported(client, "user", other.user_id, reason="other")) == {("comment", "too_short")}
     assert reported(client, "user", other.user_id, reason="other", comment="Odd.").status_int == 201
     assert reported(people.anonymous(), "user", other.user_id).status_int == 401
     assert reported(people.suspended(), "user", other.user_id).status_int == 403
