@@ -51,8 +51,8 @@ FIXED = {
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
 }
 VIEWS = (
-    listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, reports, moderation, admin, audit,
-    entry, health,
+    listings, files, auth, users, bookmarks, reviews, conversations, messages, blocks, reports, moderation, admin,
+    audit, entry, health,
 )  # fmt: skip
 HOT = (
     "/api/listings/{listing_id}",

@@ -98,7 +98,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.BLOCK_ADDED: "Somebody blocked another person; `new` has both ids.",
     EventType.BLOCK_REMOVED: "Somebody takes another person's messages again; `new` has both ids.",
     EventType.REPORT_MADE: "Something was reported; `new` has the ids and the reason from the list.",
-    EventType.REPORT_ASSIGNED: "A moderator took a report on, or got it; from then on its message, if any, can be read.",
+    EventType.REPORT_ASSIGNED: "A moderator took a report on, or got it, and can read its message from then on.",
     EventType.REPORT_RESOLVED: "A moderator found a report to be right; `new` names its reporter and its subject.",
     EventType.REPORT_DISMISSED: "A moderator found nothing to do about a report; `new` names reporter and subject.",
 }

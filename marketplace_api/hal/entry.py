@@ -46,7 +46,6 @@ RELATIONS = {
     "reported": "Whom a report is about.",
     "assignee": "The moderator who works on a report or decided it.",
     "reports": "All reports of the same subject.",
-    "account": "An account as moderators see it.",
     "actor": "Who caused an event.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",

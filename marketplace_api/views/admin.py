@@ -59,7 +59,7 @@ def _possible(step: str) -> Callable[[AccountContext, Actor], bool]:
 
 
 _JUDGEMENTS: tuple[tuple[str, Callable[..., Any], type[Body], str, str], ...] = (
-    ("suspend", lifecycle.suspend, schemas.Suspend, "Suspend", "It may only read and appeal, until a time if one is given."),
+    ("suspend", lifecycle.suspend, schemas.Suspend, "Suspend", "It may only read and appeal, until a time if given."),
     ("reinstate", lifecycle.reinstate, schemas.Judge, "Reinstate", "Lift a suspension or a ban."),
     ("ban", lifecycle.ban, schemas.Judge, "Ban", "Shut it out for good: its sessions end, its listings are hidden."),
 )  # fmt: skip

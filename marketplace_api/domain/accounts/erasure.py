@@ -77,7 +77,7 @@ def _erase_messages(session: Session, user_id: int) -> None:
 
 
 def _erase_reports(session: Session, user_id: int) -> None:
-    """Who made a report is forgotten; its words are needed until it is decided, unless the account is what it is about."""
+    """Who made a report is forgotten, its words with the decision; what was said of the account goes at once."""
     decided = Report.date_decided.is_not(None)
     kept = sa.case((decided, ""), else_=Report.comment)
     made = sa.update(Report).where(Report.reporter_id == user_id).values(reporter_id=None, comment=kept)

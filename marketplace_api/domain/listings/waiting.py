@@ -16,7 +16,8 @@ from marketplace_api.models.listings import IS_WAITING, WAITING_SINCE
 
 _LIST_HASH = fingerprint("waiting listings")
 _COLUMNS = ", ".join(column.name for column in rows.COLUMNS)
-_COUNT = f"SELECT count(*) AS total FROM (SELECT FROM listings WHERE {IS_WAITING} LIMIT :cap) AS hits"  # noqa: S608  made of constants only
+_HITS = f"SELECT FROM listings WHERE {IS_WAITING} LIMIT :cap"
+_COUNT = f"SELECT count(*) AS total FROM ({_HITS}) AS hits"  # noqa: S608  made of constants only
 _COUNTED = Prepared(sa.text(_COUNT))
 
 
