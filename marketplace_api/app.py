@@ -25,6 +25,8 @@ from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings, strange_keys
 from marketplace_api.version import VERSION
 from marketplace_api.views import (
+    admin,
+    audit,
     auth,
     blocks,
     bookmarks,
@@ -34,7 +36,9 @@ from marketplace_api.views import (
     health,
     listings,
     messages,
+    moderation,
     notifications,
+    reports,
     reviews,
     users,
     verifications,
@@ -65,6 +69,10 @@ VIEWS = (
     messages,
     blocks,
     notifications,
+    reports,
+    moderation,
+    admin,
+    audit,
     verifications,
     entry,
     health,

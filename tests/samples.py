@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -29,12 +29,27 @@ VALUES: dict[str, Any] = {
     "file": make_image("PNG"),
     "photos": [],
     "document_type": "passport",
+    "subject_type": "listing",
+    "subject_id": 1,
+    "roles": ["customer"],
 }
 
 
 def sample_of(upload: UploadForm) -> bytes:
     """A file that an operation takes."""
     return VIDEO if "video/mp4" in upload.accepts else VALUES["file"]
+
+
+def sample(body: Any) -> dict[str, Any]:
+    """The required fields of a body's schema, each with a value that it takes."""
+    return {
+        child.name: _fitting(child.name, getattr(child.typ, "choices", ())) for child in body.children if child.required
+    }
+
+
+def _fitting(name: str, choices: Sequence[str]) -> Any:
+    value = VALUES.get(name, "some text")
+    return value if not choices or value in choices else choices[0]
 
 
 def fill(template: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -50,5 +65,6 @@ def fill(template: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({
         elif "video/mp4" in described.get("accept", ""):
             body[name] = VIDEO
         elif described["required"]:
-            body[name] = known.get(name, VALUES.get(name, "some text"))
+            choices = described.get("options", {}).get("inline", ())
+            body[name] = known.get(name, _fitting(name, choices))
     return body

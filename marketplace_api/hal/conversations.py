@@ -10,6 +10,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.paging import Page
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link
@@ -119,13 +120,16 @@ def messages(
 ) -> Representation:
     """One page of a conversation, with what can be done to the conversation itself."""
     with_forms = request.media == HAL_FORMS
+    contexts = [MessageContext(request, None, str(row.message_id), row) if with_forms else None for row in page.items]
+    if with_forms:
+        ids = [row.message_id for row in page.items]
+        reported = report_rows.made(request.db, request.actor.user_id, "message", ids)
+        for each in filter(None, contexts):
+            each.reported = each.row.message_id in reported
     items = [
-        _message(
-            row, request.actor, context.row.other_username,
-            MessageContext(request, None, str(row.message_id), row) if with_forms else None, fields,
-        )
-        for row in page.items
-    ]  # fmt: skip
+        _message(row, request.actor, context.row.other_username, each, fields)
+        for row, each in zip(page.items, contexts, strict=True)
+    ]
     shown = collection(request, "messages", items, page, f"{context.path}/messages", context=context)
     shown.links["up"] = link(context.path)
     return shown

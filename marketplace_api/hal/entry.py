@@ -45,6 +45,15 @@ RELATIONS = {
     "document": "The document of a verification; templated, for it asks for a reason.",
     "notifications": "What the caller is told of.",
     "notification-preferences": "Of what the caller is told, and by which channel.",
+    "moderation": "What waits for moderators.",
+    "users": "The accounts in all states, for those who look after the marketplace.",
+    "audit": "The event log, for admins.",
+    "subject": "What a report or an event is about.",
+    "reporter": "Who made a report.",
+    "reported": "Whom a report is about.",
+    "assignee": "The moderator who works on a report or decided it.",
+    "reports": "All reports of the same subject.",
+    "actor": "Who caused an event.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",
     "docs": "The reference for people.",
@@ -75,8 +84,7 @@ def entry(context: Context, actor: Actor, version: str) -> Representation:
         "mkt:docs": link("/docs", type="text/html"),
     }
     links |= _known_links() if actor.user_id is not None else _stranger_links()
-    if actor.moderates:
-        links["mkt:verifications"] = link("/api/moderation/verifications", title="Verifications to decide about")
+    links |= _staff_links(actor)
     return Representation(state, links, context=context, is_public=True)
 
 
@@ -99,6 +107,19 @@ def _known_links() -> dict[str, Link]:
         "mkt:sessions": link("/api/auth/sessions", title="Your sessions"),
         "mkt:logout": link("/api/auth/logout", title="Log out"),
     }
+
+
+def _staff_links(actor: Actor) -> dict[str, Link]:
+    links: dict[str, Link] = {}
+    if actor.moderates:
+        links |= {
+            "mkt:moderation": link("/api/moderation", title="Moderation"),
+            "mkt:verifications": link("/api/moderation/verifications", title="Verifications to decide about"),
+            "mkt:users": link("/api/admin/users", title="Accounts"),
+        }
+    if actor.administers:
+        links["mkt:audit"] = link("/api/audit", title="Event log")
+    return links
 
 
 def errors() -> Representation:

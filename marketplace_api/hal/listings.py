@@ -12,6 +12,7 @@ from marketplace_api.domain import bookmarks
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.conversations import policy as message_policy
 from marketplace_api.domain.paging import Page
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import reading as review_reading
 from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.hal import accounts, files, reviews
@@ -100,8 +101,8 @@ def _marks(
 ) -> Mapping[int, Any]:
     """What a known caller is told of bookmarks, for all ``rows`` at once.
 
-    What is offered depends on it, on the caller's reviews and on who takes messages from the caller, so ``contexts``
-    come to know all three.
+    What is offered depends on it, on the caller's reviews and reports and on who takes messages from the caller, so
+    ``contexts`` come to know all four.
     """
     actor = request.actor
     with_forms = request.media == HAL_FORMS
@@ -111,11 +112,13 @@ def _marks(
     if with_forms:
         ids = [row.listing_id for row in rows]
         reviewed = review_rows.standing(request.db, actor.user_id, "listing_id", ids)
+        reported = report_rows.made(request.db, actor.user_id, "listing", ids)
         reachable = message_policy.reachable(request.db, actor, {row.user_id for row in rows})
         for context in filter(None, contexts):
             is_open = message_policy.may_mention(context.row, actor)
             context.can_message = is_open and context.row.user_id in reachable
             context.bookmarked = marks[context.row.listing_id].bookmarked
+            context.reported = context.row.listing_id in reported
             context.own_review = reviewed.get(context.row.listing_id)
     return marks
 

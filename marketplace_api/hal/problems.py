@@ -68,6 +68,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ),
     ("account_suspended", 403, "Account suspended", "Reading is still possible; appeal to the moderators."),
     ("own_review", 403, "A review of oneself", "Review what others offer; to answer a review, `POST` to its `reply`."),
+    ("own_report", 403, "A report of oneself", "Edit or delete what is yours; report what others do."),
     ("account_banned", 403, "Account banned", "This account may not log in."),
     ("blocked", 403, "Blocked", "This person does not take messages from the account; nothing was sent."),
     ("message_to_oneself", 403, "A message to oneself", "Name another account as the receiver."),
@@ -83,6 +84,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ("conflict", 409, "Conflict", "Read the current state and decide again."),
     ("already_taken", 409, "Already taken", "Choose another value for the fields named in `errors`."),
     ("already_reviewed", 409, "Reviewed already", "You review each listing or person once; `review_id` names yours."),
+    ("already_reported", 409, "Reported already", "You report each thing once; `report_id` names your report."),
     (
         "wrong_state",
         409,

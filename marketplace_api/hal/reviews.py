@@ -9,6 +9,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.paging import Page
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews.reading import Ratings
 from marketplace_api.hal import accounts
 from marketplace_api.hal.paging import collection
@@ -53,6 +54,10 @@ def review_items(
     with_forms = request.media == HAL_FORMS
     authors = accounts.public_users(request, {row.reviewer_id for row in rows}) if "reviewer" in embed else {}
     contexts = [ReviewContext(request, None, str(row.review_id), row) if with_forms else None for row in rows]
+    if with_forms and request.actor.user_id is not None:
+        reported = report_rows.made(request.db, request.actor.user_id, "review", [row.review_id for row in rows])
+        for context in filter(None, contexts):
+            context.reported = context.row.review_id in reported
     return [_review(row, request.actor, context, fields, authors) for row, context in zip(rows, contexts, strict=True)]
 
 

@@ -36,5 +36,8 @@ class Event(Base):
         sa.Index("ix_events_subject", "subject_type", "subject_id", "event_id"),
         sa.Index("ix_events_actor_id", "actor_id", "event_id"),
         sa.Index("ix_events_type", "type", "event_id"),
+        sa.Index("ix_events_actor_id_type", "actor_id", "type", "event_id"),
+        # Where in the log a time lies.
+        sa.Index("ix_events_date_created", "date_created", "event_id"),
         sa.CheckConstraint(r"type ~ '^[a-z_]+\.[a-z_]+$'", "type"),
     )

@@ -53,6 +53,11 @@ DOCUMENT = (
 
 # Thousandths of a star, so that it can be compared exactly; 0 without any rating.
 RATING = "CASE WHEN rating_count = 0 THEN 0 ELSE (rating_sum::bigint * 1000 / rating_count)::integer END"
+# What waits for a moderator: submitted listings, and verified ones that changed.
+IS_WAITING = (
+    "deleted_at IS NULL AND (status = 'pending_verification' OR status = 'active' AND review_requested_at IS NOT NULL)"
+)
+WAITING_SINCE = "COALESCE(review_requested_at, date_updated)"
 _SEARCHABLE = sa.text("is_searchable")
 # The orders that search walks.
 _ORDERS: dict[str, list[Any]] = {
@@ -124,6 +129,7 @@ class Listing(Base):
         sa.CheckConstraint("cardinality(rating_histogram) = 5 AND 0 <= ALL (rating_histogram)", "rating_histogram"),
         sa.UniqueConstraint("user_id", "import_key"),
         sa.Index("ix_listings_user_id", "user_id", "date_created", "listing_id"),
+        sa.Index("ix_listings_waiting", sa.text(WAITING_SINCE), "listing_id", postgresql_where=sa.text(IS_WAITING)),
         # Only what a stranger may see is in these.
         *(
             sa.Index(f"ix_listings_search_{name}", *columns, "listing_id", postgresql_where=_SEARCHABLE)

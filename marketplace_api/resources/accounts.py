@@ -10,6 +10,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.accounts import profiles, sessions
 from marketplace_api.domain.conversations import blocks, policy
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
 from marketplace_api.resources.bookmarks import BookmarksContext
@@ -149,6 +150,12 @@ class UserContext(Context):
     @property
     def can_block(self) -> bool:
         return not self.is_blocked
+
+    @cached_property
+    def reported(self) -> bool:
+        """Whether the caller has reported this person."""
+        found = report_rows.made(self.request.db, self.request.actor.user_id, "user", [self.row.user_id])
+        return bool(found)
 
     @cached_property
     def own_review(self) -> int | None:

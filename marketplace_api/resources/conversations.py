@@ -13,6 +13,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.conversations import blocks, keeping, policy, rows
 from marketplace_api.domain.listings import rows as listing_rows
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.errors import DomainError, Unauthenticated
 from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.resources.listings import ListingContext
@@ -91,6 +92,12 @@ class MessageContext(Context):
         super().__init__(request, parent, name)
         self.path = f"/api/messages/{name}"
         self.row = row
+
+    @cached_property
+    def reported(self) -> bool:
+        """Whether the caller has reported it."""
+        found = report_rows.made(self.request.db, self.request.actor.user_id, "message", [self.row.message_id])
+        return bool(found)
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

@@ -12,6 +12,7 @@ from pyramid.request import Request
 from marketplace_api.domain import bookmarks
 from marketplace_api.domain.conversations import policy as message_policy
 from marketplace_api.domain.listings import rows
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.errors import Conflict, DomainError, Gone
 from marketplace_api.resources.base import ACL, Context, identifier
@@ -56,7 +57,7 @@ class ListingContext(Context):
         """This listing as it is in the database now."""
         return self.with_row(rows.find(self.request.db, self.row.listing_id))
 
-    # Lists set these three for a whole page at once.
+    # Lists set these four for a whole page at once.
 
     @cached_property
     def bookmarked(self) -> bool:
@@ -69,6 +70,12 @@ class ListingContext(Context):
         """The caller's review of it."""
         user_id, listing_id = self.request.actor.user_id, self.row.listing_id
         return review_rows.standing(self.request.db, user_id, "listing_id", [listing_id]).get(listing_id)
+
+    @cached_property
+    def reported(self) -> bool:
+        """Whether the caller has reported it."""
+        found = report_rows.made(self.request.db, self.request.actor.user_id, "listing", [self.row.listing_id])
+        return bool(found)
 
     @cached_property
     def can_message(self) -> bool:

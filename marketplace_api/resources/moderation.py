@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from marketplace_api.resources.base import Branch
+from pyramid.authorization import Allow
+
+from marketplace_api.resources.base import Branch, Context
+from marketplace_api.resources.reports import ReportQueueContext
 from marketplace_api.resources.verification import VerificationsContext
+from marketplace_api.security.permissions import Permission
+from marketplace_api.security.principals import MODERATOR
+
+
+class WaitingListingsContext(Context):
+    """``/api/moderation/listings``."""
+
+    __acl__ = [(Allow, MODERATOR, (Permission.MODERATION_READ,))]
 
 
 class ModerationContext(Branch):
-    """``/api/moderation``."""
+    """``/api/moderation``: the queues."""
 
-    children = {"verifications": VerificationsContext}
+    __acl__ = [(Allow, MODERATOR, (Permission.MODERATION_READ,))]
+    children = {
+        "reports": ReportQueueContext, "verifications": VerificationsContext, "listings": WaitingListingsContext,
+    }  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Deny, Everyone
 from pyramid.request import Request
 
+from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import rows
 from marketplace_api.domain.reviews.writing import already_replied
 from marketplace_api.errors import DomainError
@@ -35,6 +37,12 @@ class ReviewContext(Context):
     @property
     def version(self) -> int:
         return int(self.row.version)
+
+    @cached_property
+    def reported(self) -> bool:
+        """Whether the caller has reported it."""
+        found = report_rows.made(self.request.db, self.request.actor.user_id, "review", [self.row.review_id])
+        return bool(found)
 
     def with_row(self, row: Any) -> ReviewContext:
         """The same place in the tree with a newer row."""

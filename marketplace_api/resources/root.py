@@ -6,12 +6,15 @@ from pyramid.authorization import Allow
 from pyramid.request import Request
 
 from marketplace_api.resources.accounts import AuthContext, UsersContext
+from marketplace_api.resources.admin import AdminContext
+from marketplace_api.resources.audit import AuditContext
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
 from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
 from marketplace_api.resources.moderation import ModerationContext
 from marketplace_api.resources.notifications import NotificationsContext
+from marketplace_api.resources.reports import ReportsContext
 from marketplace_api.resources.reviews import ReviewsContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
@@ -48,7 +51,10 @@ class ApiContext(Branch):
         "reviews": ReviewsContext,
         "conversations": ConversationsContext,
         "messages": MessagesContext,
+        "reports": ReportsContext,
         "moderation": ModerationContext,
+        "admin": AdminContext,
+        "audit": AuditContext,
         "notifications": NotificationsContext,
     }
 

@@ -60,6 +60,14 @@ class Permission(StrEnum):
     NOTIFICATION_KEEP = "notification:keep"
     PREFERENCES_READ = "preferences:read"
     PREFERENCES_EDIT = "preferences:edit"
+    REPORT_MAKE = "report:make"
+    REPORT_READ = "report:read"
+    REPORT_MODERATE = "report:moderate"
+    MODERATION_READ = "moderation:read"
+    ACCOUNT_INSPECT = "account:inspect"
+    ACCOUNT_JUDGE = "account:judge"
+    ACCOUNT_ROLES = "account:roles"
+    AUDIT_READ = "audit:read"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -114,4 +122,12 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.NOTIFICATION_KEEP: "Mark one's own notifications as read, or dismiss them.",
     Permission.PREFERENCES_READ: "See what one is told of, and how.",
     Permission.PREFERENCES_EDIT: "Choose what one is told of, and how.",
+    Permission.REPORT_MAKE: "Report a listing, a person, a message or a review.",
+    Permission.REPORT_READ: "Read a report that one made.",
+    Permission.REPORT_MODERATE: "Assign, resolve or dismiss a report that one neither made nor is about.",
+    Permission.MODERATION_READ: "See what waits for moderators.",
+    Permission.ACCOUNT_INSPECT: "Look through the accounts in all states.",
+    Permission.ACCOUNT_JUDGE: "Suspend, reinstate or ban an account of a lower rank.",
+    Permission.ACCOUNT_ROLES: "Give or take roles.",
+    Permission.AUDIT_READ: "Read the event log.",
 }

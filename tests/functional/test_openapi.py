@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 from webtest import TestResponse
@@ -13,6 +14,7 @@ from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.models.accounts import User
+from marketplace_api.models.events import Event
 from marketplace_api.resources.conversations import BlockContext
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
@@ -21,9 +23,10 @@ from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
+from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
-from tests.samples import VALUES, sample_of
+from tests.samples import VALUES, sample, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
 OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp", "document": "image/png"}
@@ -64,6 +67,9 @@ class Place:
         if state != "deleted":
             make_bookmark(db, owner, self.listing)
         self.add_conversation(db, self.client.user)
+        report = make_report(db, self.client.user, "user", make_user(db).user_id)
+        event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
+        self.parameters |= {"report_id": report.report_id, "event_id": event}
         photo = make_photo(db, self.listing, people.app.registry.storage)
         give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
@@ -84,9 +90,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
     if operation.body is None:
         return None
     file = {"file": sample_of(operation.upload)} if operation.upload is not None else {}
-    return file | {
-        child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required
-    }
+    return file | sample(operation.body)
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -94,7 +98,8 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, db: Session, people: People) -> None:
     place = Place(db, people)
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
-    for_staff = operation.name == "metrics" or operation.path.startswith("/api/moderation/")
+    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read"}
+    for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
     client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)
     if is_public(operation) and operation.name != "metrics":
@@ -224,6 +229,28 @@ def test_messages_and_blocks_have_the_promised_shape(media: str, db: Session, pe
     for page, result in whole.items():
         assert_fits(result, client.get(page, Accept=media), media)
     assert_fits("message", client.request("DELETE", conversation, **accepts), media)
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_what_moderators_do_has_the_promised_shape(media: str, db: Session, people: People) -> None:
+    place, client, admin, accepts = Place(db, people), people.customer(), people.admin(), {"headers": {"Accept": media}}
+    subject = {"subject_type": "listing", "subject_id": place.listing.listing_id, "reason": "spam"}
+    made = client.request("POST", "/api/reports", subject, **accepts)
+    assert_fits("own_report", made, media)
+    report = f"/api/moderation{made.headers['Location'].removeprefix('/api')}"
+    for step, body in (("assign", {}), ("dismiss", {"reason": "It is fine.", "also_same_subject": True})):
+        assert_fits("report", admin.request("POST", f"{report}/{step}", body, **accepts), media)
+    assert_fits("own_report", client.get(made.headers["Location"], Accept=media), media)
+    account = f"/api/admin/users/{client.user.user_id}"
+    for step in ("suspend", "ban", "reinstate"):
+        assert_fits("account", admin.request("POST", f"{account}/{step}", {"reason": "Spam."}, **accepts), media)
+    assert_fits("account", admin.request("PUT", f"{account}/roles", {"roles": ["driver"]}, **accepts), media)
+    for page, result in {
+        "/api/moderation/reports": "reports",
+        "/api/admin/users": "accounts",
+        "/api/audit": "events",
+    }.items():
+        assert_fits(result, admin.get(page, Accept=media), media)
 
 
 CHANGES = {

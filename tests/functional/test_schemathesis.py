@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CheckFunction
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
+from marketplace_api.models.events import Event
 from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
@@ -30,6 +32,7 @@ from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
 from tests.factories.notifications import make_notification
+from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
 
@@ -66,6 +69,8 @@ def world(db: Session, people: People) -> dict[str, Any]:
     notification_id = make_notification(db, owner, make_user(db))
     photo = make_photo(db, listing, people.app.registry.storage)
     verification = make_verification(db, people.app)
+    report = make_report(db, owner, "user", make_user(db).user_id)
+    event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
     db.commit()
     return {
         "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
@@ -74,6 +79,7 @@ def world(db: Session, people: People) -> dict[str, Any]:
             "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
             "verification_id": verification.verification_id,
+            "report_id": report.report_id, "event_id": event,
         },
     }  # fmt: skip
 

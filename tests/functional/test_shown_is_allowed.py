@@ -19,7 +19,8 @@ from tests.factories.accounts import People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
 from tests.factories.notifications import make_notification
-from tests.samples import VALUES, fill
+from tests.factories.reports import make_report
+from tests.samples import fill, sample
 
 ROLES = ("anonymous", "customer", "suspended", "moderator", "admin", "owner", "suspended_owner", "moderating_owner")
 STATES = (*LISTING_WORKFLOW.states, "deleted", "active-under-review", "active-verified")
@@ -105,6 +106,8 @@ def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db:
         send(db, make_user(db), client.user)
         block(db, client.user, make_user(db))
         make_notification(db, client.user, make_user(db))
+        make_report(db, make_user(db), "listing", row.listing_id)
+        make_listing(db, make_user(db), status="pending_verification")
     waiting, seen, tried = ["/api"], set(), 0
     while waiting:
         path = waiting.pop().partition("#")[0]
@@ -174,11 +177,7 @@ def _check(client: Client, operation: Any, target: str, shown: dict[str, Any], w
 
 
 def _sample(operation: Any) -> dict[str, Any]:
-    return (
-        {child.name: VALUES.get(child.name, "some text") for child in operation.body.children if child.required}
-        if operation.body
-        else {}
-    )
+    return sample(operation.body) if operation.body else {}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -21,6 +21,7 @@ from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block, Conversation
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
+from marketplace_api.models.reports import Report
 
 _EMPTY: dict[str, Any] = {
     "email": None, "pending_email": None, "email_confirmed_at": None, "password_hash": None, "bio": None,
@@ -36,6 +37,7 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     Listings are deleted and lose place, description and photos; title, category and price stay for those who
     have them in a conversation or a review. Reviews stay, without a name: others' ratings rest on them.
     So do messages, for those who got them; when the other of the two is erased as well, their conversation is deleted.
+    Reports stay, of nobody; what was written in them goes with the decision, in those about the account at once.
     """
     if user.email is not None:
         backoff.clear(session, backoff.Subjects(rules, user.email))
@@ -51,6 +53,7 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
         session.execute(_quietly(sa.delete(model).where(model.user_id == user.user_id)))
     _erase_messages(session, user.user_id)
     documents.forget(session, user.user_id)
+    _erase_reports(session, user.user_id)
     session.execute(
         _quietly(sa.update(AccountSession).where(AccountSession.user_id == user.user_id).values(device="", address=""))
     )
@@ -76,6 +79,16 @@ def _erase_messages(session: Session, user_id: int) -> None:
     nobody_left = sa.and_(sa.or_(one == user_id, other == user_id), User.user_id == counterpart, User.state == "erased")
     session.execute(_quietly(sa.delete(Conversation).where(nobody_left)))
     session.execute(_quietly(sa.delete(Block).where(Block.user_id == user_id)))
+
+
+def _erase_reports(session: Session, user_id: int) -> None:
+    """Who made a report is forgotten, its words with the decision; what was said of the account goes at once."""
+    decided = Report.date_decided.is_not(None)
+    kept = sa.case((decided, ""), else_=Report.comment)
+    made = sa.update(Report).where(Report.reporter_id == user_id).values(reporter_id=None, comment=kept)
+    session.execute(_quietly(made))
+    about = sa.update(Report).where(Report.reported_id == user_id).values(comment="", decision_reason=None)
+    session.execute(_quietly(about))
 
 
 def _quietly(statement: Any) -> Any:

@@ -17,6 +17,7 @@ from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
+from marketplace_api.models.reports import Report
 from marketplace_api.models.reviews import Review
 from marketplace_api.models.verifications import Verification
 
@@ -44,12 +45,17 @@ _CONVERSATIONS = [
 ]  # fmt: skip
 _VERIFICATIONS = [column for column in _z if column.name not in ("file_key", "key_id", "envelope", "decided_by")]
 _NOTIFICATIONS = [column for column in _n if column.name not in ("group_key", "event_id")]
+_reports = Report.__table__.c
+_REPORTS = [
+    _reports.report_id, _reports.subject_type, _reports.subject_id, _reports.reason, _reports.comment, _reports.state,
+    _reports.decision_reason, _reports.date_created, _reports.date_decided,
+]  # fmt: skip
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
-    ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` (those that it wrote),
+    ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` and ``reports`` (those that it made),
     ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
     name), ``notifications``, ``notification_choices`` (where not the default), ``notification_preferences`` (quiet
     hours) and ``events`` of an account; ``complete``.
@@ -76,6 +82,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
             db, _choice.type, sa.select(*_choice).where(_choice.user_id == user_id), paged=False
         ),
         "notification_preferences": _all(db, _quiet.user_id, sa.select(*_quiet).where(_quiet.user_id == user_id)),
+        "reports": _all(db, _reports.report_id, sa.select(*_REPORTS).where(_reports.reporter_id == user_id)),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,13 +14,28 @@ from marketplace_api.domain.accounts import erasure, profiles, refusals, registr
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
-from marketplace_api.errors import FieldError, Forbidden, Invalid, NotFound
+from marketplace_api.errors import DomainError, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
 from marketplace_api.models.accounts import User
 
 _EVENTS = {
     "suspended": EventType.USER_SUSPENDED, "banned": EventType.USER_BANNED, "deactivated": EventType.USER_DEACTIVATED,
 }  # fmt: skip
 _RANKS = {"moderator": 1, "staff": 2, "admin": 3}
+_UNJUDGED = {
+    "suspend": rows.LIVING, "reinstate": ("suspended", "banned"), "ban": (*rows.LIVING, "deactivated"),
+    "set-roles": (*rows.LIVING, "deactivated", "banned"),
+}  # fmt: skip
+"""The states in which an account can be judged so."""
+
+
+def rank(roles: Collection[str]) -> int:
+    """How much power these roles give: 0 none, 1 a moderator's, 2 staff's, 3 an admin's."""
+    return max((_RANKS.get(role, 0) for role in roles), default=0)
+
+
+def possible(state: str, step: str) -> bool:
+    """Whether an account in ``state`` can be judged so: ``suspend``, ``reinstate``, ``ban`` or ``set-roles``."""
+    return state in _UNJUDGED[step]
 
 
 def find(session: Session, reference: str) -> User:
@@ -87,18 +102,17 @@ def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int) -> 
     return user
 
 
-def set_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[str]) -> User:
+def set_roles(
+    session: Session, actor: Actor, user_id: int, roles: Iterable[str], *, expected_version: int | None = None
+) -> User:
     """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at
     once.
 
     Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same
-    rank, and :class:`Gone`.
+    rank, :class:`Gone` and :class:`PreconditionFailed`.
     """
     granted = registration.complete_roles(roles)
-    user, now = rows.lock_user(session, user_id)
-    if user.state == "erased":
-        raise refusals.gone()
-    _require_power(actor, user)
+    user, now = _moderated(session, actor, user_id, "set-roles", expected_version)
     previous = list(user.roles)
     if set(previous) == set(granted):
         return user
@@ -110,13 +124,17 @@ def set_roles(session: Session, actor: Actor, user_id: int, roles: Iterable[str]
     return user
 
 
-def suspend(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+def suspend(
+    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
+    expected_version: int | None = None,
+) -> User:  # fmt: skip
     """Let an account only read and appeal, ``until`` a time (aware) or until further notice; sessions stay.
 
     Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account
-    is active or suspended, :class:`Forbidden` for one's own account or one of the same rank.
+    is active or suspended, :class:`Forbidden` for one's own account or one of the same rank,
+    :class:`PreconditionFailed` when its version is not the expected one.
     """
-    user, now = _moderated(session, actor, user_id, rows.LIVING)
+    user, now = _moderated(session, actor, user_id, "suspend", expected_version)
     if until is not None and until <= now:
         message = "This must lie in the future."
         raise Invalid(message, errors=[FieldError("body", "until", "in_the_past", message)])
@@ -124,18 +142,24 @@ def suspend(session: Session, actor: Actor, user_id: int, *, reason: str, until:
     return _judge(session, actor, user, kind, state="suspended", reason=reason, now=now, until=until)
 
 
-def reinstate(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+def reinstate(
+    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
+    expected_version: int | None = None,
+) -> User:  # fmt: skip
     """Lift a suspension or ban at once (``until`` means nothing here); raises as :func:`suspend` does."""
     del until
-    user, now = _moderated(session, actor, user_id, ("suspended", "banned"))
+    user, now = _moderated(session, actor, user_id, "reinstate", expected_version)
     rows.hide_listings(session, user_id, hidden=False)
     return _judge(session, actor, user, EventType.USER_REINSTATED, state="active", reason=reason, now=now)
 
 
-def ban(session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None) -> User:
+def ban(
+    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
+    expected_version: int | None = None,
+) -> User:  # fmt: skip
     """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden."""
     del until
-    user, now = _moderated(session, actor, user_id, (*rows.LIVING, "deactivated"))
+    user, now = _moderated(session, actor, user_id, "ban", expected_version)
     sessions.end_all(session, user_id, "banned", actor=actor)
     rows.hide_listings(session, user_id, hidden=True)
     return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
@@ -159,14 +183,23 @@ def put_back(
     record(session, actor, type, user.user_id, previous=previous, new={"state": state})
 
 
-def _moderated(session: Session, actor: Actor, user_id: int, states: tuple[str, ...]) -> tuple[User, datetime]:
+def _moderated(
+    session: Session, actor: Actor, user_id: int, step: str, expected_version: int | None
+) -> tuple[User, datetime]:
     user, now = rows.lock_user(session, user_id)
     if user.state == "erased":
         raise refusals.gone()
     _require_power(actor, user)
-    if user.state not in states:
-        raise refusals.wrong_state(user.state, " or ".join(states))
+    if expected_version is not None and user.version != expected_version:
+        raise PreconditionFailed("It changed since you read it; `current` shows what it is now.")
+    if not possible(user.state, step):
+        raise impossible(user.state, step)
     return user, now
+
+
+def impossible(state: str, step: str) -> DomainError:
+    """Why an account in ``state`` cannot be judged so."""
+    return refusals.gone() if state == "erased" else refusals.wrong_state(state, " or ".join(_UNJUDGED[step]))
 
 
 def _judge(
@@ -194,6 +227,5 @@ def _require_power(actor: Actor, user: User) -> None:
         raise Forbidden("You cannot do this to your own account.")
     if actor.administers:
         return
-    rank = max((_RANKS.get(role, 0) for role in actor.roles), default=0)
-    if rank <= max(_RANKS.get(role, 0) for role in user.roles):
+    if rank(actor.roles) <= rank(user.roles):
         raise Forbidden("This account has as much power as yours.")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.events import EventType, Told, record_many
+from marketplace_api.domain.events import Entry, EventType, record_quietly
 from marketplace_api.domain.listings import editing, workflow
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.domain.moderation.results import Done, Result
@@ -70,10 +70,10 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
     changed = {row.listing_id: row for row in session.execute(statement, {"ids": fit})} if fit else {}
     before = {listing_id: _kept(locked[listing_id]) for listing_id in changed}
     told = [
-        Told(listing_id, _shown(before[listing_id]), {"status": row.status, "step": action, "reason": reason})
+        Entry(listing_id, _shown(before[listing_id]), {"status": row.status, "step": action, "reason": reason})
         for listing_id, row in changed.items()
     ]
-    record_many(session, actor, _type(action), told)
+    record_quietly(session, actor, _type(action), told)
     return [
         Result(listing_id, changed[listing_id].version, before[listing_id])
         if refusals[listing_id] is None
@@ -88,11 +88,11 @@ def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) 
     rows = [{"listing_id": each.subject_id, "version": each.version, **each.previous} for each in done]
     restored = {row.listing_id: row for row in session.execute(_PUT_BACK, {"rows": orjson.dumps(rows).decode()})}
     told = [
-        Told(listing_id, _shown(_kept(locked[listing_id])), {"status": row.status, "step": f"undo {action}"})
+        Entry(listing_id, _shown(_kept(locked[listing_id])), {"status": row.status, "step": f"undo {action}"})
         for listing_id, row in restored.items()
     ]
     type = {"delete": EventType.LISTING_RESTORED, "restore": EventType.LISTING_DELETED}.get(action, _type(action))
-    record_many(session, actor, type, told)
+    record_quietly(session, actor, type, told)
     return [Result(each.subject_id) if each.subject_id in restored else each.changed_since() for each in done]
 
 

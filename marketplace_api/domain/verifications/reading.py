@@ -27,6 +27,11 @@ _COUNT = sa.select(sa.func.count()).select_from(
 )
 
 
+def waiting(db: Reader) -> int:
+    """How many verifications wait for a decision, counted to one beyond ``TOTAL_CAP``."""
+    return int(db.execute(_COUNT, {"wanted": "pending"}).scalar_one())
+
+
 def listed(db: Reader, status: str, page: PageRequest) -> Page:
     """The verifications with this ``status``, in the order that they were sent in, as rows of ``rows.COLUMNS``.
 

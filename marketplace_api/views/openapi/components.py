@@ -19,9 +19,12 @@ TAGS = {
     "search": "Help with searching.",
     "conversations": "Conversations of two.",
     "messages": "Writing to each other.",
-    "moderation": "What waits for moderators.",
     "notifications": "What people are told of.",
     "reviews": "What people say of listings and of each other.",
+    "reports": "Telling moderators what is wrong.",
+    "moderation": "What waits for moderators.",
+    "admin": "Looking after accounts.",
+    "audit": "Who did what, and when.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
 }

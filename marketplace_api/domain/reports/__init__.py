@@ -1,0 +1,1 @@
+"""Reports: who may make one of what, making it, the moderators' queue, and what they decide."""
