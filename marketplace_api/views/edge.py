@@ -12,7 +12,6 @@ from functools import lru_cache
 import structlog
 from prometheus_client import Counter, Histogram
 from pyramid.config import Configurator
-from pyramid.events import BeforeTraversal
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -148,9 +147,8 @@ def _account(request: Request, response: Response, seconds: float) -> None:
         )
 
 
-def limit_rate(event: BeforeTraversal) -> None:
+def limit_rate(request: Request) -> None:
     """Count the request before anything costly happens; raises :class:`RateLimited`."""
-    request = event.request
     limiter = request.registry.limiter
     if limiter is None:
         return
@@ -174,4 +172,3 @@ def limit_rate(event: BeforeTraversal) -> None:
 
 def includeme(config: Configurator) -> None:
     config.add_tween("marketplace_api.views.edge.edge_factory")
-    config.add_subscriber(limit_rate, BeforeTraversal)
