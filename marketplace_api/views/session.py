@@ -23,7 +23,7 @@ def database(request: Request) -> Any:
     databases = request.registry.databases
     if request.method in SAFE:
         reader = databases.reader()
-        request.add_finished_callback(lambda _request: reader.close())
+        request.add_finished_callback(lambda _request: databases.give_back(reader))
         return reader
     session = databases.session()
     zope.sqlalchemy.register(session, transaction_manager=request.tm)
