@@ -41,8 +41,6 @@ from marketplace_api.views.service import SERVICES, UNUSED
 # Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
 FIXED = {
     "handle_exceptions": "false",
-    "retry.attempts": "3",
-    "retry.activate_hook": "marketplace_api.views.attempts.attempts_of",
     "tm.annotate_user": "false",
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
@@ -88,7 +86,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.files_url = settings.files_url.rstrip("/")
 
     config.include("pyramid_tm")
-    config.include("pyramid_retry")
+    config.include("marketplace_api.views.attempts")
     config.include("marketplace_api.views.service")
     config.set_security_policy(TokenSecurityPolicy())
     config.set_default_permission(CLOSED)
