@@ -19,6 +19,7 @@ from marketplace_api.gateways.limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.jobs import queue
 from marketplace_api.resources.root import Root, root_factory
+from marketplace_api.resources.walk import Walk, steps_of
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
@@ -131,3 +132,5 @@ def _register_services(config: Configurator) -> None:
     for service in sorted(SERVICES, key=lambda service: rank.get(service.pattern, len(rank))):
         config.add_cornice_service(service)
     config.registry.limit_groups = {service.name: service.limits for service in SERVICES}
+    config.registry.steps = {service.name: steps_of(service.context_pattern) for service in SERVICES}
+    config.add_traverser(Walk, Root)

@@ -61,7 +61,7 @@ class Service(cornice.Service):
         self.declared: list[Operation] = []
         # Identifiers are digits, so /users/me never matches /users/{user_id}.
         route = _IDENTIFIER.sub(r"{\1:\\d+}", path).replace("{key}", r"{key:[a-z]+-[a-z0-9-]+\.[a-z0-9]+}")
-        super().__init__(name, route, traverse=self.context_pattern)
+        super().__init__(name, route)
         SERVICES.append(self)
 
     def operation(
