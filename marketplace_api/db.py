@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 import psycopg
@@ -29,6 +30,8 @@ NAMING = {
 }
 
 _DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
+
+_CURSOR = "cursor of prepared statements"
 
 BIGINT_MAX = 2**63 - 1
 RELEASE_EVERY = 60.0
@@ -79,7 +82,7 @@ class Prepared:
         compiled = statement.compile(dialect=_DIALECT)
         self._sql = str(compiled)
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
-        self._row: Any = None
+        self._make: Callable[[Any], Any] | None = None
 
     def first(self, db: Reader, parameters: Mapping[str, Any]) -> Any | None:
         """The first row, or ``None``."""
@@ -99,17 +102,23 @@ class Prepared:
 
     def _maker(self, cursor: Any) -> Callable[[Any], Any]:
         """The rows' class, made from the names of the first answer's columns."""
-        if self._row is None:
-            self._row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]
-        return self._row._make  # type: ignore[no-any-return]
+        if self._make is None:
+            row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]
+            # What ``_make`` does, without a call of Python's for each row.
+            self._make = partial(tuple.__new__, row)
+        return self._make
 
     def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
         connection: Any = db.connection() if isinstance(db, Session) else db
-        driver: Any = connection.connection.driver_connection
+        held: Any = connection.connection
+        cursor = held.info.get(_CURSOR)
+        if cursor is None:
+            # One for all that is asked through a connection: to make one is a fifth of what a cheap statement costs.
+            cursor = held.info[_CURSOR] = held.driver_connection.cursor()
         try:
-            return driver.execute(self._sql, {**self._fixed, **parameters})
+            return cursor.execute(self._sql, {**self._fixed, **parameters})
         except psycopg.OperationalError:
-            if driver.broken or driver.closed:
+            if cursor.connection.broken or cursor.connection.closed:
                 connection.invalidate()
                 # The others in the pool were lost with it, most likely: none shall cost a request of its own.
                 connection.engine.dispose()
