@@ -104,7 +104,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
 def entrance(request: Request) -> Root:
     """The root of the tree, for a caller within the rate limits.
 
-    Not a subscriber to an event: as long as there is none, Pyramid skips its four events, 8 % of a cheap request.
+    Not a subscriber to an event: as long as there is none at all, Pyramid skips its four events of every request.
     """
     limit_rate(request)
     return root_factory(request)
