@@ -20,7 +20,8 @@ from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.jobs import queue
-from marketplace_api.resources.root import root_factory
+from marketplace_api.resources.root import Root, root_factory
+from marketplace_api.resources.walk import Walk, steps_of
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.settings import Settings, strange_keys
 from marketplace_api.version import VERSION
@@ -44,15 +45,14 @@ from marketplace_api.views import (
     verifications,
     videos,
 )
-from marketplace_api.views.service import SERVICES
+from marketplace_api.views.edge import limit_rate
+from marketplace_api.views.service import SERVICES, UNUSED
 
 log = logging.getLogger(__name__)
 
 # Nothing of Pyramid's or Cornice's own behaviour is left to an ini: these are decisions, not settings.
 FIXED = {
     "handle_exceptions": "false",
-    "retry.attempts": "3",
-    "retry.activate_hook": "marketplace_api.views.attempts.attempts_of",
     "tm.annotate_user": "false",
     "tm.manager_hook": "pyramid_tm.explicit_manager",
     "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
@@ -106,7 +106,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
 
 def configure(settings: Settings, databases: Databases) -> Configurator:
     """The configuration of an application on these databases; tests bring their own."""
-    config = Configurator(settings=FIXED, root_factory=root_factory)
+    config = Configurator(settings=FIXED, root_factory=entrance)
     registry = config.registry
     registry.app_settings = settings
     registry.databases = databases
@@ -120,8 +120,8 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.files_url = settings.files_url.rstrip("/")
 
     config.include("pyramid_tm")
-    config.include("pyramid_retry")
-    config.include("cornice")
+    config.include("marketplace_api.views.attempts")
+    config.include("marketplace_api.views.service")
     config.set_security_policy(TokenSecurityPolicy())
     config.set_default_permission(CLOSED)
     config.include("marketplace_api.views.session")
@@ -134,13 +134,22 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     return config
 
 
+def entrance(request: Request) -> Root:
+    """The root of the tree, for a caller within the rate limits.
+
+    Not a subscriber to an event: as long as there is none at all, Pyramid skips its four events of every request.
+    """
+    limit_rate(request)
+    return root_factory(request)
+
+
 def _settle_request_class(config: Configurator) -> None:
     """Put the requests' properties (``db``, ``actor``, ``tm`` …) on one class, now.
 
     Pyramid would make a class with them for every single request, a quarter of the cost of a cheap one.
     """
     extensions = config.registry.getUtility(IRequestExtensions)
-    config.set_request_factory(type("MarketplaceRequest", (Request,), dict(extensions.descriptors)))
+    config.set_request_factory(type("MarketplaceRequest", (Request,), {**UNUSED, **extensions.descriptors}))
     extensions.descriptors.clear()
 
 
@@ -156,3 +165,5 @@ def _register_services(config: Configurator) -> None:
     for service in sorted(SERVICES, key=lambda service: rank.get(service.pattern, len(rank))):
         config.add_cornice_service(service)
     config.registry.limit_groups = {service.name: service.limits for service in SERVICES}
+    config.registry.steps = {service.name: steps_of(service.context_pattern) for service in SERVICES}
+    config.add_traverser(Walk, Root)

@@ -55,6 +55,9 @@ class OneTransaction(Databases):
 
     primary_reader = reader
 
+    def give_back(self, reader: sa.Connection) -> None:
+        """The fixture closes the connection."""
+
 
 class _NotClosing:
     """The shared connection as a reader: closing it is left to the fixture."""

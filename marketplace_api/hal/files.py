@@ -43,8 +43,10 @@ def photos_of(
 
     ``contexts`` are those of the listings where forms are wanted, each a context or ``None``.
     """
-    parents = {context.row.listing_id: PhotosContext(request, context, "photos") for context in contexts if context}
     found = domain.of_listings(request.db, listings)
+    if not found:
+        return {row.listing_id: [] for row in listings}
+    parents = {context.row.listing_id: PhotosContext(request, context, "photos") for context in contexts if context}
     return {
         row.listing_id: [
             _photo(request, photo_row, _child(parents.get(row.listing_id), photo_row))

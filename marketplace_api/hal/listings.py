@@ -181,14 +181,19 @@ def _state(row: Any, actor: Actor, mark: Any | None) -> dict[str, Any]:
 def _location(row: Any, in_full: bool) -> dict[str, Any]:
     """Strangers get no address, and coordinates rounded to about 1 km."""
     latitude, longitude = row.latitude, row.longitude
-    place = {"city": row.city, "state": row.state, "zip": row.zip, "country": row.country}
-    if latitude is None:
-        place |= {"latitude": None, "longitude": None}
-    elif in_full:
-        place |= {"latitude": float(latitude), "longitude": float(longitude)}
-    else:
-        place |= {"latitude": float(round(latitude, 2)), "longitude": float(round(longitude, 2))}
-    place["is_approximate"] = not in_full
+    if latitude is not None:
+        if not in_full:
+            latitude, longitude = round(latitude, 2), round(longitude, 2)
+        latitude, longitude = float(latitude), float(longitude)
+    place = {
+        "city": row.city,
+        "state": row.state,
+        "zip": row.zip,
+        "country": row.country,
+        "latitude": latitude,
+        "longitude": longitude,
+        "is_approximate": not in_full,
+    }
     if in_full:
         place["address"] = row.address
     return place

@@ -45,15 +45,14 @@ def _page_links(request: Request, page: Page, path: str) -> dict[str, str]:
     raw = request.environ.get("QUERY_STRING", "")
     kept = [(n, v) for n, v in parse_qsl(raw) if n not in ("page", "cursor")] if raw else []
 
-    def href(*more: tuple[str, Any]) -> str:
-        query = urlencode([*kept, *more])
-        return f"{path}?{query}" if query else path
-
-    found = {"self": f"{path}?{raw}" if raw else path, "first": href()}
+    unpaged = f"{path}?{urlencode(kept)}" if kept else path
+    # Neither cursors nor numbers have anything to quote.
+    paged = f"{unpaged}&" if kept else f"{path}?"
+    found = {"self": f"{path}?{raw}" if raw else path, "first": unpaged}
     if page.prev_cursor:
-        found["prev"] = href(("cursor", page.prev_cursor))
+        found["prev"] = f"{paged}cursor={page.prev_cursor}"
     if page.next_cursor:
-        found["next"] = href(("cursor", page.next_cursor))
+        found["next"] = f"{paged}cursor={page.next_cursor}"
     if page.total and not page.total_is_capped and page.total_pages * page.limit <= TOTAL_CAP:
-        found["last"] = href(("page", page.total_pages)) if page.total_pages > 1 else href()
+        found["last"] = f"{paged}page={page.total_pages}" if page.total_pages > 1 else unpaged
     return found

@@ -11,7 +11,8 @@ from pyramid.request import Request
 from marketplace_api.db import BIGINT_MAX
 from marketplace_api.errors import Conflict, DomainError
 
-ACL = list[tuple[str, str, Any]]
+ACL = list[tuple[str, str, tuple[str, ...]]]
+"""Entries of Allow or Deny, a principal and the permissions; the first that fits decides."""
 
 
 class Context:

@@ -15,13 +15,15 @@ from marketplace_api.domain.listings import rows
 from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.errors import Conflict, DomainError, Gone
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.resources.base import ACL, Context, everyone, identifier
 from marketplace_api.resources.files import PhotosContext
 from marketplace_api.resources.videos import VideoContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
 
 OWNER = (P.LISTING_EDIT, P.LISTING_DELETE, P.LISTING_RESTORE, P.LISTING_PUBLISH, P.LISTING_SUBMIT)
+READ = (P.LISTING_READ,)
+EVERYONE = everyone(P.LISTING_READ)
 MODERATION = (P.LISTING_MODERATE, P.LISTING_DELETE, P.LISTING_RESTORE, P.LISTING_READ)
 
 
@@ -87,15 +89,15 @@ class ListingContext(Context):
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]
-        grants: ACL = [
-            (Deny, owner(self.row.user_id), (P.LISTING_MODERATE,)),  # nobody decides on their own listing
-            (Allow, owner(self.row.user_id), OWNER),
-            (Allow, reader(self.row.user_id), (P.LISTING_READ,)),
+        user_id = self.row.user_id
+        themselves = owner(user_id)
+        return [
+            (Deny, themselves, (P.LISTING_MODERATE,)),  # nobody decides on their own listing
+            (Allow, themselves, OWNER),
+            (Allow, reader(user_id), READ),
             (Allow, MODERATOR, MODERATION),
+            *(EVERYONE if self.row.is_public else ()),
         ]
-        if self.row.is_public:
-            grants.append((Allow, Everyone, (P.LISTING_READ,)))
-        return grants
 
     def refusal(self) -> DomainError | None:
         was_public = self.row.status in ("active", "sold") and not self.row.owner_hidden

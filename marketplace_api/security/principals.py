@@ -16,6 +16,7 @@ MONITOR = "role:monitor"
 
 # An admin may do what staff may, staff what moderators may.
 _IMPLIED = {"admin": (ADMIN, STAFF, MODERATOR), "staff": (STAFF, MODERATOR), "moderator": (MODERATOR,)}
+_UNKNOWN = (Everyone,)
 
 
 def owner(user_id: int) -> str:
@@ -31,7 +32,7 @@ def reader(user_id: int) -> str:
 def principals_of(actor: Actor) -> tuple[str, ...]:
     """What the caller is, for the ACLs; a suspended account keeps only what reading needs."""
     if actor.user_id is None:
-        return (Everyone, *(f"role:{role}" for role in actor.roles))
+        return (Everyone, *(f"role:{role}" for role in actor.roles)) if actor.roles else _UNKNOWN
     return _principals(actor.user_id, actor.roles, actor.state)
 
 

@@ -12,7 +12,6 @@ from functools import lru_cache
 import structlog
 from prometheus_client import Counter, Histogram
 from pyramid.config import Configurator
-from pyramid.events import BeforeTraversal
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -20,6 +19,7 @@ from marketplace_api.errors import DomainError, RateLimited
 from marketplace_api.gateways.limiter import Allowance
 from marketplace_api.views.errors import answer, crash
 from marketplace_api.views.responses import VARY
+from marketplace_api.views.session import SAFE
 
 log = logging.getLogger("marketplace_api.access")
 
@@ -43,25 +43,29 @@ _ALWAYS = (*_SECURITY, ("Vary", VARY))
 _HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 Handler = Callable[[Request], Response]
+Fixed = tuple[tuple[str, tuple[str, str]], ...]
+"""Headers for every answer that has none of the name, which is told in lower case before them."""
 
 
 def edge_factory(handler: Handler, registry: object) -> Handler:
     """The outermost tween."""
     settings = registry.app_settings  # type: ignore[attr-defined]
-    fixed = (*_ALWAYS, _HSTS) if settings.production else _ALWAYS
+    fixed = tuple(
+        (name.lower(), (name, value)) for name, value in ((*_ALWAYS, _HSTS) if settings.production else _ALWAYS)
+    )
     origins = frozenset(settings.cors_origins)
 
     def edge(request: Request) -> Response:
         began = time.perf_counter()
-        given = request.environ.get("HTTP_X_REQUEST_ID", "")
-        request.id = given if _SANE_ID.fullmatch(given) else os.urandom(16).hex()
-        structlog.contextvars.bind_contextvars(request_id=request.id)
+        given = request.environ.get("HTTP_X_REQUEST_ID")
+        request.id = given if given and _SANE_ID.fullmatch(given) else os.urandom(16).hex()
+        bound = structlog.contextvars.bind_contextvars(request_id=request.id)
         try:
             response = _handled(handler, request, origins)
             _finish(request, response, fixed, origins)
             _account(request, response, time.perf_counter() - began)
         finally:
-            structlog.contextvars.clear_contextvars()
+            structlog.contextvars.reset_contextvars(**bound)
         return response
 
     return edge
@@ -86,7 +90,8 @@ def _handled(handler: Handler, request: Request, origins: frozenset[str]) -> Res
 def _too_much(environ: dict[str, str]) -> DomainError | None:
     if len(environ.get("QUERY_STRING", "")) + len(environ.get("PATH_INFO", "")) > _MAX_TARGET:
         return DomainError(f"The address may have {_MAX_TARGET} characters at most.", code="uri_too_long")
-    if sum(len(value) for name, value in environ.items() if name.startswith("HTTP_")) > _MAX_HEADERS:
+    # A slice takes a third of the time of ``startswith``, of which every request needs thirty: 1 % of a cheap one.
+    if sum([len(value) for name, value in environ.items() if name[:5] == "HTTP_"]) > _MAX_HEADERS:
         return DomainError(f"The headers may have {_MAX_HEADERS} characters at most.", code="headers_too_large")
     return None
 
@@ -102,12 +107,12 @@ def _preflight(origin: str, origins: frozenset[str]) -> Response:
     return Response(status="204 No Content", headerlist=headers, app_iter=[])
 
 
-def _finish(request: Request, response: Response, fixed: tuple[tuple[str, str], ...], origins: frozenset[str]) -> None:
+def _finish(request: Request, response: Response, fixed: Fixed, origins: frozenset[str]) -> None:
     headers = response.headerlist
-    present = {name.lower() for name, _ in headers}
-    if "immutable" in response.headers.get("Cache-Control", ""):
-        present.add("vary")  # the same for everybody, so that a CDN keeps one copy
-    headers.extend((name, value) for name, value in fixed if name.lower() not in present)
+    present = {name.lower(): value for name, value in headers}
+    if "immutable" in present.get("cache-control", ""):
+        present["vary"] = ""  # the same for everybody, so that a CDN keeps one copy
+    headers += [header for name, header in fixed if name not in present]
     headers.append(("X-Request-ID", request.id))
     allowance: Allowance | None = getattr(request, "allowance", None)
     if allowance is not None:
@@ -131,7 +136,8 @@ def _account(request: Request, response: Response, seconds: float) -> None:
     route = getattr(request, "matched_route", None)
     name = route.name if route is not None else "-"
     status = response.status_int
-    requests, duration = _meters(request.method if request.method in _COUNTED else "other", name, status)
+    method = request.environ["REQUEST_METHOD"]
+    requests, duration = _meters(method if method in _COUNTED else "other", name, status)
     requests.inc()
     duration.observe(seconds)
     if log.isEnabledFor(logging.INFO):
@@ -139,7 +145,7 @@ def _account(request: Request, response: Response, seconds: float) -> None:
         log.info(
             "request",
             extra={
-                "method": request.method,
+                "method": method,
                 "path": request.environ.get("PATH_INFO", "")[:200],
                 "status": status,
                 "ms": round(seconds * 1000, 2),
@@ -148,16 +154,15 @@ def _account(request: Request, response: Response, seconds: float) -> None:
         )
 
 
-def limit_rate(event: BeforeTraversal) -> None:
+def limit_rate(request: Request) -> None:
     """Count the request before anything costly happens; raises :class:`RateLimited`."""
-    request = event.request
     limiter = request.registry.limiter
     if limiter is None:
         return
     groups = request.registry.limit_groups
     route = request.matched_route
     group = groups.get(route.name, "default") if route is not None else "default"
-    safe = request.method in ("GET", "HEAD", "OPTIONS")
+    safe = request.environ["REQUEST_METHOD"] in SAFE
     if group == "default" and not safe:
         group = "write"
     elif group == "upload" and safe:
@@ -174,4 +179,3 @@ def limit_rate(event: BeforeTraversal) -> None:
 
 def includeme(config: Configurator) -> None:
     config.add_tween("marketplace_api.views.edge.edge_factory")
-    config.add_subscriber(limit_rate, BeforeTraversal)

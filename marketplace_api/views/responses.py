@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from gzip import compress
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -25,8 +26,15 @@ STATUS = {200: "200 OK", 201: "201 Created", 202: "202 Accepted", 204: "204 No C
 
 
 class Answer(Response):
-    """A response whose ``Location`` stays the path that it is: behind a proxy WebOb would put its own idea of scheme
-    and host before it."""
+    """A response of given parts, as they are: WebOb would spend 3 % of a cheap request on finding out what they might be.
+
+    Its ``Location`` stays the path that it is: behind a proxy WebOb would put its own idea of scheme and host before it.
+    """
+
+    def __init__(self, status: str, headerlist: list[tuple[str, str]], app_iter: Iterable[bytes]) -> None:
+        self._status, self._headerlist, self._app_iter = status, headerlist, app_iter
+        self._headers = None
+        self.conditional_response = False
 
     def _abs_headerlist(self, _environ: Any) -> list[tuple[str, str]]:
         return list(self.headerlist)
@@ -50,14 +58,12 @@ def respond(request: Request, operation: Operation, representation: Representati
     if representation.paging:
         headers.append(("Link", ", ".join(f'<{href}>; rel="{rel}"' for rel, href in representation.paging.items())))
     if operation.is_safe and _has_it(request, etag):
-        return Response(
-            status="304 Not Modified", headerlist=[h for h in headers if h[0] != "Content-Type"], app_iter=[]
-        )
+        return Answer("304 Not Modified", [header for header in headers if header[0] != "Content-Type"], [])
     status = operation.again if operation.again and representation.is_repeat else operation.success
     if status == 201:
         headers.append(("Location", representation.links["self"]["href"]))
     headers.append(("Content-Length", str(len(body))))
-    return Answer(status=STATUS[status], headerlist=headers, app_iter=[body])
+    return Answer(STATUS[status], headers, [body])
 
 
 def rehearsed(request: Request, response: Response) -> Response:
@@ -86,7 +92,7 @@ def description(document: dict[str, Any]) -> Description:
     """``document`` ready to be sent."""
     raw = orjson.dumps(document)
     packed = compress(raw, mtime=0) if len(raw) > LEAST_PACKED else b""
-    return Description(raw, packed, blake2b(raw, digest_size=9).hexdigest())
+    return Description(raw, packed, sha256(raw).hexdigest()[:18])
 
 
 def described(request: Request, known: Description, media: str, cache_control: str) -> Response:
@@ -134,14 +140,16 @@ def _minimal(request: Request, representation: Representation) -> Response:
     own = representation.links.get("self")
     if isinstance(own, dict):
         headers.append(("Location", own["href"]))
-    return Answer(status=STATUS[204], headerlist=headers, app_iter=[])
+    return Answer(STATUS[204], headers, [])
 
 
 def _etag(request: Request, body: bytes, version: int | None) -> str:
     """Covers the bytes and who asks: a caller whose permitted operations changed never gets a stale 304."""
-    digest = blake2b(body, digest_size=9)
+    # Processors know SHA-256: for a page of a list it takes half the time of BLAKE2, 1 % of the request.
+    digest = sha256(body)
     digest.update("|".join(principals_of(request.actor)).encode())
-    return f'"{digest.hexdigest()}"' if version is None else f'"{version}.{digest.hexdigest()}"'
+    tag = digest.hexdigest()[:18]
+    return f'"{tag}"' if version is None else f'"{version}.{tag}"'
 
 
 def _has_it(request: Request, etag: str) -> bool:

@@ -15,15 +15,15 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def needs_transaction(request: Request) -> bool:
     """Safe methods never open a transaction manager."""
-    return request.method not in SAFE
+    return request.environ["REQUEST_METHOD"] not in SAFE
 
 
 def database(request: Request) -> Any:
     """``request.db``: an AUTOCOMMIT reader for safe methods, else the session of the request's transaction."""
     databases = request.registry.databases
-    if request.method in SAFE:
+    if request.environ["REQUEST_METHOD"] in SAFE:
         reader = databases.reader()
-        request.add_finished_callback(lambda _request: reader.close())
+        request.add_finished_callback(lambda _request: databases.give_back(reader))
         return reader
     session = databases.session()
     zope.sqlalchemy.register(session, transaction_manager=request.tm)

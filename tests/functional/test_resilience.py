@@ -216,6 +216,7 @@ def test_a_pool_without_a_free_connection_is_told(
         assert owner.get(path).status_int == 200
         assert owner.put(path, {"title": "x"}).status_int == 200
         # Nothing that was refused has kept a connection.
+        small.readers.release()
         assert [engine.pool.checkedout() for engine in engines] == [0, 0]  # type: ignore[attr-defined]
     finally:
         small.dispose()
@@ -233,6 +234,7 @@ def test_no_answer_keeps_a_connection(fragile: Databases, people: People, owner:
         owner.get(path, If_None_Match="*"), owner.request("HEAD", path), owner.request("OPTIONS", path),
     ):  # fmt: skip
         assert answer.status_int < 500
+    fragile.readers.release()
     assert (fragile.read.pool.checkedout(), fragile.write.pool.checkedout()) == (0, 0)  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,36 @@
+"""Counting in the memory of one process; Redis and the answers are tested at the edge."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from marketplace_api.gateways import limiter as module
+from marketplace_api.gateways.limiter import Limiter, _Memory
+
+
+def test_no_request_is_lost_between_threads() -> None:
+    limiter = Limiter("", 100)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: [limiter.hit("auth", "a", account=False) for _ in range(200)], range(8)))
+    allowance = limiter.hit("auth", "a", account=False)
+    assert allowance is not None
+    assert (allowance.limit, allowance.remaining, allowance.allowed) == (3_000, 3_000 - 1_601, True)
+
+
+def test_groups_and_subjects_are_counted_apart() -> None:
+    limiter = Limiter("")
+    for group, subject in (("auth", "a"), ("auth", "b"), ("write", "a")):
+        allowance = limiter.hit(group, subject, account=False)
+        assert allowance is not None
+        assert allowance.remaining == allowance.limit - 1
+
+
+def test_a_window_that_is_over_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP_EVERY", 0.0)
+    store = _Memory()
+    assert [store.count("a", 60)[0] for _ in range(3)] == [1, 2, 3]
+    assert [store.count("b", 0)[0] for _ in range(3)] == [1, 1, 1]
+    assert store.count("c", 60)[0] == 1
+    assert sorted(store._windows) == ["a", "c"]  # the one that is over was swept
