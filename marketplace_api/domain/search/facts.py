@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +13,12 @@ import sqlalchemy as sa
 from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain.search import geo, text
 from marketplace_api.domain.search.query import SearchQuery
+from marketplace_api.domain.search.terms import FREQUENT
 
 MOST_COMPLETIONS = 50
 """An unfinished word stands for so many of its completions, the most frequent ones."""
+_MOST_RARE = 5_000
+"""Of completions too rare for bitmaps, as many as so many listings hold: each of these is a row to visit."""
 
 ALL = "#all"
 VERIFIED = "#verified"
@@ -213,8 +217,14 @@ def _facts(row: Any, cells: Sequence[str], parsed: Any = None) -> Facts:
         top=row.top or 0,
         counts=counts,
         frequent=frozenset(frequent),
-        completions={prefix: found[0] for prefix, found in completions.items()},
+        completions={prefix: _kept(*found[:2]) for prefix, found in completions.items()},
     )
+
+
+def _kept(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Of ``terms``, the most frequent first, all that are to have bitmaps, and of the rest no more than to visit."""
+    visited = accumulate(count if count < FREQUENT else 0 for count in counts)
+    return [term for term, number in zip(terms, visited, strict=True) if number <= _MOST_RARE]
 
 
 def _only(lexemes: Sequence[str]) -> str:

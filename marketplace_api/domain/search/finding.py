@@ -101,7 +101,7 @@ class Run:
             if found < matching.CAP:
                 return rows, found
             total = found
-        return self.walk(values, self.query.order), total
+        return self.walk_bitmaps(values, total) or self.walk(values, self.query.order), total
 
     def known_total(self, values: dict[str, Any]) -> int | None:
         """The number of matches, where that is known or found without collecting them; above the cap, anything."""
@@ -140,6 +140,15 @@ class Run:
         is_keyed = self.position is not None
         statement = statements.collect(names, self.query.order, self.sql_descending(), is_keyed, self.is_near)
         return _split(statement.all(self.db, values))
+
+    def walk_bitmaps(self, values: dict[str, Any], total: int) -> list[Any] | None:
+        """As :meth:`walk`, but without visiting rows that do not match; ``None`` where few of these are met."""
+        met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
+        names = bitmaps.conditions(self.plan) if met > _FEW and not self.is_near else None
+        if names is None:
+            return None
+        statement = statements.walk_bitmaps(names, self.query.order, self.sql_descending(), self.position is not None)
+        return statement.all(self.db, {**values, **bitmaps.values(self.plan)})
 
     def walk(self, values: dict[str, Any], order: str) -> list[Any]:
         names = matching.walked(self.query, self.plan, order)
@@ -186,7 +195,13 @@ class Run:
         names = bitmaps.conditions(self.plan) if self.plan.most > _MANY else None
         if names is None:
             return None
-        rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan), "cap": statements.RANKED})
+        values = {**values, "cap": statements.RANKED}
+        from_block = bitmaps.newest(self.plan, statements.RANKED) if self.position is None else None
+        if from_block and (recent := bitmaps.conditions(self.plan, from_block)):
+            rows, total = self.rank_from(recent, {**values, **bitmaps.values(self.plan, from_block)})
+            if total is not None and total >= statements.RANKED:
+                return rows, matching.CAP
+        rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan)})
         return None if total is None else (rows, total)
 
     def rank(self, values: dict[str, Any], at_once: float) -> tuple[list[Any], int]:

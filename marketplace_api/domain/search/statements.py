@@ -42,9 +42,11 @@ CONDITIONS = {
     "AND round(longitude, 2) BETWEEN CAST(:west AS float8) AND CAST(:east AS float8)",
     "bbox_across": "round(latitude, 2) BETWEEN CAST(:south AS float8) AND CAST(:north AS float8) "
     "AND (round(longitude, 2) >= CAST(:west AS float8) OR round(longitude, 2) <= CAST(:east AS float8))",
+    "strip": "spot BETWEEN strip.first AND strip.last AND spot % 10 BETWEEN strip.low AND strip.high",
     "located": "position IS NOT NULL",
     "region": "position <@ CAST(:region AS cube)",
-    "only_rare": "document @@ CAST(:only_rare AS tsquery)",
+    "rare": "document @@ CAST(:rare AS tsquery)",
+    "recent": "document @@ CAST(:recent AS tsquery)",
     "block": "document @@ CAST(block.mark AS tsquery)",
     **{f"indexed_{number}": f"document @@ CAST(:indexed_{number} AS tsquery)" for number in range(MOST_CONDITIONS)},
     "not_above": "listing_id + 0 <= :top",
@@ -104,7 +106,17 @@ def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near
 
 
 def hits(names: tuple[str, ...], columns: str) -> str:
-    """At most ``:cap`` matches with ``columns``; by blocks of ids, newest first, where ``names`` has ``block``."""
+    """At most ``:cap`` matches with ``columns``; by blocks of ids, newest first, where ``names`` has ``block``; by
+    strips of the map where it has ``strip``."""
+    if "strip" in names:
+        return f"""
+            SELECT found.*, 0 AS ordinal
+            FROM unnest(
+                CAST(:firsts AS integer[]), CAST(:lasts AS integer[]), CAST(:lows AS integer[]), CAST(:highs AS integer[])
+            ) AS strip (first, last, low, high)
+            CROSS JOIN LATERAL (SELECT {columns} FROM listings WHERE {conditions(names)} OFFSET 0) AS found
+            LIMIT :cap
+        """  # noqa: S608
     if "block" not in names:
         return f"SELECT {columns}, 0 AS ordinal FROM listings WHERE {conditions(names)} LIMIT :cap"  # noqa: S608
     return f"""
@@ -137,10 +149,13 @@ MOST_PENDING = 2_000
 """With more changes than these not yet in the bitmaps it is better not to use them."""
 
 # ``matched`` are the bitmaps of the listings that hold a lexeme of each group, but for those that changed since;
-# ``others`` the matches among these, and those that hold a rare lexeme instead of a frequent one.
+# ``others`` the matches among these, and those that hold a rare lexeme instead of a frequent one. Blocks of ids below
+# ``:from_block`` are left out.
 _MATCHED = f"""
     pending AS MATERIALIZED (SELECT listing_id FROM search_changes LIMIT {MOST_PENDING + 1}),
-    changed AS MATERIALIZED (SELECT DISTINCT listing_id FROM pending),
+    changed AS MATERIALIZED (
+        SELECT DISTINCT listing_id FROM pending WHERE listing_id >> 12 >= CAST(:from_block AS bigint)
+    ),
     masks AS (
         SELECT listing_id >> 12 AS block,
             bit_or(set_bit(CAST(0 AS bit(4096)), CAST(listing_id & 4095 AS integer), 1)) AS bits
@@ -151,6 +166,7 @@ _MATCHED = f"""
             SELECT wanted.number, bitmap.block, bit_or(bitmap.bits) AS bits
             FROM unnest(CAST(:terms AS text[]), CAST(:numbers AS integer[])) AS wanted (term, number)
             JOIN search_bitmaps AS bitmap ON bitmap.term = wanted.term COLLATE "C"
+            WHERE bitmap.block >= CAST(:from_block AS bigint)
             GROUP BY wanted.number, bitmap.block
         ) AS one GROUP BY block HAVING count(*) = CAST(:groups AS integer)
     ),
@@ -169,12 +185,18 @@ _TOTAL_MATCHED = f"""
 
 def _others(names: tuple[str, ...]) -> str:
     rare = tuple(name for name in names if name not in ("bitmaps", "not_above"))
-    looked_up = f"UNION ALL SELECT listing_id FROM listings WHERE {conditions(rare)}" if rare else ""  # noqa: S608
+    # What a rare lexeme finds may hold a frequent one too: then it is in the bitmaps, or among the changed, already.
+    looked_up = f"""
+        UNION
+        SELECT listing_id FROM listings LEFT JOIN matched ON matched.block = listing_id >> 12
+        WHERE {conditions(rare)}
+        AND coalesce(get_bit(matched.bits, CAST(listing_id & 4095 AS integer)), 0) = 0
+    """  # noqa: S608
     return f"""
         others AS MATERIALIZED (
             SELECT listing_id FROM changed JOIN listings USING (listing_id)
             WHERE is_searchable AND ts_match_vq(document, CAST(:frequent AS tsquery))
-            {looked_up}
+            {looked_up if rare else ""}
         )
     """  # noqa: S608
 
@@ -187,18 +209,52 @@ def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
             SELECT block, bits, sum(bit_count(bits)) OVER (ORDER BY block DESC) - bit_count(bits) AS above
             FROM matched WHERE {above} AND bit_count(bits) > 0
         ),
-        parts AS MATERIALIZED (
+        words AS (
             SELECT (block << 12) + (part << 6) AS start, substring(bits FROM (part << 6) + 1 FOR 64) AS bits
             FROM counted_blocks CROSS JOIN generate_series(0, 63) AS part WHERE above < :cap
         ),
+        counted_words AS (
+            SELECT start, bits, sum(bit_count(bits)) OVER (ORDER BY start DESC) - bit_count(bits) AS above
+            FROM words WHERE bit_count(bits) > 0
+        ),
+        parts AS MATERIALIZED (SELECT start, bits FROM counted_words WHERE above < :cap),
         hits AS MATERIALIZED (
             SELECT listing_id, 0 AS ordinal FROM (
                 SELECT start + bit AS listing_id FROM parts CROSS JOIN generate_series(0, 63) AS bit
-                WHERE bit_count(bits) > 0 AND get_bit(bits, bit) = 1
+                WHERE get_bit(bits, bit) = 1
                 UNION ALL SELECT listing_id FROM others
             ) AS found {"WHERE listing_id <= :top" if "not_above" in names else ""}
         ),
     """  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def walk_bitmaps(names: tuple[str, ...], order: str, descending: bool, keyed: bool) -> Prepared:
+    """As ``walk``, but whether a listing matches is read from the bitmaps: no row is visited but those of the page.
+
+    Not for the order by distance. Null bits, of a block without any, match nothing. Nothing comes back where too many
+    changes are pending.
+    """
+    key = ORDERS[order].key
+    beyond = after(order, descending).replace("sort_key", key, 1) if keyed else "true"
+    direction = "DESC" if descending else "ASC"
+    return prepared(
+        f"""
+        WITH {_MATCHED}, {_others(names)}, page AS MATERIALIZED (
+            SELECT listing_id, {key} AS sort_key FROM listings
+            WHERE (SELECT count(*) FROM pending) <= {MOST_PENDING} AND is_searchable AND {beyond} AND (
+                get_bit((
+                    SELECT array_agg(bits ORDER BY block)
+                    FROM generate_series(0, CAST(:top AS bigint) >> 12) AS block LEFT JOIN matched USING (block)
+                )[(listing_id >> 12) + 1], CAST(listing_id & 4095 AS integer)) = 1
+                OR listing_id IN (SELECT listing_id FROM others)
+            )
+            ORDER BY {key} {direction}, listing_id {direction} LIMIT :count OFFSET :offset
+        )
+        SELECT {_COLUMNS}, page.sort_key FROM page JOIN listings AS listing USING (listing_id)
+        ORDER BY page.sort_key {direction}, page.listing_id {direction}
+        """  # noqa: S608
+    )
 
 
 @lru_cache(maxsize=64)
