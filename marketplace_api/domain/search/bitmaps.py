@@ -12,7 +12,7 @@ from marketplace_api.db import Reader
 from marketplace_api.domain.search import matching, statements, text
 from marketplace_api.domain.search.plan import Plan
 
-_MOST_RARE = 5_000
+_MOST_RARE = 6_000
 _ONLY_FREQUENT = ("bitmaps",)
 _BLOCK_BITS = 12
 _MARGIN = 3
@@ -50,7 +50,6 @@ def values(plan: Plan, from_block: int = 0) -> dict[str, Any]:
     return {
         "from_block": from_block,
         "recent": text.any_of([f"#0={block}" for block in recent]),
-        "top": plan.top,
         "terms": [lexeme for group in often for lexeme in group],
         "numbers": [number for number, group in enumerate(often) for _lexeme in group],
         "groups": len(often),

@@ -17,7 +17,7 @@ from marketplace_api.domain.search.terms import FREQUENT
 
 MOST_COMPLETIONS = 50
 """An unfinished word stands for so many of its completions, the most frequent ones."""
-_MOST_RARE = 5_000
+_MOST_RARE = 3_000
 """Of completions too rare for bitmaps, as many as so many listings hold: each of these is a row to visit."""
 
 ALL = "#all"

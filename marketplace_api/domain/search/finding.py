@@ -19,6 +19,9 @@ _FEW = 500
 _MANY = 1_500
 """So many matches are better read block by block, when only the newest of them are wanted."""
 
+_ENTRIES_PER_ROW = 8
+"""So many entries of an index are read in the time of one row of the table."""
+
 
 def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
     """The part of the searchable listings that match ``query``, as rows of ``listings.rows.COLUMNS``.
@@ -96,12 +99,14 @@ class Run:
         """The rows in the query's order; ``counted`` is their number where it is known already."""
         values = self.values()
         total = self.known_total(values) if counted is None else counted
+        if total is not None and (walked := self.walk_bitmaps(values, total)):
+            return walked, total
         if total is None or not self.walking_is_shorter(total):
             rows, found = self.collect(values)
             if found < matching.CAP:
                 return rows, found
             total = found
-        return self.walk_bitmaps(values, total) or self.walk(values, self.query.order), total
+        return self.walk(values, self.query.order), total
 
     def known_total(self, values: dict[str, Any]) -> int | None:
         """The number of matches, where that is known or found without collecting them; above the cap, anything."""
@@ -127,10 +132,11 @@ class Run:
 
     def walking_is_shorter(self, total: int) -> bool:
         """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""
-        if total >= matching.CAP:
-            return True
-        met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
-        return total > _FEW and met < total
+        return total >= matching.CAP or (total > _FEW and self.met(total) < total)
+
+    def met(self, total: int) -> float:
+        """How many entries of an index in the wanted order are likely to be met before the page is full."""
+        return (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
 
     def collect(self, values: dict[str, Any]) -> tuple[list[Any], int]:
         if matching.is_price_range(self.query):
@@ -142,9 +148,11 @@ class Run:
         return _split(statement.all(self.db, values))
 
     def walk_bitmaps(self, values: dict[str, Any], total: int) -> list[Any] | None:
-        """As :meth:`walk`, but without visiting rows that do not match; ``None`` where few of these are met."""
-        met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
-        names = bitmaps.conditions(self.plan) if met > _FEW and not self.is_near else None
+        """As :meth:`walk`, but without visiting rows that do not match; ``None`` where another way is shorter."""
+        visited = min(self.met(total), total) if total < matching.CAP else self.met(total)
+        if self.is_near or visited < _FEW or self.met(total) > visited * _ENTRIES_PER_ROW:
+            return None
+        names = bitmaps.conditions(self.plan)
         if names is None:
             return None
         statement = statements.walk_bitmaps(names, self.query.order, self.sql_descending(), self.position is not None)

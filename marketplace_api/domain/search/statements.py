@@ -173,8 +173,23 @@ _MATCHED = f"""
     matched AS MATERIALIZED (
         SELECT block, CASE WHEN masks.bits IS NULL THEN held.bits ELSE held.bits & ~masks.bits END AS bits
         FROM held LEFT JOIN masks USING (block)
+    ),
+    flat AS MATERIALIZED (
+        SELECT min(block) AS base, array_agg(bits ORDER BY block) AS bits FROM (
+            SELECT block, bit_or(bits) AS bits FROM (
+                SELECT block, bits FROM matched
+                UNION ALL SELECT generate_series(min(block), max(block)), NULL FROM matched
+            ) AS every GROUP BY block
+        ) AS one
     )
 """  # noqa: S608
+# The bit of a listing in ``matched``; null for a block without any. A subscript cannot be planned wrongly, as a join of
+# so few expected rows can.
+_MATCHED_BIT = """
+    get_bit(
+        (SELECT bits FROM flat)[(listing_id >> 12) - (SELECT base FROM flat) + 1], CAST(listing_id & 4095 AS integer)
+    )
+"""
 _TOTAL_COLLECTED = "SELECT count(*) AS total FROM hits"
 _TOTAL_MATCHED = f"""
     SELECT CASE WHEN (SELECT count(*) FROM pending) <= {MOST_PENDING} THEN
@@ -186,12 +201,7 @@ _TOTAL_MATCHED = f"""
 def _others(names: tuple[str, ...]) -> str:
     rare = tuple(name for name in names if name not in ("bitmaps", "not_above"))
     # What a rare lexeme finds may hold a frequent one too: then it is in the bitmaps, or among the changed, already.
-    looked_up = f"""
-        UNION
-        SELECT listing_id FROM listings LEFT JOIN matched ON matched.block = listing_id >> 12
-        WHERE {conditions(rare)}
-        AND coalesce(get_bit(matched.bits, CAST(listing_id & 4095 AS integer)), 0) = 0
-    """  # noqa: S608
+    looked_up = f"UNION SELECT listing_id FROM listings WHERE {conditions(rare)} AND {_MATCHED_BIT} IS DISTINCT FROM 1"  # noqa: S608
     return f"""
         others AS MATERIALIZED (
             SELECT listing_id FROM changed JOIN listings USING (listing_id)
@@ -243,10 +253,7 @@ def walk_bitmaps(names: tuple[str, ...], order: str, descending: bool, keyed: bo
         WITH {_MATCHED}, {_others(names)}, page AS MATERIALIZED (
             SELECT listing_id, {key} AS sort_key FROM listings
             WHERE (SELECT count(*) FROM pending) <= {MOST_PENDING} AND is_searchable AND {beyond} AND (
-                get_bit((
-                    SELECT array_agg(bits ORDER BY block)
-                    FROM generate_series(0, CAST(:top AS bigint) >> 12) AS block LEFT JOIN matched USING (block)
-                )[(listing_id >> 12) + 1], CAST(listing_id & 4095 AS integer)) = 1
+                {_MATCHED_BIT} = 1
                 OR listing_id IN (SELECT listing_id FROM others)
             )
             ORDER BY {key} {direction}, listing_id {direction} LIMIT :count OFFSET :offset
