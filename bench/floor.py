@@ -42,7 +42,8 @@ def recorded() -> Iterator[list[Statement]]:
 @contextmanager
 def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A bare connection with the session settings of ours; psycopg prepares what comes back often."""
-    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC -c statement_timeout=15000") as bare:
+    options = "-c statement_timeout=15000 -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
+    with psycopg.connect(url, autocommit=True, options=options) as bare:
         yield bare
 
 

@@ -31,14 +31,13 @@ def conditions(plan: Plan, from_block: int = 0) -> tuple[str, ...] | None:
     return ("bitmaps", "rare", *recent, *(f"indexed_{number}" for number in range(len(indexed))))
 
 
-def newest(plan: Plan, wanted: int) -> int | None:
-    """The block from which on ``wanted`` matches are likely; ``None`` where all matches must be counted anyway."""
-    if len(plan.groups) != 1 or not plan.groups[0]:
-        return None
-    known = plan.counts[plan.groups[0][0]]
-    if known < matching.CAP:
-        return None
-    blocks = _MARGIN * wanted * plan.everything // (known << _BLOCK_BITS)
+def newest(plan: Plan, wanted: int) -> int:
+    """The block from which on ``wanted`` matches are likely; 0 where all must be read to know how many match."""
+    first = next((lexeme for group in plan.groups[:1] for lexeme in group), "")
+    known = plan.counts.get(first, 0)
+    if len(plan.groups) != 1 or (plan.exact is None and known < matching.CAP):
+        return 0
+    blocks = _MARGIN * wanted * plan.everything // (max(known, 1) << _BLOCK_BITS)
     return max(0, (plan.top >> _BLOCK_BITS) - blocks - 1)
 
 

@@ -11,6 +11,7 @@ from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain.search import matching, statements
 from marketplace_api.domain.search.plan import Plan
 from marketplace_api.domain.search.query import SearchQuery
+from marketplace_api.domain.search.sql import prepared
 
 _PRICES = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
 _MOST_VALUES = 50
@@ -78,7 +79,7 @@ def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> Prepared:
         for facet in (*dict.fromkeys(facets), "total")
     )
     hits = statements.hits(names, columns)
-    return statements.prepared(f"WITH hits AS MATERIALIZED ({hits}) {counts}".replace("::", r"\:\:"))
+    return prepared(f"WITH hits AS MATERIALIZED ({hits}) {counts}".replace("::", r"\:\:"))
 
 
 def _value(facet: str, value: str) -> Any:

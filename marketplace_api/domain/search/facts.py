@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import sqlalchemy as sa
-
-from marketplace_api.db import Prepared, Reader
+from marketplace_api.db import Reader
 from marketplace_api.domain.search import geo, text
 from marketplace_api.domain.search.query import SearchQuery
+from marketplace_api.domain.search.sql import prepared
 from marketplace_api.domain.search.terms import FREQUENT
 
 MOST_COMPLETIONS = 50
@@ -63,16 +62,14 @@ counted AS (
 """
 
 # Most searches are none: the newest of everything. Only its number is asked for then, in a third of the time.
-_EVERYTHING = Prepared(
-    sa.text(
-        """
+_EVERYTHING = prepared(
+    """
         SELECT (SELECT max(listing_id) FROM listings) AS top, CAST(coalesce(
             (SELECT count FROM search_terms WHERE kind = 0 AND term = :everything), 0
         ) + coalesce(
             (SELECT sum(delta) FROM search_term_deltas WHERE kind = 0 AND term = :everything), 0
         ) AS bigint) AS count
         """
-    )
 )
 
 _SUBTREE = """
@@ -91,20 +88,17 @@ _WANTED = """
     ) AS band WHERE CAST(:low AS numeric) IS NOT NULL OR CAST(:high AS numeric) IS NOT NULL
 """
 
-_PLAIN_FACTS = Prepared(
-    sa.text(
-        f"""
+_PLAIN_FACTS = prepared(
+    f"""
     {_SUBTREE}, wanted AS ({_WANTED}), {_COUNTED}
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
         ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
         ARRAY(SELECT term FROM counted WHERE has_bitmaps) AS frequent
     """  # noqa: S608  every part is a constant of this file
-    )
 )
 
-_TEXT_FACTS = Prepared(
-    sa.text(
-        f"""
+_TEXT_FACTS = prepared(
+    f"""
     {_SUBTREE}, parsed AS MATERIALIZED (
         SELECT websearch_to_tsquery('marketplace', CAST(:head AS text)) AS head,
             websearch_to_tsquery('marketplace', CAST(:last AS text)) AS last,
@@ -141,7 +135,6 @@ _TEXT_FACTS = Prepared(
         (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts, frequent)) FROM listed) AS completions
     FROM parsed
     """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
-    )
 )
 
 

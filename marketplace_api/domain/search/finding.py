@@ -204,11 +204,11 @@ class Run:
         if names is None:
             return None
         values = {**values, "cap": statements.RANKED}
-        from_block = bitmaps.newest(self.plan, statements.RANKED) if self.position is None else None
+        from_block = bitmaps.newest(self.plan, statements.RANKED) if self.position is None else 0
         if from_block and (recent := bitmaps.conditions(self.plan, from_block)):
             rows, total = self.rank_from(recent, {**values, **bitmaps.values(self.plan, from_block)})
             if total is not None and total >= statements.RANKED:
-                return rows, matching.CAP
+                return rows, matching.CAP if self.plan.exact is None else self.plan.exact
         rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan)})
         return None if total is None else (rows, total)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import sqlalchemy as sa
-
 from marketplace_api.db import Prepared
 from marketplace_api.domain.listings import rows
 from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
 from marketplace_api.domain.search.plan import MOST_CONDITIONS
 from marketplace_api.domain.search.query import ORDERS
+from marketplace_api.domain.search.sql import prepared
 
 RANKED = 300
 """Relevance is computed for so many of the newest matches; older ones follow by age."""
@@ -51,11 +50,6 @@ CONDITIONS = {
     **{f"indexed_{number}": f"document @@ CAST(:indexed_{number} AS tsquery)" for number in range(MOST_CONDITIONS)},
     "not_above": "listing_id + 0 <= :top",
 }
-
-
-def prepared(sql: str) -> Prepared:
-    """``sql`` with ``:name`` parameters, ready to run."""
-    return Prepared(sa.text(sql))
 
 
 def conditions(names: tuple[str, ...]) -> str:
@@ -212,7 +206,7 @@ def _others(names: tuple[str, ...]) -> str:
 
 
 def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
-    """The ids of ``matched``, block by block until ``:cap`` are reached. Words of 64 bits skip the emptiness."""
+    """The ids of ``matched``, block by block until ``:cap`` are reached. Words of 64 bits, then of 8, skip what is empty."""
     above = "block >= CAST(:floor AS bigint) >> 12" if keyed else "true"
     return f"""
         counted_blocks AS (
@@ -227,11 +221,14 @@ def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
             SELECT start, bits, sum(bit_count(bits)) OVER (ORDER BY start DESC) - bit_count(bits) AS above
             FROM words WHERE bit_count(bits) > 0
         ),
-        parts AS MATERIALIZED (SELECT start, bits FROM counted_words WHERE above < :cap),
+        octets AS MATERIALIZED (
+            SELECT start + (part << 3) AS start, substring(bits FROM (part << 3) + 1 FOR 8) AS bits
+            FROM counted_words CROSS JOIN generate_series(0, 7) AS part WHERE above < :cap
+        ),
         hits AS MATERIALIZED (
             SELECT listing_id, 0 AS ordinal FROM (
-                SELECT start + bit AS listing_id FROM parts CROSS JOIN generate_series(0, 63) AS bit
-                WHERE get_bit(bits, bit) = 1
+                SELECT start + bit AS listing_id FROM octets CROSS JOIN generate_series(0, 7) AS bit
+                WHERE bit_count(bits) > 0 AND get_bit(bits, bit) = 1
                 UNION ALL SELECT listing_id FROM others
             ) AS found {"WHERE listing_id <= :top" if "not_above" in names else ""}
         ),
