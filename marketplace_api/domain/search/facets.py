@@ -16,7 +16,7 @@ from marketplace_api.domain.search.sql import prepared
 _PRICES = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
 _MOST_VALUES = 50
 CAP = 5_001
-"""One more than are counted. Facets need whole rows, so their cap is below that of totals."""
+"""One more than are counted. Each match is counted once for every facet, so the cap is below that of totals."""
 
 _COUNTS = {
     "category": "SELECT category AS value, count(*) AS count FROM hits GROUP BY 1",
