@@ -12,7 +12,7 @@ from marketplace_api.db import Reader
 from marketplace_api.domain.search import matching, statements, text
 from marketplace_api.domain.search.plan import Plan
 
-_MOST_RARE = 6_000
+_MOST_RARE = 8_000
 _ONLY_FREQUENT = ("bitmaps",)
 _BLOCK_BITS = 12
 _MARGIN = 3

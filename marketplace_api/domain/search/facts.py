@@ -17,7 +17,7 @@ from marketplace_api.domain.search.terms import FREQUENT
 MOST_COMPLETIONS = 50
 """An unfinished word stands for so many of its completions, the most frequent ones."""
 _MOST_RARE = 3_000
-"""Of completions too rare for bitmaps, as many as so many listings hold: each of these is a row to visit."""
+"""Of completions too rare for bitmaps, no more once so many listings hold some: each of these is a row to visit."""
 
 ALL = "#all"
 VERIFIED = "#verified"
@@ -216,8 +216,8 @@ def _facts(row: Any, cells: Sequence[str], parsed: Any = None) -> Facts:
 
 def _kept(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
     """Of ``terms``, the most frequent first, all that are to have bitmaps, and of the rest no more than to visit."""
-    visited = accumulate(count if count < FREQUENT else 0 for count in counts)
-    return [term for term, number in zip(terms, visited, strict=True) if number <= _MOST_RARE]
+    visited = accumulate((count if count < FREQUENT else 0 for count in counts), initial=0)
+    return [term for term, before in zip(terms, visited, strict=False) if before < _MOST_RARE]
 
 
 def _only(lexemes: Sequence[str]) -> str:
