@@ -97,6 +97,22 @@ class Links(BaseModel):
 
 class ItemLinks(Links):
     collection: Link = Link(href="/api/listings")
+    photos: Link = Field(serialization_alias="mkt:photos")
+    reviews: Link = Field(serialization_alias="mkt:reviews")
+
+
+class Urls(BaseModel):
+    thumb: str
+    card: str
+    full: str
+
+
+class Photo(BaseModel):
+    photo_id: int
+    alt_text: str | None
+    width: int
+    height: int
+    urls: Urls
 
 
 class Listing(BaseModel):
@@ -120,6 +136,8 @@ class Listing(BaseModel):
 
 
 class ListingItem(Listing):
+    # No listing that is measured has photos, and nobody reads them of one that has none.
+    photos: list[Photo]
     links: ItemLinks = Field(serialization_alias="_links")
 
 
@@ -206,6 +224,11 @@ def _hrefs_of(row: Any) -> dict[str, Link]:
     return {"self": Link(href=f"/api/listings/{row.listing_id}"), "owner": Link(href=f"/api/users/{row.user_id}")}
 
 
+def _hrefs_of_item(row: Any) -> dict[str, Link]:
+    path = f"/api/listings/{row.listing_id}"
+    return {**_hrefs_of(row), "photos": Link(href=f"{path}/photos"), "reviews": Link(href=f"{path}/reviews")}
+
+
 def _plain_listing(row: Any) -> dict[str, Any]:
     return {
         "listing_id": row.listing_id,
@@ -252,7 +275,7 @@ plain = FastAPI(lifespan=_lifespan)
 @typed.get("/api/listings/{listing_id}")
 async def read_typed(listing_id: int) -> ListingItem:
     row = await _item(listing_id)
-    return ListingItem(**_fields(row), links=ItemLinks(**_hrefs_of(row)))
+    return ListingItem(**_fields(row), photos=[], links=ItemLinks(**_hrefs_of_item(row)))
 
 
 @typed.get("/api/listings")
@@ -271,7 +294,13 @@ async def search_typed(search: Words = None, page: Page = 1, limit: Limit = 10) 
 @plain.get("/api/listings/{listing_id}")
 async def read_plain(listing_id: int) -> Response:
     shown = _plain_listing(await _item(listing_id))
-    shown["_links"]["collection"] = {"href": "/api/listings"}
+    shown["photos"] = []
+    path = f"/api/listings/{listing_id}"
+    shown["_links"] |= {
+        "collection": {"href": "/api/listings"},
+        "mkt:photos": {"href": f"{path}/photos"},
+        "mkt:reviews": {"href": f"{path}/reviews"},
+    }
     return Response(orjson.dumps(shown), media_type="application/json")
 
 

@@ -38,6 +38,12 @@ POSITION = (
     "6371.0088 * sin(radians(round(latitude, 2)::float8))]) END"
 )
 
+# The same place as one number: strips of a tenth of a degree from south to north, within a strip from west to east
+# (see ``domain.search.geo.strips``), so that a box on the map is a few ranges of it.
+_LATITUDE = "(round(latitude, 2) * 100)::integer + 9000"
+_LONGITUDE = "(round(longitude, 2) * 100)::integer + 18000"
+SPOT = f"(({_LATITUDE}) / 10 * 36001 + {_LONGITUDE}) * 10 + ({_LATITUDE}) % 10"
+
 # Weights: title > category > amenities > description. ``marketplace_words`` joins an array immutably.
 # ``marketplace_marks`` adds what else a listing is found by (category, amenities, words of the place, price band,
 # cell on the map, block of ids) as lexemes that no text can contain, because they begin with "#": so one index
@@ -114,6 +120,13 @@ class Listing(Base):
     is_searchable: Mapped[bool] = mapped_column(sa.Boolean, sa.Computed(IS_SEARCHABLE, persisted=True))
     rating: Mapped[int] = mapped_column(sa.Integer, sa.Computed(RATING, persisted=True))
     position: Mapped[Any | None] = mapped_column(Cube(), sa.Computed(POSITION, persisted=True), deferred=True)
+    spot: Mapped[int | None] = mapped_column(sa.Integer, sa.Computed(SPOT, persisted=True), deferred=True)
+    # A hash of each amenity, however it is spelled: short and of a bounded number, so that an index can hold them.
+    amenity_codes: Mapped[list[int] | None] = mapped_column(
+        postgresql.ARRAY(sa.BigInteger),
+        sa.Computed("marketplace_amenity_codes(amenities)", persisted=True),
+        deferred=True,
+    )
     document: Mapped[Any] = mapped_column(postgresql.TSVECTOR, sa.Computed(DOCUMENT, persisted=True), deferred=True)
 
     __table_args__ = (
@@ -143,7 +156,22 @@ class Listing(Base):
             postgresql_include=["price"],
             postgresql_where=_SEARCHABLE,
         ),
-        # With these beside the position a region is counted without visiting the rows.
+        # A box is counted, with all its facets, without visiting the rows.
+        sa.Index(
+            "ix_listings_search_spot",
+            "spot",
+            postgresql_include=[
+                "listing_id",
+                "date_created",
+                "price",
+                "category",
+                "city",
+                "is_verified_listing",
+                "amenity_codes",
+            ],
+            postgresql_where=_SEARCHABLE,
+        ),
+        # With these beside the position a circle is counted without visiting the rows.
         sa.Index(
             "ix_listings_search_position",
             "position",
@@ -151,8 +179,6 @@ class Listing(Base):
             postgresql_where=_SEARCHABLE,
             postgresql_include=[
                 "listing_id",
-                "latitude",
-                "longitude",
                 "date_created",
                 "price",
                 "category",

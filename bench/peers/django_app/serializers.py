@@ -51,10 +51,29 @@ class ListingSerializer(serializers.ModelSerializer):
         return round(listing.rating_sum / listing.rating_count, 2) if listing.rating_count else None
 
     def get_links(self, listing: Listing) -> dict[str, Any]:
-        links = {
+        return {
             "self": {"href": f"/api/listings/{listing.listing_id}"},
             "mkt:owner": {"href": f"/api/users/{listing.user_id}"},
         }
-        if self.context.get("single"):
-            links["collection"] = {"href": "/api/listings"}
-        return links
+
+
+class ItemSerializer(ListingSerializer):
+    """A listing by itself. None that is measured has photos, and nobody reads them of one that has none."""
+
+    photos = serializers.SerializerMethodField()
+
+    class Meta(ListingSerializer.Meta):
+        fields = [*ListingSerializer.Meta.fields, "photos"]
+        read_only_fields = fields
+
+    def get_photos(self, _listing: Listing) -> list[dict[str, Any]]:
+        return []
+
+    def get_links(self, listing: Listing) -> dict[str, Any]:
+        path = f"/api/listings/{listing.listing_id}"
+        return {
+            **super().get_links(listing),
+            "collection": {"href": "/api/listings"},
+            "mkt:photos": {"href": f"{path}/photos"},
+            "mkt:reviews": {"href": f"{path}/reviews"},
+        }

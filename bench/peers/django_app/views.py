@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bench.peers.django_app.models import Listing
-from bench.peers.django_app.serializers import ListingSerializer
+from bench.peers.django_app.serializers import ItemSerializer, ListingSerializer
 
 TOTAL = (
     "SELECT sum(count)::bigint FROM (SELECT count FROM search_terms WHERE kind = 0 AND term = '#all' UNION ALL "
@@ -28,7 +28,7 @@ class ListingView(APIView):
             listing = _shown.get(listing_id=listing_id, is_public=True)
         except Listing.DoesNotExist:
             raise Http404 from None
-        return Response(ListingSerializer(listing, context={"single": True}).data)
+        return Response(ItemSerializer(listing).data)
 
 
 class ListingsView(APIView):

@@ -12,34 +12,48 @@ from marketplace_api.db import Reader
 from marketplace_api.domain.search import matching, statements, text
 from marketplace_api.domain.search.plan import Plan
 
-_MOST_RARE = 3_000
+_MOST_RARE = 8_000
 _ONLY_FREQUENT = ("bitmaps",)
+_BLOCK_BITS = 12
+_MARGIN = 3
+"""Lexemes come in waves: so many times as many blocks are read as should hold the wanted number of matches."""
 
 
-def conditions(plan: Plan) -> tuple[str, ...] | None:
+def conditions(plan: Plan, from_block: int = 0) -> tuple[str, ...] | None:
     """The conditions with which ``statements`` reads the bitmaps for ``plan``; ``None`` where they cannot tell."""
     often, rare = _split(plan)
     if not often or not all(often) or _sum(plan, rare) > _MOST_RARE:
         return None
     if not any(rare):
         return _ONLY_FREQUENT
-    return ("bitmaps", "only_rare", *(f"indexed_{number}" for number in range(len(plan.indexed))))
+    indexed = plan.indexed if len(often) > 1 else ()
+    recent = ("recent",) if from_block else ()
+    return ("bitmaps", "rare", *recent, *(f"indexed_{number}" for number in range(len(indexed))))
 
 
-def values(plan: Plan) -> dict[str, Any]:
-    """The parameters of :func:`conditions`."""
+def newest(plan: Plan, wanted: int) -> int:
+    """The block from which on ``wanted`` matches are likely; 0 where all must be read to know how many match."""
+    first = next((lexeme for group in plan.groups[:1] for lexeme in group), "")
+    known = plan.counts.get(first, 0)
+    if len(plan.groups) != 1 or (plan.exact is None and known < matching.CAP):
+        return 0
+    blocks = _MARGIN * wanted * plan.everything // (max(known, 1) << _BLOCK_BITS)
+    return max(0, (plan.top >> _BLOCK_BITS) - blocks - 1)
+
+
+def values(plan: Plan, from_block: int = 0) -> dict[str, Any]:
+    """The parameters of :func:`conditions`, for the listings from the block of 4,096 ids ``from_block`` on."""
     often, rare = _split(plan)
+    # One more than there are now: it may begin before the statement runs.
+    recent = range(from_block, (plan.top >> _BLOCK_BITS) + 2) if from_block else ()
     return {
+        "from_block": from_block,
+        "recent": text.any_of([f"#0={block}" for block in recent]),
         "terms": [lexeme for group in often for lexeme in group],
         "numbers": [number for number, group in enumerate(often) for _lexeme in group],
         "groups": len(often),
         "frequent": " & ".join(f"( {text.any_of(group)} )" for group in often),
-        # What holds none but rare lexemes of some group is in no bitmap of that group.
-        "only_rare": " | ".join(
-            f"( ( {text.any_of(few)} ) & !( {text.any_of(many)} ) )"
-            for few, many in zip(rare, often, strict=True)
-            if few
-        ),
+        "rare": text.any_of([lexeme for few in rare for lexeme in few]),
     }
 
 

@@ -11,29 +11,26 @@ from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain.search import matching, statements
 from marketplace_api.domain.search.plan import Plan
 from marketplace_api.domain.search.query import SearchQuery
+from marketplace_api.domain.search.sql import prepared
 
 _PRICES = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
 _MOST_VALUES = 50
 CAP = 5_001
-"""One more than are counted. Facets need whole rows, so their cap is below that of totals."""
+"""One more than are counted. Each match is counted once for every facet, so the cap is below that of totals."""
 
 _COUNTS = {
     "category": "SELECT category AS value, count(*) AS count FROM hits GROUP BY 1",
-    # As they are written first, which is quick; then spellings are united, less the listings that have several of one.
-    "amenities": """
-        WITH written AS MATERIALIZED (
-            SELECT amenity, count(*) AS count FROM hits, unnest(amenities) AS amenity GROUP BY 1
-        ), spellings AS (
-            SELECT lower(btrim(amenity)) AS value, sum(count) AS count, count(*) > 1 AS are_many FROM written GROUP BY 1
-        ), repeated AS (
-            SELECT lower(btrim(amenity)) AS value, count(*) - count(DISTINCT listing_id) AS count
-            FROM hits, unnest(amenities) AS amenity
-            WHERE (SELECT bool_or(are_many) FROM spellings)
-            AND lower(btrim(amenity)) IN (SELECT value FROM spellings WHERE are_many) GROUP BY 1
-        )
-        SELECT value, CAST(spellings.count - coalesce(repeated.count, 0) AS bigint) AS count
-        FROM spellings LEFT JOIN repeated USING (value) WHERE value <> ''
-    """,
+    # By their codes, which are the same however an amenity is spelled; some listing of each code tells its name.
+    "amenities": f"""
+        SELECT named.value, counted.count FROM (
+            SELECT code, count(*) AS count, min(listing_id) AS listing_id FROM hits, unnest(amenity_codes) AS code
+            GROUP BY 1 ORDER BY 2 DESC FETCH FIRST {_MOST_VALUES} ROWS WITH TIES
+        ) AS counted CROSS JOIN LATERAL (
+            SELECT lower(btrim(amenity)) AS value FROM listings, unnest(amenities) AS amenity
+            WHERE listings.listing_id = counted.listing_id
+            AND hashtextextended(lower(btrim(amenity)), 0) = counted.code LIMIT 1
+        ) AS named
+    """,  # noqa: S608
     "city": "SELECT city, count(*) FROM hits WHERE city <> '' GROUP BY 1",
     "price": f"SELECT width_bucket(price, CAST(ARRAY{list(_PRICES)} AS numeric[]))::text, count(*) "  # noqa: S608
     "FROM hits GROUP BY 1",
@@ -76,13 +73,13 @@ def nothing(query: SearchQuery) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _statement(names: tuple[str, ...], facets: tuple[str, ...]) -> Prepared:
-    columns = "listing_id, category, amenities, city, price, is_verified_listing"
+    columns = "listing_id, category, amenity_codes, city, price, is_verified_listing"
     counts = " UNION ALL ".join(
         f"(SELECT '{facet}', counted.* FROM ({_COUNTS[facet]}) AS counted ORDER BY 3 DESC, 2 LIMIT {_MOST_VALUES})"  # noqa: S608
         for facet in (*dict.fromkeys(facets), "total")
     )
     hits = statements.hits(names, columns)
-    return statements.prepared(f"WITH hits AS MATERIALIZED ({hits}) {counts}".replace("::", r"\:\:"))
+    return prepared(f"WITH hits AS MATERIALIZED ({hits}) {counts}".replace("::", r"\:\:"))
 
 
 def _value(facet: str, value: str) -> Any:

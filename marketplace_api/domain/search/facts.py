@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-import sqlalchemy as sa
-
-from marketplace_api.db import Prepared, Reader
+from marketplace_api.db import Reader
 from marketplace_api.domain.search import geo, text
 from marketplace_api.domain.search.query import SearchQuery
+from marketplace_api.domain.search.sql import prepared
+from marketplace_api.domain.search.terms import FREQUENT
 
 MOST_COMPLETIONS = 50
 """An unfinished word stands for so many of its completions, the most frequent ones."""
+_MOST_RARE = 3_000
+"""Of completions too rare for bitmaps, no more once so many listings hold some: each of these is a row to visit."""
 
 ALL = "#all"
 VERIFIED = "#verified"
@@ -59,16 +62,14 @@ counted AS (
 """
 
 # Most searches are none: the newest of everything. Only its number is asked for then, in a third of the time.
-_EVERYTHING = Prepared(
-    sa.text(
-        """
+_EVERYTHING = prepared(
+    """
         SELECT (SELECT max(listing_id) FROM listings) AS top, CAST(coalesce(
             (SELECT count FROM search_terms WHERE kind = 0 AND term = :everything), 0
         ) + coalesce(
             (SELECT sum(delta) FROM search_term_deltas WHERE kind = 0 AND term = :everything), 0
         ) AS bigint) AS count
         """
-    )
 )
 
 _SUBTREE = """
@@ -87,20 +88,17 @@ _WANTED = """
     ) AS band WHERE CAST(:low AS numeric) IS NOT NULL OR CAST(:high AS numeric) IS NOT NULL
 """
 
-_PLAIN_FACTS = Prepared(
-    sa.text(
-        f"""
+_PLAIN_FACTS = prepared(
+    f"""
     {_SUBTREE}, wanted AS ({_WANTED}), {_COUNTED}
     SELECT (SELECT max(listing_id) FROM listings) AS top, ARRAY(SELECT slug FROM subtree) AS slugs,
         ARRAY(SELECT term FROM counted) AS terms, ARRAY(SELECT count FROM counted) AS counts,
         ARRAY(SELECT term FROM counted WHERE has_bitmaps) AS frequent
     """  # noqa: S608  every part is a constant of this file
-    )
 )
 
-_TEXT_FACTS = Prepared(
-    sa.text(
-        f"""
+_TEXT_FACTS = prepared(
+    f"""
     {_SUBTREE}, parsed AS MATERIALIZED (
         SELECT websearch_to_tsquery('marketplace', CAST(:head AS text)) AS head,
             websearch_to_tsquery('marketplace', CAST(:last AS text)) AS last,
@@ -137,7 +135,6 @@ _TEXT_FACTS = Prepared(
         (SELECT jsonb_object_agg(prefix, jsonb_build_array(terms, counts, frequent)) FROM listed) AS completions
     FROM parsed
     """.replace("::", r"\:\:")  # noqa: S608  every part is a constant of this file
-    )
 )
 
 
@@ -213,8 +210,14 @@ def _facts(row: Any, cells: Sequence[str], parsed: Any = None) -> Facts:
         top=row.top or 0,
         counts=counts,
         frequent=frozenset(frequent),
-        completions={prefix: found[0] for prefix, found in completions.items()},
+        completions={prefix: _kept(*found[:2]) for prefix, found in completions.items()},
     )
+
+
+def _kept(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Of ``terms``, the most frequent first, all that are to have bitmaps, and of the rest no more than to visit."""
+    visited = accumulate((count if count < FREQUENT else 0 for count in counts), initial=0)
+    return [term for term, before in zip(terms, visited, strict=False) if before < _MOST_RARE]
 
 
 def _only(lexemes: Sequence[str]) -> str:

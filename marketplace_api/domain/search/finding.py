@@ -19,6 +19,9 @@ _FEW = 500
 _MANY = 1_500
 """So many matches are better read block by block, when only the newest of them are wanted."""
 
+_ENTRIES_PER_ROW = 8
+"""So many entries of an index are read in the time of one row of the table."""
+
 
 def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
     """The part of the searchable listings that match ``query``, as rows of ``listings.rows.COLUMNS``.
@@ -96,6 +99,8 @@ class Run:
         """The rows in the query's order; ``counted`` is their number where it is known already."""
         values = self.values()
         total = self.known_total(values) if counted is None else counted
+        if total is not None and (walked := self.walk_bitmaps(values, total)):
+            return walked, total
         if total is None or not self.walking_is_shorter(total):
             rows, found = self.collect(values)
             if found < matching.CAP:
@@ -127,10 +132,11 @@ class Run:
 
     def walking_is_shorter(self, total: int) -> bool:
         """Whether an index in the wanted order meets a page of rows sooner than all matches are collected."""
-        if total >= matching.CAP:
-            return True
-        met = (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
-        return total > _FEW and met < total
+        return total >= matching.CAP or (total > _FEW and self.met(total) < total)
+
+    def met(self, total: int) -> float:
+        """How many entries of an index in the wanted order are likely to be met before the page is full."""
+        return (self.offset + self.page.limit + 1) * self.plan.everything / max(total, 1)
 
     def collect(self, values: dict[str, Any]) -> tuple[list[Any], int]:
         if matching.is_price_range(self.query):
@@ -140,6 +146,17 @@ class Run:
         is_keyed = self.position is not None
         statement = statements.collect(names, self.query.order, self.sql_descending(), is_keyed, self.is_near)
         return _split(statement.all(self.db, values))
+
+    def walk_bitmaps(self, values: dict[str, Any], total: int) -> list[Any] | None:
+        """As :meth:`walk`, but without visiting rows that do not match; ``None`` where another way is shorter."""
+        visited = min(self.met(total), total) if total < matching.CAP else self.met(total)
+        if self.is_near or visited < _FEW or self.met(total) > visited * _ENTRIES_PER_ROW:
+            return None
+        names = bitmaps.conditions(self.plan)
+        if names is None:
+            return None
+        statement = statements.walk_bitmaps(names, self.query.order, self.sql_descending(), self.position is not None)
+        return statement.all(self.db, {**values, **bitmaps.values(self.plan)})
 
     def walk(self, values: dict[str, Any], order: str) -> list[Any]:
         names = matching.walked(self.query, self.plan, order)
@@ -186,7 +203,13 @@ class Run:
         names = bitmaps.conditions(self.plan) if self.plan.most > _MANY else None
         if names is None:
             return None
-        rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan), "cap": statements.RANKED})
+        values = {**values, "cap": statements.RANKED}
+        from_block = bitmaps.newest(self.plan, statements.RANKED) if self.position is None else 0
+        if from_block and (recent := bitmaps.conditions(self.plan, from_block)):
+            rows, total = self.rank_from(recent, {**values, **bitmaps.values(self.plan, from_block)})
+            if total is not None and total >= statements.RANKED:
+                return rows, matching.CAP if self.plan.exact is None else self.plan.exact
+        rows, total = self.rank_from(names, {**values, **bitmaps.values(self.plan)})
         return None if total is None else (rows, total)
 
     def rank(self, values: dict[str, Any], at_once: float) -> tuple[list[Any], int]:

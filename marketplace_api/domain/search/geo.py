@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import asin, cos, degrees, floor, pi, radians, sin
+from collections.abc import Iterator
+from decimal import Decimal
+from math import asin, ceil, cos, degrees, floor, pi, radians, sin
+from typing import NamedTuple
 
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius (IUGG)."""
@@ -11,6 +13,17 @@ EARTH_RADIUS_KM = 6371.0088
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees; west > east where it crosses the antimeridian."""
 
+
+class Strip(NamedTuple):
+    """A range of ``listings.spot``; within it only last digits (hundredths of latitude) from ``low`` to ``high``."""
+
+    first: int
+    last: int
+    low: int
+    high: int
+
+
+_COLUMNS = 36_001  # hundredths of a degree of longitude, both ends included
 _CELL_SIZES = (1, 5, 30)
 _MOST_CELLS = 72  # the whole Earth in the largest cells
 
@@ -39,31 +52,6 @@ def cube_around(centre: tuple[float, float, float], straight_km: float) -> str:
     """A cube that holds every position within a straight line of ``straight_km``."""
     reach = straight_km + 0.001
     return cube(tuple(at - reach for at in centre), tuple(at + reach for at in centre))
-
-
-def cube_of(box: Box) -> str:
-    """A cube that holds every position in ``box``, and as little else as a cube can."""
-    west, south, east, north = box
-    east = east + 360 if west > east else east
-    flat = _range_of(cos, south, north)
-    sides = [_product(flat, _range_of(turn, west, east)) for turn in (cos, sin)]
-    sides.append(_range_of(sin, south, north))
-    return cube(
-        tuple(EARTH_RADIUS_KM * low - 0.001 for low, _ in sides),
-        tuple(EARTH_RADIUS_KM * high + 0.001 for _, high in sides),
-    )
-
-
-def _range_of(turn: Callable[[float], float], start: float, end: float) -> tuple[float, float]:
-    """The least and greatest value of sine or cosine between two angles in degrees."""
-    values = [turn(radians(angle)) for angle in (start, end)]
-    values += [turn(radians(angle)) for angle in range(-180, 541, 90) if start < angle < end]
-    return min(values), max(values)
-
-
-def _product(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    values = [one * other for one in first for other in second]
-    return min(values), max(values)
 
 
 def boxes_of(bbox: Box) -> list[Box]:
@@ -110,3 +98,16 @@ def _cells(box: Box, size: int) -> Iterator[str]:
     for row in range(south, north + 1):
         for column in range(west, east + 1):
             yield f"#g{size}={row}/{column}"
+
+
+def strips(boxes: list[Box]) -> Iterator[Strip]:
+    """The ranges of ``listings.spot`` that hold the rounded coordinates within ``boxes``, and no others."""
+    for box in boxes:
+        west, south, east, north = (Decimal(repr(edge)) * 100 for edge in box)
+        left, right = ceil(west) + 18_000, floor(east) + 18_000
+        bottom, top = ceil(south) + 9_000, floor(north) + 9_000
+        if left > right or bottom > top:
+            continue
+        for row in range(bottom // 10, top // 10 + 1):
+            first, last = row * _COLUMNS + left, row * _COLUMNS + right
+            yield Strip(first * 10, last * 10 + 9, max(0, bottom - row * 10), min(9, top - row * 10))

@@ -47,9 +47,11 @@ def collected(query: SearchQuery, plan: Plan, *, at_once: float) -> tuple[str, .
     if query.owner is not None and plan.most >= CAP:
         return (*compared(query, indexed=("owner",)), *rest)
     in_region = plan.most_in_region
-    # The index of positions holds what else such a search compares; only words make it visit the rows.
+    # The indexes of places hold what else such a search compares; only words make them visit the rows.
     if in_region is not None and (plan.walked is None or CAP <= plan.most <= in_region < 2 * CAP):
-        return ("region", *compared(query), *rest)
+        if query.bbox is None:
+            return ("region", *compared(query), *rest)
+        return ("strip", *(name for name in compared(query) if not name.startswith("bbox")), *rest)
     indexed = tuple(f"indexed_{number}" for number in range(len(plan.indexed)))
     blocks = ("block",) if plan.likely > at_once else ()
     return (*blocks, *indexed, *compared(query))
@@ -94,7 +96,9 @@ def values(query: SearchQuery, plan: Plan) -> dict[str, Any]:
         found |= _around(query, query.near)
     if query.bbox is not None:
         found |= dict(zip(("west", "south", "east", "north"), query.bbox, strict=True))
-        found.setdefault("region", geo.cube_of(query.bbox))
+        ranges = list(geo.strips(geo.boxes_of(query.bbox)))
+        names = ("firsts", "lasts", "lows", "highs")
+        found |= {name: [strip[number] for strip in ranges] for number, name in enumerate(names)}
     return found
 
 

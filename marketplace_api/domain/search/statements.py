@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import sqlalchemy as sa
-
 from marketplace_api.db import Prepared
 from marketplace_api.domain.listings import rows
+from marketplace_api.domain.search.bitmap_sql import (
+    MATCHED,
+    MATCHED_BIT,
+    MOST_PENDING,
+    TOTAL_MATCHED,
+    newest_matched,
+    others,
+)
+from marketplace_api.domain.search.conditions import conditions, walked_conditions
 from marketplace_api.domain.search.geo import EARTH_RADIUS_KM
-from marketplace_api.domain.search.plan import MOST_CONDITIONS
 from marketplace_api.domain.search.query import ORDERS
+from marketplace_api.domain.search.sql import prepared
 
 RANKED = 300
 """Relevance is computed for so many of the newest matches; older ones follow by age."""
@@ -23,52 +30,6 @@ RANKED = 300
 _DIAMETER = 2 * EARTH_RADIUS_KM
 _COLUMNS = ", ".join(f"listing.{column.name}" for column in rows.COLUMNS)
 _DISTANCE = f", {_DIAMETER} * asin(least(1, (listing.position <-> CAST(:point AS cube)) / {_DIAMETER})) AS distance_km"
-
-# Conditions on columns. Most are written so that no index fits them ("+ 0"): the way to the rows is chosen here, from
-# exact counts; the planner, guessing at parameters it cannot see, must not choose another.
-CONDITIONS = {
-    "words": "ts_match_vq(document, CAST(:words AS tsquery))",
-    "category": "category = :category",
-    "categories": "category || '' = ANY(CAST(:categories AS text[]))",
-    "indexed_categories": "category = ANY(CAST(:categories AS text[]))",
-    "min_price": "price + 0 >= CAST(:min_price AS numeric)",
-    "max_price": "price + 0 <= CAST(:max_price AS numeric)",
-    "indexed_min_price": "price >= CAST(:min_price AS numeric)",
-    "indexed_max_price": "price <= CAST(:max_price AS numeric)",
-    "owner": "user_id + 0 = :owner",
-    "indexed_owner": "user_id = :owner",
-    "radius": "position <-> CAST(:point AS cube) <= CAST(:chord AS float8)",
-    "bbox": "round(latitude, 2) BETWEEN CAST(:south AS float8) AND CAST(:north AS float8) "
-    "AND round(longitude, 2) BETWEEN CAST(:west AS float8) AND CAST(:east AS float8)",
-    "bbox_across": "round(latitude, 2) BETWEEN CAST(:south AS float8) AND CAST(:north AS float8) "
-    "AND (round(longitude, 2) >= CAST(:west AS float8) OR round(longitude, 2) <= CAST(:east AS float8))",
-    "located": "position IS NOT NULL",
-    "region": "position <@ CAST(:region AS cube)",
-    "only_rare": "document @@ CAST(:only_rare AS tsquery)",
-    "block": "document @@ CAST(block.mark AS tsquery)",
-    **{f"indexed_{number}": f"document @@ CAST(:indexed_{number} AS tsquery)" for number in range(MOST_CONDITIONS)},
-    "not_above": "listing_id + 0 <= :top",
-}
-
-
-def prepared(sql: str) -> Prepared:
-    """``sql`` with ``:name`` parameters, ready to run."""
-    return Prepared(sa.text(sql))
-
-
-def conditions(names: tuple[str, ...]) -> str:
-    return " AND ".join(["is_searchable", *(CONDITIONS[name] for name in names)])
-
-
-_INDEXABLE = ("category", "region", "indexed_min_price", "indexed_max_price")
-
-
-def walked_conditions(names: tuple[str, ...]) -> str:
-    """As ``conditions``, for a walk. Inside CASE a condition is not estimated: the planner, who takes most of them to
-    let nearly nothing through, would rather sort the whole table than walk."""
-    checked = " AND ".join(CONDITIONS[name] for name in names if name not in _INDEXABLE)
-    indexable = conditions(tuple(name for name in names if name in _INDEXABLE))
-    return f"{indexable} AND CASE WHEN {checked} THEN true ELSE false END" if checked else indexable
 
 
 def after(order: str, descending: bool) -> str:
@@ -104,7 +65,17 @@ def walk(names: tuple[str, ...], order: str, descending: bool, keyed: bool, near
 
 
 def hits(names: tuple[str, ...], columns: str) -> str:
-    """At most ``:cap`` matches with ``columns``; by blocks of ids, newest first, where ``names`` has ``block``."""
+    """At most ``:cap`` matches with ``columns``; by blocks of ids, newest first, where ``names`` has ``block``; by
+    strips of the map where it has ``strip``."""
+    if "strip" in names:
+        return f"""
+            SELECT found.*, 0 AS ordinal
+            FROM unnest(
+                CAST(:firsts AS integer[]), CAST(:lasts AS integer[]), CAST(:lows AS integer[]), CAST(:highs AS integer[])
+            ) AS strip (first, last, low, high)
+            CROSS JOIN LATERAL (SELECT {columns} FROM listings WHERE {conditions(names)} OFFSET 0) AS found
+            LIMIT :cap
+        """  # noqa: S608
     if "block" not in names:
         return f"SELECT {columns}, 0 AS ordinal FROM listings WHERE {conditions(names)} LIMIT :cap"  # noqa: S608
     return f"""
@@ -133,78 +104,39 @@ def whole_blocks(names: tuple[str, ...]) -> str:
     """  # noqa: S608
 
 
-MOST_PENDING = 2_000
-"""With more changes than these not yet in the bitmaps it is better not to use them."""
-
-# ``matched`` are the bitmaps of the listings that hold a lexeme of each group, but for those that changed since;
-# ``others`` the matches among these, and those that hold a rare lexeme instead of a frequent one.
-_MATCHED = f"""
-    pending AS MATERIALIZED (SELECT listing_id FROM search_changes LIMIT {MOST_PENDING + 1}),
-    changed AS MATERIALIZED (SELECT DISTINCT listing_id FROM pending),
-    masks AS (
-        SELECT listing_id >> 12 AS block,
-            bit_or(set_bit(CAST(0 AS bit(4096)), CAST(listing_id & 4095 AS integer), 1)) AS bits
-        FROM changed GROUP BY 1
-    ),
-    held AS (
-        SELECT block, bit_and(bits) AS bits FROM (
-            SELECT wanted.number, bitmap.block, bit_or(bitmap.bits) AS bits
-            FROM unnest(CAST(:terms AS text[]), CAST(:numbers AS integer[])) AS wanted (term, number)
-            JOIN search_bitmaps AS bitmap ON bitmap.term = wanted.term COLLATE "C"
-            GROUP BY wanted.number, bitmap.block
-        ) AS one GROUP BY block HAVING count(*) = CAST(:groups AS integer)
-    ),
-    matched AS MATERIALIZED (
-        SELECT block, CASE WHEN masks.bits IS NULL THEN held.bits ELSE held.bits & ~masks.bits END AS bits
-        FROM held LEFT JOIN masks USING (block)
-    )
-"""  # noqa: S608
 _TOTAL_COLLECTED = "SELECT count(*) AS total FROM hits"
-_TOTAL_MATCHED = f"""
-    SELECT CASE WHEN (SELECT count(*) FROM pending) <= {MOST_PENDING} THEN
-        (SELECT CAST(coalesce(sum(bit_count(bits)), 0) AS bigint) FROM matched) + (SELECT count(*) FROM others)
-    END AS total
-"""  # noqa: S608
 
 
-def _others(names: tuple[str, ...]) -> str:
-    rare = tuple(name for name in names if name not in ("bitmaps", "not_above"))
-    looked_up = f"UNION ALL SELECT listing_id FROM listings WHERE {conditions(rare)}" if rare else ""  # noqa: S608
-    return f"""
-        others AS MATERIALIZED (
-            SELECT listing_id FROM changed JOIN listings USING (listing_id)
-            WHERE is_searchable AND ts_match_vq(document, CAST(:frequent AS tsquery))
-            {looked_up}
+@lru_cache(maxsize=256)
+def walk_bitmaps(names: tuple[str, ...], order: str, descending: bool, keyed: bool) -> Prepared:
+    """As ``walk``, but whether a listing matches is read from the bitmaps: no row is visited but those of the page.
+
+    Not for the order by distance. Null bits, of a block without any, match nothing. Nothing comes back where too many
+    changes are pending.
+    """
+    key = ORDERS[order].key
+    beyond = after(order, descending).replace("sort_key", key, 1) if keyed else "true"
+    direction = "DESC" if descending else "ASC"
+    return prepared(
+        f"""
+        WITH {MATCHED}, {others(names)}, page AS MATERIALIZED (
+            SELECT listing_id, {key} AS sort_key FROM listings
+            WHERE (SELECT count(*) FROM pending) <= {MOST_PENDING} AND is_searchable AND {beyond} AND (
+                {MATCHED_BIT} = 1
+                OR listing_id IN (SELECT listing_id FROM others)
+            )
+            ORDER BY {key} {direction}, listing_id {direction} LIMIT :count OFFSET :offset
         )
-    """  # noqa: S608
-
-
-def _newest_matched(names: tuple[str, ...], keyed: bool) -> str:
-    """The ids of ``matched``, block by block until ``:cap`` are reached. Words of 64 bits skip the emptiness."""
-    above = "block >= CAST(:floor AS bigint) >> 12" if keyed else "true"
-    return f"""
-        counted_blocks AS (
-            SELECT block, bits, sum(bit_count(bits)) OVER (ORDER BY block DESC) - bit_count(bits) AS above
-            FROM matched WHERE {above} AND bit_count(bits) > 0
-        ),
-        parts AS MATERIALIZED (
-            SELECT (block << 12) + (part << 6) AS start, substring(bits FROM (part << 6) + 1 FOR 64) AS bits
-            FROM counted_blocks CROSS JOIN generate_series(0, 63) AS part WHERE above < :cap
-        ),
-        hits AS MATERIALIZED (
-            SELECT listing_id, 0 AS ordinal FROM (
-                SELECT start + bit AS listing_id FROM parts CROSS JOIN generate_series(0, 63) AS bit
-                WHERE bit_count(bits) > 0 AND get_bit(bits, bit) = 1
-                UNION ALL SELECT listing_id FROM others
-            ) AS found {"WHERE listing_id <= :top" if "not_above" in names else ""}
-        ),
-    """  # noqa: S608
+        SELECT {_COLUMNS}, page.sort_key FROM page JOIN listings AS listing USING (listing_id)
+        ORDER BY page.sort_key {direction}, page.listing_id {direction}
+        """  # noqa: S608
+    )
 
 
 @lru_cache(maxsize=64)
 def count_bitmaps(names: tuple[str, ...]) -> Prepared:
     """How many match by their bitmaps; null where too many changes are pending."""
-    return prepared(f"WITH {_MATCHED}, {_others(names)} {_TOTAL_MATCHED}")
+    return prepared(f"WITH {MATCHED}, {others(names)} {TOTAL_MATCHED}")
 
 
 @lru_cache(maxsize=1024)
@@ -251,7 +183,7 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> Pre
             FROM scored WHERE {beyond}
             ORDER BY sort_key {direction}, listing_id {direction} LIMIT :count OFFSET :offset
         )
-        {_with_total(near, ", page.floor, page.top", _TOTAL_MATCHED if "bitmaps" in names else _TOTAL_COLLECTED)}
+        {_with_total(near, ", page.floor, page.top", TOTAL_MATCHED if "bitmaps" in names else _TOTAL_COLLECTED)}
         ORDER BY sort_key {direction}, listing_id {direction}
         """  # noqa: S608
     )
@@ -259,7 +191,7 @@ def rank(names: tuple[str, ...], keyed: bool, backward: bool, near: bool) -> Pre
 
 def _newest_hits(names: tuple[str, ...], keyed: bool) -> str:
     if "bitmaps" in names:
-        return f"{_MATCHED}, {_others(names)}, {_newest_matched(names, keyed)}"
+        return f"{MATCHED}, {others(names)}, {newest_matched(names, keyed)}"
     if "block" in names:
         hits_of_blocks = "SELECT unnest(ids) AS listing_id, ordinal FROM blocks"
         return f"{whole_blocks(names)} hits AS MATERIALIZED ({hits_of_blocks}),"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain import categories
-from marketplace_api.domain.search.statements import prepared
+from marketplace_api.domain.search.sql import prepared
 from marketplace_api.models.search import PHRASE, PLACE, WORD
 
 _NOT_WORD = re.compile(r"[\W_]+")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+FREQUENT = 2_000
+"""Lexemes that so many listings hold get bitmaps: rarer ones are found by the index in little time."""
+
 _LOCK = 0x6D61726B6574  # one folding at a time: two would wait for each other's terms
 
 _TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(:lock)")
@@ -35,7 +38,7 @@ _FOLD_BITMAPS = sa.text("SELECT fold_search_bitmaps(:batch, :frequent)")
 _RECOUNT = sa.text("SELECT recount_search_terms()")
 
 
-def compact_terms(session: Session, batch: int = 50_000, frequent: int = 5_000) -> int:
+def compact_terms(session: Session, batch: int = 50_000, frequent: int = FREQUENT) -> int:
     """Fold up to ``batch`` noted changes into the counts and the bitmaps; returns how many it folded.
 
     Lexemes that ``frequent`` listings hold get bitmaps.
