@@ -33,7 +33,7 @@ def moderation() -> None:
 
 
 @moderation.command()
-@click.argument("action")
+@click.argument("action", help="What is done; see below.")
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="What it is done to.")
 @click.option("--where", required=True, metavar="CONDITIONS", help="Which, for example: price < 1 and title ~ free")
 @click.option("--reason", required=True, help="Why; those concerned read it, and it goes into the audit trail.")
@@ -82,7 +82,12 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
 
 
 @moderation.command()
-@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@click.argument(
+    "batch_id",
+    metavar="BATCH",
+    type=click.IntRange(1, 2**63 - 1),
+    help="The batch's id, as `moderation batches` shows it.",
+)
 @pass_context
 def resume(context: Context, batch_id: int) -> None:
     """Go on with a batch, or with its undoing, that was interrupted.
@@ -100,7 +105,12 @@ def resume(context: Context, batch_id: int) -> None:
 
 
 @moderation.command()
-@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@click.argument(
+    "batch_id",
+    metavar="BATCH",
+    type=click.IntRange(1, 2**63 - 1),
+    help="The batch's id, as `moderation batches` shows it.",
+)
 @click.option("--reason", help="Why; goes into the audit trail.")
 @click.option("--dry-run", is_flag=True, help="Say how many would be put back and change nothing.")
 @pass_context
@@ -130,7 +140,7 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
 
 
 @moderation.command("batches")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many to show.")
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Begin below this id.")
 @pass_context
 def list_batches(context: Context, limit: int, before: int | None) -> None:
@@ -148,7 +158,12 @@ def list_batches(context: Context, limit: int, before: int | None) -> None:
 
 
 @moderation.command()
-@click.argument("batch_id", metavar="BATCH", type=click.IntRange(1, 2**63 - 1))
+@click.argument(
+    "batch_id",
+    metavar="BATCH",
+    type=click.IntRange(1, 2**63 - 1),
+    help="The batch's id, as `moderation batches` shows it.",
+)
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Only what became this.")
 @click.option("--limit", type=click.IntRange(0, 100_000), default=20, show_default=True, help="Rows to show.")
 @pass_context

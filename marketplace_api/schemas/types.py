@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Any
 
 import colander
@@ -191,6 +192,12 @@ class Boolean(StrictType):
         return {"type": "boolean"}
 
 
+MOST_TOLD = 40
+"""Of more choices than these an error names only those that come close."""
+
+LONGEST_GUESSED = 100
+
+
 class OneOf(StrictType):
     """One of a fixed set of words."""
 
@@ -199,8 +206,15 @@ class OneOf(StrictType):
 
     def check(self, node: colander.SchemaNode, value: Any) -> str:
         if not isinstance(value, str) or value not in self.choices:
-            raise InvalidField(node, "not_a_choice", f"Send one of: {', '.join(self.choices)}.")
+            raise InvalidField(node, "not_a_choice", self._meant(value))
         return value
+
+    def _meant(self, value: Any) -> str:
+        if len(self.choices) <= MOST_TOLD:
+            return f"Send one of: {', '.join(self.choices)}."
+        close = get_close_matches(str(value)[:LONGEST_GUESSED], self.choices, n=3)
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"They look like {self.choices[0]}."
+        return f"Send one of the {len(self.choices)} values that are known here. {hint}"
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "enum": list(self.choices)}

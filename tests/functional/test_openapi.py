@@ -67,6 +67,7 @@ class Place:
         if state != "deleted":
             make_bookmark(db, owner, self.listing)
         self.add_conversation(db, self.client.user)
+        self.parameters["notification_id"] = make_notification(db, self.client.user, make_user(db))
         report = make_report(db, self.client.user, "user", make_user(db).user_id)
         event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
         self.parameters |= {"report_id": report.report_id, "event_id": event}
@@ -265,10 +266,14 @@ def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Se
     moderates = operation.permission.endswith(":moderate")
     place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
     body = body_of(operation)
-    kinds = {"photos": "/photos", "video": "/video", "listing": "/listings/", "review": "/reviews/", "me": ""}
+    kinds = {
+        "notification_preferences": "/notification-preferences", "photos": "/photos", "video": "/video",
+        "listing": "/listings/", "review": "/reviews/", "me": "",
+    }  # fmt: skip
     result = next(kind for kind, part in kinds.items() if part in operation.path)
     if operation.name == "edit":
         changes = {"listing": {"title": "Chairs"}, "review": {"comment": "Poor."}, "me": {"bio": "Reads."}}
+        changes["notification_preferences"] = {"quiet_hours": None}
         body = (body or {}) | changes[result]
     elif operation.name == "block":
         body = {"user_id": place.blocked.user_id}

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.gateways.document_cipher import generate_key
 from marketplace_api.settings import Settings, SettingsError, strange_keys
 
 PRODUCTION = {
     "MARKETPLACE_ENVIRONMENT": "production",
     "MARKETPLACE_SECRET": "0123456789abcdef" * 2,
     "JWT_KEYS": f"one:{generate_seed()}",
+    "DOCUMENT_KEYS": f"one:{generate_key()}",
     "DATABASE_URL": "postgresql://user:secretpw@db.example/market",
     "PUBLIC_URL": "https://market.example",
     "EMAIL_BACKEND": "smtp",
@@ -44,6 +46,12 @@ def test_the_environment_of_the_readme_is_accepted() -> None:
         ("MARKETPLACE_SECRET", ""),
         ("JWT_KEYS", ""),
         ("JWT_KEYS", "rubbish"),
+        ("DOCUMENT_KEYS", ""),
+        ("DOCUMENT_KEYS", "one:short"),
+        ("DOCUMENT_KEYS", "one:" + "A" * 43),
+        ("DOCUMENT_KEEP_DAYS", "-1"),
+        ("NOTIFICATIONS_KEEP_DAYS", "0"),
+        ("VIDEO_SECONDS", "0"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "mysql://user:secretpw@host/x"),
         ("DATABASE_URL", "postgresql://user:secretpw@host:port/x"),
@@ -74,7 +82,9 @@ def test_each_mistake_is_one_finding_that_names_its_setting(name: str, value: st
 
 def test_all_mistakes_are_told_at_once() -> None:
     told = _refused({"MARKETPLACE_ENVIRONMENT": "production", "AUTH_BCRYPT_COST": "banana", "EMAIL_BACKEND": "smtp"})
-    names = ("AUTH_BCRYPT_COST", "MARKETPLACE_SECRET", "JWT_KEYS", "DATABASE_URL", "PUBLIC_URL", "SMTP_URL")
+    names = (
+        "AUTH_BCRYPT_COST", "MARKETPLACE_SECRET", "JWT_KEYS", "DOCUMENT_KEYS", "DATABASE_URL", "PUBLIC_URL", "SMTP_URL",
+    )  # fmt: skip
     assert len(told) == len(names)
     assert all(any(name in sentence for sentence in told) for name in names)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from marketplace_api.domain.tokens import generate_seed
 from marketplace_api.gateways import document_cipher as cipher
 from marketplace_api.gateways.document_cipher import (
     CHUNK,
@@ -184,7 +185,7 @@ def test_bad_keys_are_refused(setting: str) -> None:
 
 def test_the_development_key_is_refused_where_somebody_names_it() -> None:
     known = base64.b64encode(cipher._derived(DEVELOPMENT_SECRET)).decode()
-    with pytest.raises(SettingsError, match="no random one"):
+    with pytest.raises(SettingsError, match="public"):
         DocumentKeys.from_settings(Settings(document_keys=f"one:{known}"))
 
 
@@ -203,11 +204,11 @@ def test_keys_from_settings() -> None:
 
 def test_production_asks_for_keys() -> None:
     given = {
-        "MARKETPLACE_ENVIRONMENT": "production", "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": "one:x",
-        "DATABASE_URL": "postgresql://h/x", "PUBLIC_URL": "https://market.example",
+        "MARKETPLACE_ENVIRONMENT": "production", "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
+        "DATABASE_URL": "postgresql://h/x", "EMAIL_BACKEND": "local", "PUBLIC_URL": "https://market.example",
     }  # fmt: skip
     with pytest.raises(SettingsError, match="DOCUMENT_KEYS"):
         Settings.load({}, given)
     assert Settings.load({}, {**given, "DOCUMENT_KEYS": f"one:{generate_key()}"}).production
-    with pytest.raises(SettingsError, match="keep_days"):
+    with pytest.raises(SettingsError, match="DOCUMENT_KEEP_DAYS"):
         Settings.load({}, {"DOCUMENT_KEEP_DAYS": "-1"})

@@ -64,6 +64,10 @@ def _text(described: dict[str, Any], length: int) -> str:
             return "https://" + "a" * (length - len("https://"))
         case "password":
             return "".join(random.Random(length).choices(string.ascii_letters, k=length))
+    if described["name"] == "time_zone":
+        return "Europe/Berlin" if length in (1, 64) else "M" * length
+    if described.get("regex", "").startswith("([01]"):
+        return "22:05" if length == 5 else "2" * length
     if described.get("regex") == "[A-Z]{3}":
         return "USD" + "D" * (length - 3) if length >= 3 else "US"
     return "a" * length
@@ -74,6 +78,8 @@ def _items(node: colander.SchemaNode, count: int) -> list[Any]:
     schema = typ.json_schema()["items"]
     if schema["type"] == "object":
         return [{"photo_id": number + 1} for number in range(count)]
+    if "enum" in schema:
+        return (schema["enum"] * 2)[:count]
     start = "https://example.org/" if schema.get("format") == "uri" else "item "
     return [f"{start}{number}" for number in range(count)]
 
