@@ -23,6 +23,7 @@ from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
+from tests.factories.notifications import make_notification
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification

@@ -87,7 +87,7 @@ def test_single_messages_are_read_once(db: Session, two: tuple[User, User]) -> N
     keeping.mark_all_read(db, actor_of(ben), first.conversation_id)
     keeping.mark_read(db, actor_of(ben), second.message_id)
     assert inbox(db, ben)[0] == 0
-    types = list(db.execute(sa.select(Event.type).where(Event.type.like("%.read"))).scalars())
+    types = list(db.execute(sa.select(Event.type).where(Event.type.like("%.read")).order_by(Event.event_id)).scalars())
     assert types == ["message.read", "conversation.read"]
 
 

@@ -42,6 +42,10 @@ class Weighing:
     def __init__(self, db: Session) -> None:
         self.driver, self.pages = driver_connection(db), 0
         self.connection = self.driver_connection = self
+        self.info: dict[str, Any] = {}
+
+    def cursor(self) -> Weighing:
+        return self
 
     def execute(self, statement: str, parameters: Any = None, /) -> Any:
         explained = self.driver.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
