@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,10 +29,14 @@ def test_groups_and_subjects_are_counted_apart() -> None:
         assert allowance.remaining == allowance.limit - 1
 
 
-def test_a_window_that_is_over_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_over_is_swept_by_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SWEEP_EVERY", 0.0)
+    before = threading.active_count()
     store = _Memory()
-    assert [store.count("a", 60)[0] for _ in range(3)] == [1, 2, 3]
-    assert [store.count("b", 0)[0] for _ in range(3)] == [1, 1, 1]
-    assert store.count("c", 60)[0] == 1
-    assert sorted(store._windows) == ["a", "c"]  # the one that is over was swept
+    assert [store.incr("a", 60) for _ in range(3)] == [1, 2, 3]
+    store.incr("b", 0)
+    time.sleep(0.01)
+    assert store.incr("c", 60) == 1
+    assert store.get("a") == 3
+    assert sorted(store.expirations) == ["a", "c"], "the one that is over was swept"
+    assert threading.active_count() == before
