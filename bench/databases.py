@@ -118,9 +118,11 @@ def _fingerprint(kind: Kind) -> str:
 
 
 def _drop_outdated(embedded: EmbeddedPostgres, prefix: str, wanted: str) -> None:
+    """Databases of other contents go, and one whose filling was cut off: only a full one has a comment."""
     with psycopg.connect(embedded.url("postgres"), autocommit=True) as connection:
         rows = connection.execute(
-            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname <> %s",
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) "
+            "AND (datname <> %s OR shobj_description(oid, 'pg_database') IS NULL)",
             [prefix, wanted],
         ).fetchall()
         for (name,) in rows:
