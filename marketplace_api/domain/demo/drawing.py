@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from marketplace_api.domain.demo import content
 
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 960, 720
 PORTRAIT = 480
 FINE = 2
 GROUND = 88

@@ -10,17 +10,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.demo import content, messages, offers, opinions, people
+from marketplace_api.domain.demo import content, messages, offers, office, opinions, people
 from marketplace_api.domain.demo.market import Market, Tell
 from marketplace_api.domain.demo.studio import Studio
 from marketplace_api.domain.events import EventType
 from marketplace_api.errors import Forbidden, Unavailable
+from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings
 
-PARTS: tuple[Callable[[Market], None], ...] = (people.plan, offers.plan, messages.plan, opinions.plan)
+PARTS: tuple[Callable[[Market], None], ...] = (people.plan, offers.plan, messages.plan, opinions.plan, office.plan)
 """What the market is made of. Another part is a file with a ``plan`` and a place in this row: what it plans for a moment
 happens then, after whatever was planned before it for the same moment."""
 
@@ -33,7 +34,8 @@ _LOCK = sa.text("SELECT pg_advisory_xact_lock(7405002)")
 def load_once(databases: Databases, settings: Settings, tell: Tell = lambda _text: None) -> None:
     """Load the demo data into a database that has no accounts yet, or go on where that was cut off.
 
-    Several processes may try; nothing is sent to anybody, and no jobs follow. ``tell`` hears how far it is. Raises
+    Several processes may try. Nothing is sent to anybody; of what happened in the last days notifications are made by
+    jobs that follow. ``tell`` hears how far it is. Raises
     :class:`Forbidden` in production, for everybody knows the password, and :class:`Unavailable` while files cannot be
     kept.
     """
@@ -65,8 +67,9 @@ def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell
     base_url = settings.files_url.rstrip("/") or settings.public_url.rstrip("/")
     with Studio() as studio:
         market = Market(
-            session, databases, make_storage(settings), studio, base_url, datetime.now(UTC), people.find(session)
-        )
+            session, databases, make_storage(settings), studio, base_url, datetime.now(UTC), people.find(session),
+            DocumentKeys.from_settings(settings), databases.on_event,
+        )  # fmt: skip
         for plan in PARTS:
             plan(market)
         market.run(tell)
@@ -75,7 +78,7 @@ def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell
 @contextmanager
 def _transaction(databases: Databases) -> Iterator[Session]:
     """One that nobody else loads in at the same time, and whose events lead to no jobs: the demo's people are not told
-    of what they did long ago."""
+    of what happened long ago."""
     with databases.session() as session, session.begin():
         session.info["on_event"] = None
         session.execute(_PATIENCE)

@@ -18,13 +18,18 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from marketplace_api.db import Databases, table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.demo.studio import Studio
+from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import Storage
+from marketplace_api.models.events import Event
 
 Act = Callable[[datetime], None]
 """Something that happens; it is given the moment."""
 
 Tell = Callable[[str], None]
 """Told in a few words how far the loading is."""
+
+
+LATELY = timedelta(days=4)
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class Market:
     base_url: str
     now: datetime
     people: dict[str, Actor]
+    keys: DocumentKeys
+    on_event: Callable[[Session, Event], None] | None
     listings: dict[str, int] = field(default_factory=dict)
     _acts: list[tuple[datetime, int, Act]] = field(default_factory=list)
 
@@ -50,10 +57,14 @@ class Market:
         self._acts.append((moment, len(self._acts), act))
 
     def run(self, tell: Tell) -> None:
-        """Let everything happen that was planned, in its order."""
+        """Let everything happen that was planned, in its order.
+
+        Of what happened lately people are still to be told: ``on_event`` hears of it.
+        """
         for number, (moment, _, act) in enumerate(sorted(self._acts, key=lambda planned: planned[:2])):
             if number % 10 == 0:
                 tell(f"Loading the demo data: {number} of {len(self._acts)} …")
+            self.session.info["on_event"] = self.on_event if self.now - moment < LATELY else None
             act(moment)
 
     def date(self, model: type[DeclarativeBase], which: sa.ColumnElement[bool], **moments: Any) -> None:

@@ -29,7 +29,9 @@ from marketplace_api.models.conversations import Block, Conversation, Conversati
 from marketplace_api.models.events import Event
 from marketplace_api.models.files import File, ListingPhoto, UserPicture
 from marketplace_api.models.listings import STATUSES, Listing
+from marketplace_api.models.reports import Report
 from marketplace_api.models.reviews import Review
+from marketplace_api.models.verifications import Verification
 from marketplace_api.schemas.conversations import SendMessage
 from marketplace_api.schemas.listings import CreateListing
 from marketplace_api.schemas.reviews import PostReview
@@ -92,7 +94,7 @@ def test_most_listings_have_photos_and_no_two_are_alike(loaded: Session, setting
     assert count(loaded, ListingPhoto) == sum(number * times for number, times in counts.items())
     files = loaded.execute(sa.select(File.key, File.size, File.sha256, File.state)).all()
     assert {file.state for file in files} == {"stored"}
-    assert len(files) == 3 * count(loaded, ListingPhoto) + 2 * count(loaded, UserPicture)
+    assert len(files) == 3 * count(loaded, ListingPhoto) + 2 * count(loaded, UserPicture) + count(loaded, Verification)
     assert len({file.sha256 for file in files}) == len(files)
     storage = make_storage(settings)
     for file in files[::25]:
@@ -187,14 +189,25 @@ def test_nothing_happens_before_it_can(loaded: Session) -> None:
         assert loaded.execute(statement).all() == []
 
 
-def test_everything_is_in_the_log_and_nobody_is_told(loaded: Session) -> None:
+def test_everything_is_in_the_log_and_nobody_gets_mail(loaded: Session) -> None:
     told = dict(loaded.execute(sa.select(Event.type, sa.func.count()).group_by(Event.type)).all())
     assert told["user.registered"] == told["user.picture_changed"] == 20
     assert told["listing.created"] == len(LISTINGS)
     assert told["message.sent"] == count(loaded, Message)
     assert told["review.posted"] == count(loaded, Review)
     assert told["listing.photos_changed"] == count(loaded, ListingPhoto)
-    assert loaded.execute(sa.text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 0
+    handlers = loaded.execute(sa.text("SELECT DISTINCT args ->> 'handler' FROM procrastinate_jobs")).scalars().all()
+    assert "notify_of_message" in handlers
+    assert not [handler for handler in handlers if handler.startswith("mail")]
+
+
+def test_moderators_have_something_to_do(loaded: Session) -> None:
+    verifications = Counter(loaded.execute(sa.select(Verification.status)).scalars())
+    assert verifications == {"approved": 2, "rejected": 1, "pending": 1}
+    reports = Counter(loaded.execute(sa.select(Report.state)).scalars())
+    assert reports == {"resolved": 1, "dismissed": 1, "open": 2}
+    late = sa.select(Verification.verification_id).where(Verification.date_decided < Verification.date_submitted)
+    assert loaded.execute(late).all() == []
 
 
 def test_the_printed_log_ins_work(loaded: Session) -> None:
@@ -238,7 +251,7 @@ def test_what_was_cut_off_goes_on(committed_databases: Databases, settings: Sett
     demo.load_once(committed_databases, settings)
     with committed_databases.session() as session:
         assert count(session, Listing) == len(LISTINGS)
-        assert count(session, File, File.state == "stored") == 3 * count(session, ListingPhoto) + 2 * 20
+        assert count(session, File, File.state == "stored") == 3 * count(session, ListingPhoto) + 2 * 20 + count(session, Verification)
         # The sweep clears away what the first attempt had written.
         assert count(session, File, File.state == "pending") > 0
 
