@@ -50,7 +50,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.VERIFICATION_EXPIRED: (notices.notify_of_verification,),
     EventType.REPORT_RESOLVED: (notices.notify_reporter,),
     EventType.REPORT_DISMISSED: (notices.notify_reporter,),
-    EventType.BATCH_PROGRESSED: (care.refresh_search_terms,),
+    EventType.BATCH_PROGRESSED: (care.refresh_search_terms, notices.notify_owners),
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
 

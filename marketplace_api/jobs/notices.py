@@ -15,7 +15,7 @@ from marketplace_api.domain.events import EventType
 from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.domain.notifications.keeping import conversation_group
 from marketplace_api.domain.notifications.kinds import NotificationType as T
-from marketplace_api.domain.notifications.telling import Notice, tell, tell_keepers, tell_of_message
+from marketplace_api.domain.notifications.telling import Notice, tell, tell_keepers, tell_of_message, tell_owners
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
 
@@ -25,6 +25,8 @@ _STEPS: Mapping[str, T] = {
     "suspend": T.LISTING_SUSPENDED,
     "reinstate": T.LISTING_REINSTATED,
 }
+# What undoing an action looks like to those concerned; other actions are undone in silence.
+_UNDONE: Mapping[str, str] = {"suspend": "reinstate", "reinstate": "suspend"}
 _VERIFICATIONS: Mapping[str, T] = {
     EventType.VERIFICATION_APPROVED: T.VERIFICATION_APPROVED,
     EventType.VERIFICATION_REJECTED: T.VERIFICATION_REJECTED,
@@ -92,6 +94,21 @@ def notify_owner(session: Session, event: Event, _services: Services) -> None:
     listing = listing_rows.find(session, event.subject_id or 0) if type is not None else None
     if type is not None and listing is not None and listing.user_id != event.actor_id:
         tell(session, listing.user_id, Notice(type, event.event_id, listing_id=listing.listing_id))
+
+
+def notify_owners(session: Session, event: Event, _services: Services) -> None:
+    """Tells the owners of the listings in a part of a batch; however many listings and parts, each has one notification."""
+    told = event.new
+    action = _UNDONE.get(told["action"], "") if told["undone"] else told["action"]
+    type = _STEPS.get(action)
+    if type is None or told["target"] != "listings" or event.subject_id is None:
+        return
+    group = f"batch:{event.subject_id}:{action}"
+    tell_owners(
+        session, Notice(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
+        batch_id=event.subject_id, first_id=told["first_id"], last_id=told["last_id"],
+        outcome="restored" if told["undone"] else "changed", moderator_id=event.actor_id,
+    )  # fmt: skip
 
 
 def notify_keepers_of_sale(session: Session, event: Event, _services: Services) -> None:

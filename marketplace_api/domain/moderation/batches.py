@@ -129,7 +129,7 @@ def advance(session: Session, actor: Actor, batch_id: int) -> int:
         return 0
     ids = [row.subject_id for row in waiting]
     results = target.act(session, replace(actor, reason=batch.reason), batch.action, batch.reason, ids)
-    _write(session, actor, batch_id, results, ("changed", "skipped"))
+    _write(session, actor, batch, results, ("changed", "skipped"))
     return len(ids)
 
 
@@ -161,7 +161,7 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
         return 0
     done = [Done(row.subject_id, row.version, row.previous) for row in changed]
     results = target.put_back(session, actor, batch.action, done)
-    _write(session, actor, batch_id, [replace(result, version=0) for result in results], ("restored", "kept"))
+    _write(session, actor, batch, [replace(result, version=0) for result in results], ("restored", "kept"))
     return len(done)
 
 
@@ -205,7 +205,7 @@ def _lock(session: Session, batch_id: int, *states: str) -> Any:
     return row
 
 
-def _write(session: Session, actor: Actor, batch_id: int, results: Sequence[Result], names: tuple[str, str]) -> None:
+def _write(session: Session, actor: Actor, batch: Any, results: Sequence[Result], names: tuple[str, str]) -> None:
     """Note what became of each: the first of ``names`` where something was done, else the second."""
     done, not_done = names
     rows = [
@@ -215,10 +215,14 @@ def _write(session: Session, actor: Actor, batch_id: int, results: Sequence[Resu
         }
         for result in results
     ]  # fmt: skip
-    session.execute(_WRITE, {"batch_id": batch_id, "rows": orjson.dumps(rows).decode()})
-    session.execute(sa.update(_b).where(_b.c.batch_id == batch_id).values(date_updated=_now()))
-    new = {done: sum(result.detail is None for result in results), "of": len(results)}
-    record(session, actor, EventType.BATCH_PROGRESSED, batch_id, new=new)
+    session.execute(_WRITE, {"batch_id": batch.batch_id, "rows": orjson.dumps(rows).decode()})
+    session.execute(sa.update(_b).where(_b.c.batch_id == batch.batch_id).values(date_updated=_now()))
+    ids = [result.subject_id for result in results]
+    new = {
+        "action": batch.action, "target": batch.target, "undone": done == "restored", "first_id": min(ids),
+        "last_id": max(ids), "of": len(ids), "done": sum(result.detail is None for result in results),
+    }  # fmt: skip
+    record(session, actor, EventType.BATCH_PROGRESSED, batch.batch_id, new=new)
 
 
 def _finish(session: Session, actor: Actor, batch: Any, state: str, type: EventType, when: str) -> None:

@@ -69,15 +69,18 @@ _IDS = "actor_id, listing_id, conversation_id, review_id, session_id"
 _LIVING = ", ".join(f"'{state}'" for state in LIVING)
 
 
-def _statement(source: str, start: str = "") -> sa.TextClause:
-    """Tell the accounts of ``source`` (rows with a ``user_id``), those of them that are there and want to know."""
+def _statement(source: str, start: str = "", count: str = "1") -> sa.TextClause:
+    """Tell the accounts of ``source`` (rows with a ``user_id``), those of them that are there and want to know.
+
+    ``count`` is of how many things each is told.
+    """
     ids = ", ".join(f"CAST(:{name} AS bigint)" for name in _IDS.split(", "))
     return sa.text(
         f"""
         {start}
-        INSERT INTO notifications AS note (user_id, type, group_key, event_id, {_IDS}, data)
+        INSERT INTO notifications AS note (user_id, type, group_key, event_id, {_IDS}, data, count)
         SELECT person.user_id, CAST(:type AS text), CAST(:group_key AS text), CAST(:event_id AS bigint), {ids},
-            CAST(:data AS jsonb)
+            CAST(:data AS jsonb), {count}
         FROM {source} JOIN users AS person USING (user_id)
         WHERE person.state IN ({_LIVING}) AND person.user_id IS DISTINCT FROM CAST(:actor_id AS bigint) AND {WANTED}
             AND NOT EXISTS (
@@ -85,7 +88,7 @@ def _statement(source: str, start: str = "") -> sa.TextClause:
             )
         ORDER BY person.user_id
         ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
-            count = note.count + 1, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
+            count = note.count + excluded.count, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
             date_updated = greatest(note.date_updated, excluded.date_updated)
         """  # noqa: S608  made of constants only
     )
@@ -95,6 +98,32 @@ _TELL_ONE = _statement(
     "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"WITH claimed AS ({_CLAIM})"
 )
 _TELL_MANY = _statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
+
+_TELL_OWNERS = _statement(
+    """
+    claimed CROSS JOIN (
+        SELECT listing.user_id, count(*) AS listings
+        FROM moderation_batch_rows AS part JOIN listings AS listing ON listing.listing_id = part.subject_id
+        WHERE part.batch_id = :batch_id AND part.subject_id BETWEEN :first_id AND :last_id AND part.outcome = :outcome
+        AND listing.user_id IS DISTINCT FROM CAST(:moderator_id AS bigint)
+        GROUP BY listing.user_id
+    ) AS receiver
+    """,
+    f"WITH claimed AS ({_CLAIM})",
+    "receiver.listings",
+)
+
+
+def tell_owners(
+    session: Session, notice: Notice, *, batch_id: int, first_id: int, last_id: int, outcome: str,
+    moderator_id: int | None,
+) -> None:  # fmt: skip
+    """Tell those whose listings a part of a batch of moderation changed or restored (``outcome``), each once.
+
+    ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
+    """
+    of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcome": outcome}
+    session.execute(_TELL_OWNERS, {**of_part, "moderator_id": moderator_id, **notice.parameters()})
 
 
 def tell(session: Session, user_id: int, notice: Notice) -> None:

@@ -72,6 +72,12 @@ def _of_listing(title: str, sentence: str) -> Callable[[Any], Text]:
     return lambda row: Text(title, sentence.format(_listing(row, "A listing")))
 
 
+def _of_listings(title: str, many: str, sentence: str, sentence_of_many: str) -> Callable[[Any], Text]:
+    """Of a listing of the reader's own, or of all those that were treated alike at once."""
+    one = _of_listing(title, sentence)
+    return lambda row: one(row) if row.count == 1 else Text(f"{row.count} {many}", sentence_of_many.format(row.count))
+
+
 def _plain(title: str, content: str) -> Callable[[Any], Text]:
     text = Text(title, content)
     return lambda _row: text
@@ -88,10 +94,30 @@ _TEXTS: Mapping[T, Callable[[Any], Text]] = {
     T.VERIFICATION_EXPIRED: _plain(
         "Verification ran out", "The verification of your identity ran out. Send your documents again to renew it."
     ),
-    T.LISTING_VERIFIED: _of_listing("Listing verified", "{} was verified and has the badge."),
-    T.LISTING_REJECTED: _of_listing("Listing not verified", "{} was not verified; its page tells you why."),
-    T.LISTING_SUSPENDED: _of_listing("Listing suspended", "{} was taken down by a moderator; its page tells you why."),
-    T.LISTING_REINSTATED: _of_listing("Listing reinstated", "{} is back where it was before it was taken down."),
+    T.LISTING_VERIFIED: _of_listings(
+        "Listing verified",
+        "listings verified",
+        "{} was verified and has the badge.",
+        "{} of your listings were verified and have the badge.",
+    ),
+    T.LISTING_REJECTED: _of_listings(
+        "Listing not verified",
+        "listings not verified",
+        "{} was not verified; its page tells you why.",
+        "{} of your listings were not verified; their pages tell you why.",
+    ),
+    T.LISTING_SUSPENDED: _of_listings(
+        "Listing suspended",
+        "listings suspended",
+        "{} was taken down by a moderator; its page tells you why.",
+        "{} of your listings were taken down by a moderator; their pages tell you why.",
+    ),
+    T.LISTING_REINSTATED: _of_listings(
+        "Listing reinstated",
+        "listings reinstated",
+        "{} is back where it was before it was taken down.",
+        "{} of your listings are back where they were before they were taken down.",
+    ),
     T.REPORT_RESOLVED: _plain("Report resolved", "Thank you for your report: a moderator has acted on it."),
     T.REPORT_DISMISSED: _plain("Report looked at", "A moderator looked at your report and found nothing to act on."),
     T.BOOKMARK_PRICE_DROPPED: _price,

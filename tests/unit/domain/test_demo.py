@@ -251,7 +251,9 @@ def test_what_was_cut_off_goes_on(committed_databases: Databases, settings: Sett
     demo.load_once(committed_databases, settings)
     with committed_databases.session() as session:
         assert count(session, Listing) == len(LISTINGS)
-        assert count(session, File, File.state == "stored") == 3 * count(session, ListingPhoto) + 2 * 20 + count(session, Verification)
+        assert count(session, File, File.state == "stored") == 3 * count(session, ListingPhoto) + 2 * 20 + count(
+            session, Verification
+        )
         # The sweep clears away what the first attempt had written.
         assert count(session, File, File.state == "pending") > 0
 
