@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from threading import BoundedSemaphore
 from typing import IO, Any
@@ -20,11 +23,6 @@ from PIL import Image
 from marketplace_api.errors import Invalid
 from marketplace_api.gateways.images import QUALITY, refused
 from marketplace_api.settings import SettingsError
-
-try:
-    import av
-except ImportError:  # pragma: no cover - only where the extra is missing
-    av = None  # type: ignore[assignment]
 
 MAX_SECONDS = 120
 MAX_PIXELS = 3840 * 2160
@@ -71,7 +69,13 @@ class Video:
 
 def is_available() -> bool:
     """Whether the extra is installed."""
-    return av is not None
+    return find_spec("av") is not None
+
+
+@cache
+def _av() -> Any:
+    """PyAV, loaded when the first video comes: most processes never need its 20 MB."""
+    return import_module("av")
 
 
 def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) -> Video:
@@ -80,13 +84,13 @@ def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) ->
     ``stream`` must be able to seek. Raises Invalid (``invalid_file``, field ``file``), OSError where there is no room,
     and SettingsError where the extra is missing.
     """
-    if av is None:
+    if not is_available():
         raise SettingsError("Videos need the extra: pip install 'marketplace-api[video]'.")
     if not stream.read(1):
         raise refused("empty_file", "The file is empty.")
     stream.seek(0)
     with _DECODER, _complaints():
-        with av.open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
+        with _av().open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
             ending = _ending(container)
             track = container.streams.video[0]
             if track.codec_context.width * track.codec_context.height > MAX_PIXELS:
@@ -97,7 +101,7 @@ def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) ->
                 raise refused("too_long", told)
             image = _picture(container, track, min(POSTER_AT, Fraction(seconds) / 2))
         stream.seek(0)
-        with av.open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
+        with _av().open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
             _pack(container, into, ending)
     width, height = image.size
     return Video(ending, seconds, width, height, _poster(image))
@@ -114,7 +118,7 @@ def _poster(image: Image.Image) -> bytes:
 def _pack(container: Any, into: str, ending: str) -> None:
     """The same pictures and sound in a new container, and nothing else."""
     tracks = [*container.streams.video, *container.streams.audio]
-    with av.open(into, "w", format=ending, container_options=_PACKING[ending]) as packed:
+    with _av().open(into, "w", format=ending, container_options=_PACKING[ending]) as packed:
         copies = {track.index: packed.add_stream_from_template(track) for track in tracks}
         for copy in copies.values():
             copy.metadata.clear()
@@ -145,7 +149,7 @@ def _plain(decoder: str) -> str:
 
 def _seconds(container: Any, track: Any) -> float:
     """The longer of what container and track say, for either may lie; unknown is refused."""
-    told = [Fraction(container.duration, av.time_base)] if container.duration else []
+    told = [Fraction(container.duration, _av().time_base)] if container.duration else []
     told += [track.duration * track.time_base] if track.duration and track.time_base else []
     if not told or max(told) <= 0:
         raise refused("broken_file", "The video does not say how long it is. Export it anew.")
@@ -172,7 +176,7 @@ def _complaints() -> Iterator[None]:
         yield
     except Invalid:
         raise
-    except (av.FFmpegError, ValueError, IndexError, OSError) as error:
+    except (_av().FFmpegError, ValueError, IndexError, OSError) as error:
         if getattr(error, "errno", None) in _FULL:
             raise
         raise refused("broken_file", "The video cannot be read: it is none, damaged or incomplete.") from error

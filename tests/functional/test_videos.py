@@ -164,7 +164,7 @@ def test_limits_are_settings(owner: Client, listing: Any, settings: Settings, ap
 
 
 def test_without_the_extra_nothing_is_promised(owner: Client, listing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "av", None)
+    monkeypatch.setattr(video, "find_spec", lambda _name: None)
     assert "set-video" not in owner.forms(f"/api/listings/{listing.listing_id}")["_templates"]
     answer = send(owner, listing)
     assert (answer.status_int, answer.json["code"]) == (501, "not_supported")

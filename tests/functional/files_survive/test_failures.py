@@ -14,7 +14,8 @@ import pytest
 
 from marketplace_api.db import Databases
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.storage import LocalStorage, S3Storage
+from marketplace_api.gateways.storage import LocalStorage
+from marketplace_api.gateways.storage.s3 import S3Storage
 from marketplace_api.settings import Settings
 from tests.client import Client
 from tests.crash import POINTS
