@@ -20,7 +20,6 @@ from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage import (
     KEY,
     LocalStorage,
-    S3Storage,
     Storage,
     UrlSigner,
     content_type_of,
@@ -28,6 +27,7 @@ from marketplace_api.gateways.storage import (
     new_key,
     new_name,
 )
+from marketplace_api.gateways.storage.s3 import S3Storage
 from marketplace_api.settings import Settings, SettingsError
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 
