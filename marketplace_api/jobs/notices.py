@@ -99,15 +99,16 @@ def notify_owner(session: Session, event: Event, _services: Services) -> None:
 def notify_owners(session: Session, event: Event, _services: Services) -> None:
     """Tells the owners of the listings in a part of a batch; however many listings and parts, each has one notification."""
     told = event.new
-    action = _UNDONE.get(told["action"], "") if told["undone"] else told["action"]
+    action, undone = told.get("action", ""), told.get("undone")
+    action = _UNDONE.get(action, "") if undone else action
     type = _STEPS.get(action)
-    if type is None or told["target"] != "listings" or event.subject_id is None:
+    if type is None or told.get("target") != "listings" or event.subject_id is None:
         return
     group = f"batch:{event.subject_id}:{action}"
     tell_owners(
         session, Notice(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
         batch_id=event.subject_id, first_id=told["first_id"], last_id=told["last_id"],
-        outcome="restored" if told["undone"] else "changed", moderator_id=event.actor_id,
+        outcome="restored" if undone else "changed", moderator_id=event.actor_id,
     )  # fmt: skip
 
 
