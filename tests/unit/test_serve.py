@@ -18,6 +18,7 @@ from marketplace_api.db import Databases
 from marketplace_api.domain.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
 from marketplace_api.settings import SettingsError
+from tests.factories.accounts import make_user
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +49,9 @@ def _free_port() -> int:
 @pytest.mark.parametrize("ini", ["production.ini", "development.ini"])
 def test_pserve_answers_and_stops(ini: str, committed_databases: Databases, tmp_path: Path) -> None:
     port = _free_port()
+    with committed_databases.session() as session:
+        make_user(session)  # where somebody is, no demo data is loaded
+        session.commit()
     environment = {
         **os.environ, "DATABASE_URL": boot.connection_url(committed_databases), "DATA_DIR": str(tmp_path),
         "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",

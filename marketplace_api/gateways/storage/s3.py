@@ -45,7 +45,7 @@ class S3Storage:
             raise SettingsError("storage.backend is 's3': install the extra, pip install 'marketplace-api[s3]'.")
         config = Config(
             signature_version="s3v4", connect_timeout=3, read_timeout=15,
-            retries={"total_max_attempts": 3, "mode": "standard"},
+            retries={"total_max_attempts": 2, "mode": "standard"},
             # Servers that are not Amazon's seldom have a host name for each bucket, nor the newer checksums.
             s3={"addressing_style": "path" if settings.storage_endpoint else "auto"},
             request_checksum_calculation="when_required", response_checksum_validation="when_required",

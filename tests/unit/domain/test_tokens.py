@@ -60,9 +60,9 @@ def segment(value: Any) -> str:
 
 
 def test_what_is_signed_is_read_back() -> None:
-    claims = KEYS.verify(KEYS.sign(7, 2**63 - 1, NOW, timedelta(minutes=5)))
+    claims = KEYS.verify(KEYS.sign(7, 2**63 - 1, NOW, timedelta(hours=5)))
     assert (claims.user_id, claims.session_id) == (7, 2**63 - 1)
-    assert claims.expires_at == datetime.fromtimestamp(int(NOW.timestamp()) + 300, UTC)
+    assert claims.expires_at == datetime.fromtimestamp(int(NOW.timestamp()) + 18_000, UTC)
     assert KEYS.verify(forge()) == tokens.AccessClaims(1, 2, datetime.fromtimestamp(int(NOW.timestamp()) + 900, UTC))
 
 
