@@ -67,7 +67,8 @@ class LazyGroup(click.RichGroup):
                 raise
             click.echo(f"Error: {error}", err=True)
             for detail in getattr(error, "errors", ()):
-                click.echo(f"  {detail.name}: {detail.message}", err=True)
+                if detail.message not in str(error):
+                    click.echo(f"  {detail.name}: {detail.message}", err=True)
             ctx.exit(code)
 
 

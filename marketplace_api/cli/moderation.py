@@ -74,7 +74,7 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
         if dry_run or found.count == 0:
             context.output.record(_told(None, action, target, found.count, {}, dry_run=dry_run), "Nothing was changed.")
             return
-        context.output.confirm(f"{action.capitalize()} {found.count:,} {target}?")
+        context.output.confirm(f"{action.capitalize()} {found.count:,} of the {target}?")
         with databases.session() as session, session.begin():
             batch = batches.start(session, actor, known, action, where=where, conditions=conditions, reason=reason)
         context.output.remark(f"Batch {batch.batch_id}")

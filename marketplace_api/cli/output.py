@@ -71,7 +71,8 @@ class Output:
                 table.add_row(*(escape(_shown(row.get(column))) for column in columns))
             Console(stderr=True, highlight=False).print(table)
         more = f"; {len(rows)} of them are above" if count > len(rows) else ""
-        click.echo(f"{count:,} {of} match{more}.", err=True)
+        matches = f"1 of the {of} matches" if count == 1 else f"{count:,} {of} match"
+        click.echo(f"{matches}{more}.", err=True)
 
     @contextmanager
     def progress(self, text: str, total: int) -> Iterator[Callable[[int], None]]:

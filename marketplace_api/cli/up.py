@@ -61,9 +61,10 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
 
 def _run(context: Context, host: str, port: int) -> None:
     from marketplace_api import boot
+    from marketplace_api.jobs.queue import dispatch
 
     settings = context.settings
-    databases, server = boot.open_databases(settings)
+    databases, server = boot.open_databases(settings, dispatch)
     children = _children(context)
     try:
         with context.preparing("Preparing the database …") as load_demo:

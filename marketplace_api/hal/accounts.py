@@ -57,6 +57,8 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "contact_information": row.contact_information,
         "roles": sorted(row.roles),
         "state": row.state,
+        "state_reason": row.state_reason,
+        "suspended_until": row.suspended_until,
         "rating_average": _average(row),
         "rating_count": row.rating_count,
     }

@@ -34,6 +34,8 @@ def _review(row: Any) -> str | None:
 
 
 def _listing(row: Any) -> str | None:
+    if row.listing_id is None:
+        return "/api/users/me/listings"  # of several at once
     return f"/api/listings/{row.listing_id}" if row.listing_is_open else None
 
 
@@ -49,8 +51,8 @@ def _verification(_row: Any) -> str:
     return "/api/users/me/verification"
 
 
-def _nothing(_row: Any) -> None:
-    """There is no page of its own to go to."""
+def _report(row: Any) -> str:
+    return f"/api/reports/{row.data['report_id']}"
 
 
 # The field with the id of what it is about, and where that is found.
@@ -68,7 +70,7 @@ _SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
         ),
         ("listing_id", _listing),
     ),
-    **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _nothing)),
+    **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _report)),
     T.PASSWORD_CHANGED: ("user_id", _account),
     T.NEW_LOGIN: ("session_id", _session),
 }  # fmt: skip

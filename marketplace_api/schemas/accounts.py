@@ -24,6 +24,8 @@ ME_FIELDS = (
     "contact_information",
     "roles",
     "state",
+    "state_reason",
+    "suspended_until",
     "rating_average",
     "rating_count",
 )

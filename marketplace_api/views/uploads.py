@@ -138,7 +138,12 @@ def _take(form: _Form, segment: MultipartSegment, data: bytes) -> None:
 def _validated(form: _Form, schema: Any) -> dict[str, Any]:
     errors: list[FieldError] = []
     texts: dict[str, str] = {}
+    known = {child.name for child in schema.children}
     for name, raw in form.fields.items():
+        if name not in known:
+            told = f"There is no field of this name. The file goes into `{FILE}`."
+            errors.append(FieldError("body", name[:60], "unknown_field", told))
+            continue
         try:
             texts[name] = raw.decode()
         except UnicodeDecodeError:

@@ -134,3 +134,18 @@ def test_the_export_holds_what_is_held_and_no_secret(client: Client, db: Session
     for secret in ("password_hash", "$2b$", "refresh_hash", "token_hash", pair["refresh_token"], pair["token"]):
         assert secret not in answer.text
     assert_problem(client.get("/api/users/me/export"), 401, "unauthenticated")
+
+
+def test_who_is_suspended_reads_why_and_until_when(people: People) -> None:
+    person, moderator = people.customer(), people.moderator()
+    assert (person.get("/api/users/me").json["state_reason"], person.get("/api/users/me").json["suspended_until"]) == (
+        None, None,
+    )  # fmt: skip
+    account = f"/api/admin/users/{person.user.user_id}"
+    until = "2099-01-01T00:00:00Z"
+    assert moderator.post(f"{account}/suspend", {"reason": "Spam.", "until": until}).status_int == 200
+    shown = person.get("/api/users/me").json
+    assert (shown["state"], shown["state_reason"]) == ("suspended", "Spam.")
+    assert shown["suspended_until"].startswith("2099-01-01T00:00:00")
+    moderator.post(f"{account}/reinstate", {"reason": "It was a mistake."})
+    assert person.get("/api/users/me").json["state_reason"] is None

@@ -272,3 +272,16 @@ def test_the_number_of_statements_does_not_grow_with_the_data(anna: Client, ben:
     assert costs() == few
     assert max(few) == 2  # who asks, and what is asked for
     assert db.execute(sa.select(sa.func.count()).select_from(Notification)).scalar_one() == 2001
+
+
+def test_a_reporter_is_led_to_the_answer(db: Session, people: People) -> None:
+    reporter, moderator = people.customer(), people.moderator()
+    listing = make_listing(db, people.customer().user)
+    body = {"subject_type": "listing", "subject_id": listing.listing_id, "reason": "spam"}
+    made = reporter.post("/api/reports", body).headers["Location"]
+    report_id = int(made.rpartition("/")[2])
+    moderator.post(f"/api/moderation/reports/{report_id}/dismiss", {"reason": "It is a real desk."})
+    notify(db)
+    (found,) = reporter.get("/api/notifications").json["notifications"]
+    assert found["_links"]["about"]["href"] == made
+    assert reporter.get(made).json["decision_reason"] == "It is a real desk."

@@ -182,3 +182,11 @@ def _request(client: Client, fields: dict[str, Any]) -> Any:
 def _operation(form: UploadForm) -> Any:
     (operation,) = (operation for operation in operations.ALL if operation.name == "add-photo")
     return replace(operation, upload=form)
+
+
+def test_a_file_under_another_name_is_told_where_it_goes(owner: Client, listing: Any) -> None:
+    answer = owner.request("POST", path_of(listing), {"photo": PNG})
+    assert answer.status_int == 400
+    found = {error["name"]: (error["code"], error["message"]) for error in answer.json["errors"]}
+    assert found["photo"] == ("unknown_field", "There is no field of this name. The file goes into `file`.")
+    assert found["file"][0] == "required"

@@ -183,7 +183,7 @@ REVIEWS = Target(
     named={
         "comment": _text(_r.comment),
         "reply": _text(_r.reply),
-        "stars": _number(_r.rating),
+        "rating": _number(_r.rating),
         "status": _choice(sa.case((_r.deleted_at.is_not(None), "deleted"), else_="published"), "published", "deleted"),
         "posted": _time(_r.date_posted),
         "review_id": _id(_r.review_id),
@@ -191,7 +191,7 @@ REVIEWS = Target(
         "listing_id": _id(_r.listing_id),
         "reviewee_id": _id(_r.reviewee_id),
     },
-    shown=("review_id", "stars", "comment", "status", "reviewer_id", "listing_id", "reviewee_id", "posted"),
+    shown=("review_id", "rating", "comment", "status", "reviewer_id", "listing_id", "reviewee_id", "posted"),
     actions=reviews.ACTIONS,
     act=reviews.act,
     put_back=reviews.put_back,

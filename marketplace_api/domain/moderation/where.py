@@ -114,9 +114,9 @@ def _condition(text: str, at: int, fields: Mapping[str, Field], now: datetime) -
         raise refused(f"Expected a field at {_rest(text, at)}: one of {', '.join(sorted(fields))}.")
     field = name[0].lower()
     if field not in fields:
-        close = get_close_matches(field, fields, n=1, cutoff=0.5)
-        meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(fields))}."
-        raise refused(f"There is no field {name[0]!r}; {meant}")
+        close = get_close_matches(field, fields, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else "."
+        raise refused(f"There is no field {name[0]!r}{meant} There are {', '.join(sorted(fields))}.")
     at = _spaces(text, name.end())
     kind = fields[field].kind
     operator = _OPERATOR.match(text, at)

@@ -69,12 +69,13 @@ _IDS = "actor_id, listing_id, conversation_id, review_id, session_id"
 _LIVING = ", ".join(f"'{state}'" for state in LIVING)
 
 
-def _statement(source: str, start: str = "", count: str = "1") -> sa.TextClause:
+def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
     """Tell the accounts of ``source`` (rows with a ``user_id``), those of them that are there and want to know.
 
-    ``count`` is of how many things each is told.
+    ``own`` are expressions for what is another for each: of how many things (``count``), and ids of what they are.
     """
-    ids = ", ".join(f"CAST(:{name} AS bigint)" for name in _IDS.split(", "))
+    count = own.pop("count", "1")
+    ids = ", ".join(own.get(name, f"CAST(:{name} AS bigint)") for name in _IDS.split(", "))
     return sa.text(
         f"""
         {start}
@@ -102,7 +103,8 @@ _TELL_MANY = _statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_i
 _TELL_OWNERS = _statement(
     """
     claimed CROSS JOIN (
-        SELECT listing.user_id, count(*) AS listings
+        SELECT listing.user_id, count(*) AS listings,
+            CASE WHEN count(*) = 1 THEN max(listing.listing_id) END AS listing_id
         FROM moderation_batch_rows AS part JOIN listings AS listing ON listing.listing_id = part.subject_id
         WHERE part.batch_id = :batch_id AND part.subject_id BETWEEN :first_id AND :last_id AND part.outcome = :outcome
         AND listing.user_id IS DISTINCT FROM CAST(:moderator_id AS bigint)
@@ -110,7 +112,8 @@ _TELL_OWNERS = _statement(
     ) AS receiver
     """,
     f"WITH claimed AS ({_CLAIM})",
-    "receiver.listings",
+    count="receiver.listings",
+    listing_id="receiver.listing_id",
 )
 
 

@@ -33,6 +33,8 @@ SHAPES: Mapping[str, Shape] = {
             "last_login": OPTIONAL_MOMENT, "roles": TEXTS,
             "contact_information": {"type": "object", "additionalProperties": TEXT},
             "state": {"type": "string", "enum": ["active", "suspended"]},
+            "state_reason": {**OPTIONAL_TEXT, "description": "Why a moderator suspended the account."},
+            "suspended_until": {**OPTIONAL_MOMENT, "description": "null while that is open, or the account active."},
         },
         ("self", "mkt:profile"), key="user_id",
     ),

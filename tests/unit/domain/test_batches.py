@@ -101,7 +101,7 @@ def test_accounts_and_reviews_match_too(db: Session) -> None:
     assert matched(db, "users", "role = driver and state = suspended") == {driver.user_id}
     assert matched(db, "users", f"role != driver and user_id >= {person.user_id}") == {person.user_id}
     assert matched(db, "users", "last_login < 7d") == set()
-    assert matched(db, "reviews", "stars <= 2 and comment ~ site and posted < 1h") == {bad.review_id}
+    assert matched(db, "reviews", "rating <= 2 and comment ~ site and posted < 1h") == {bad.review_id}
     assert matched(db, "reviews", f"listing_id = {listing.listing_id} and reply = x") == set()
 
 
@@ -230,7 +230,7 @@ def test_reviews_are_deleted_and_put_back(db: Session) -> None:
     author = make_user(db)
     first = make_review(db, author, listing=listing, rating=1)
     second = make_review(db, make_user(db), listing=listing, rating=1)
-    batch_id = run(db, "reviews", "delete", f"listing_id = {listing.listing_id} and stars = 1")
+    batch_id = run(db, "reviews", "delete", f"listing_id = {listing.listing_id} and rating = 1")
     assert ratings(db, "listings", "listing_id", listing.listing_id)[0] == 0
     writing.post(db, actor_of(author), rating=5, comment="Better now.", listing_id=listing.listing_id)
     undo(db, batch_id)

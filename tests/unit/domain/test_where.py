@@ -70,7 +70,7 @@ def test_values_have_the_type_of_their_field(text: str, expected: Condition) -> 
 @pytest.mark.parametrize(("text", "told"), [
     ("", "for example: title ~ free and price < 1"),
     ("titel ~ free", "did you mean 'title'?"),
-    ("xyzzy = 1", "there are category, created"),
+    ("xyzzy = 1", "There are category, created"),
     ("category = car", "did you mean 'cars'?"),
     ("category = zzz", "one of cars, phones"),
     ("category ~ car", "cannot be compared by ~: use = !="),

@@ -36,7 +36,8 @@ def test_owners_are_told_once(db: Session) -> None:
     assert told(db, many) == [
         ("listing_suspended", "1200 of your listings were taken down by a moderator; their pages tell you why.")
     ]
-    assert [note.count for note in listed(db, few)] == [1]
+    assert [(note.count, note.listing_id) for note in listed(db, few)] == [(1, one)], "a single one is named"
+    assert listed(db, many)[0].listing_id is None
     assert listed(db, none) == []
 
     editing.delete(db, BOSS, one)
