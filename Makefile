@@ -11,7 +11,7 @@ BENCH_STAMP := $(VENV)/.made-bench
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types docs bench where clean
+.PHONY: help run test coverage lint types docs bench where clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,8 +19,11 @@ help: ## List the commands
 run: $(STAMP) ## Start everything for development (PORT=7000, DATA_DIR=/somewhere)
 	@exec $(BIN)/marketplace-admin --ini development.ini up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
-test: $(TEST_STAMP) lint types ## Lint, types and all tests with coverage
-	$(BIN)/python -m pytest -n 2 -q --cov --cov-report=term:skip-covered $(ARGS)
+test: $(TEST_STAMP) lint types ## Lint, types and all tests
+	$(BIN)/python -m pytest -n 3 -q $(ARGS)
+
+coverage: $(TEST_STAMP) ## All tests, and which lines they miss
+	$(BIN)/python -m pytest -n 3 -q --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(TEST_STAMP) ## Check style
 	$(BIN)/ruff check .
