@@ -9,7 +9,7 @@ from pyramid.authorization import Allow, Everyone
 from pyramid.request import Request
 
 from marketplace_api.db import BIGINT_MAX
-from marketplace_api.errors import Conflict, DomainError
+from marketplace_api.errors import Conflict, DomainError, Unauthenticated
 
 ACL = list[tuple[str, str, tuple[str, ...]]]
 """Entries of Allow or Deny, a principal and the permissions; the first that fits decides."""
@@ -66,6 +66,14 @@ def identifier(name: str) -> int:
     if number > BIGINT_MAX:
         raise KeyError(name)
     return number
+
+
+def known_caller(request: Request, why: str) -> int:
+    """The caller's user id, for branches that hold each caller's own things; who is not known is told ``why`` (401)."""
+    user_id: int | None = request.actor.user_id
+    if user_id is None:
+        raise Unauthenticated(f"Log in first: {why}.")
+    return user_id
 
 
 def everyone(*permissions: str) -> ACL:

@@ -9,8 +9,7 @@ from pyramid.authorization import Allow, Authenticated
 from pyramid.request import Request
 
 from marketplace_api.domain import bookmarks
-from marketplace_api.errors import Unauthenticated
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, owner, reader
@@ -33,8 +32,7 @@ class BookmarksContext(Context):
         return context
 
     def __getitem__(self, name: str) -> Context:
-        if self.request.actor.user_id is None:
-            raise Unauthenticated("Log in first: bookmarks belong to an account.")
+        known_caller(self.request, "bookmarks belong to an account")
         context = BookmarkContext(self.request, self, name, identifier(name))
         if context.row is None:
             raise KeyError(name)

@@ -14,20 +14,13 @@ from pyramid.request import Request
 from marketplace_api.domain.conversations import blocks, keeping, policy, rows
 from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.domain.reports import rows as report_rows
-from marketplace_api.errors import DomainError, Unauthenticated
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.errors import DomainError
+from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
 BLOCKS = "/api/users/me/blocks"
-
-
-def _known_caller(request: Request, what: str) -> int:
-    user_id: int | None = request.actor.user_id
-    if user_id is None:
-        raise Unauthenticated(f"Log in first: {what} belong to an account.")
-    return user_id
 
 
 class ConversationContext(Context):
@@ -76,7 +69,9 @@ class ConversationsContext(Context):
     __acl__ = [(Allow, Authenticated, (Permission.CONVERSATION_LIST,))]
 
     def __getitem__(self, name: str) -> Context:
-        row = rows.find(self.request.db, identifier(name), _known_caller(self.request, "conversations"))
+        row = rows.find(
+            self.request.db, identifier(name), known_caller(self.request, "conversations belong to an account")
+        )
         if row is None:
             raise KeyError(name)
         return ConversationContext(self.request, self, name, row)
@@ -142,7 +137,9 @@ class MessagesContext(Context):
         return receiver is None or receiver in policy.reachable(self.request.db, actor, [receiver])
 
     def __getitem__(self, name: str) -> Context:
-        row = rows.find_message(self.request.db, identifier(name), _known_caller(self.request, "messages"))
+        row = rows.find_message(
+            self.request.db, identifier(name), known_caller(self.request, "messages belong to an account")
+        )
         if row is None:
             raise KeyError(name)
         return MessageContext(self.request, self, name, row)
@@ -166,7 +163,9 @@ class BlocksContext(Context):
         return context
 
     def __getitem__(self, name: str) -> Context:
-        context = BlockContext(self.request, self, name, _known_caller(self.request, "blocks"), identifier(name))
+        context = BlockContext(
+            self.request, self, name, known_caller(self.request, "blocks belong to an account"), identifier(name)
+        )
         if context.row is None:
             raise KeyError(name)
         return context

@@ -13,8 +13,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.notifications import preferences, reading
 from marketplace_api.domain.notifications.preferences import Preferences
-from marketplace_api.errors import Unauthenticated
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
@@ -47,9 +46,7 @@ class NotificationsContext(Context):
     __acl__ = [(Allow, Authenticated, (P.NOTIFICATION_LIST,)), (Allow, CUSTOMER, (P.NOTIFICATION_KEEP,))]
 
     def __getitem__(self, name: str) -> Context:
-        user_id = self.request.actor.user_id
-        if user_id is None:
-            raise Unauthenticated("Log in first: notifications belong to an account.")
+        user_id = known_caller(self.request, "notifications belong to an account")
         row = reading.find(self.request.db, identifier(name), user_id)
         if row is None:
             raise KeyError(name)

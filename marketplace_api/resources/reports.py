@@ -8,9 +8,9 @@ from pyramid.authorization import Allow, Deny
 from pyramid.request import Request
 
 from marketplace_api.domain.reports import rows, workflow
-from marketplace_api.errors import DomainError, Unauthenticated
+from marketplace_api.errors import DomainError
 from marketplace_api.resources.accounts import UserContext
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.conversations import MessageContext
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.resources.reviews import ReviewContext
@@ -27,9 +27,7 @@ SUBJECTS: dict[type[Context], tuple[str, str]] = {
 
 
 def _row(request: Request, name: str) -> Any:
-    if request.actor.user_id is None:
-        raise Unauthenticated("Log in first: reports belong to an account.")
-    row = rows.find(request.db, identifier(name), request.actor.user_id)
+    row = rows.find(request.db, identifier(name), known_caller(request, "reports belong to an account"))
     if row is None:
         raise KeyError(name)
     return row

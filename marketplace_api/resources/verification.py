@@ -10,8 +10,8 @@ from pyramid.request import Request
 
 from marketplace_api.domain.verifications import rows, workflow
 from marketplace_api.domain.verifications.documents import deleted
-from marketplace_api.errors import DomainError, Unauthenticated
-from marketplace_api.resources.base import ACL, Context, identifier
+from marketplace_api.errors import DomainError
+from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import MODERATOR, owner, reader
 
@@ -90,8 +90,7 @@ class VerificationsContext(Context):
     __acl__ = [(Allow, MODERATOR, (P.VERIFICATION_REVIEW,))]
 
     def __getitem__(self, name: str) -> Context:
-        if self.request.actor.user_id is None:
-            raise Unauthenticated("Log in first: verifications are for moderators.")
+        known_caller(self.request, "verifications are for moderators")
         row = rows.find(self.request.db, identifier(name))
         if row is None:
             raise KeyError(name)

@@ -25,11 +25,6 @@ STRONG = re.compile(r'"[0-9a-f.]+"')
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def path(db: Session, owner: Client) -> str:
     return f"/api/listings/{make_listing(db, owner.user).listing_id}"
 

@@ -26,11 +26,6 @@ NEW = {"title": "Lamp", "category": "furniture", "price": 5, "currency": "EUR"}
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def path(db: Session, owner: Client) -> str:
     return f"/api/listings/{make_listing(db, owner.user).listing_id}"
 

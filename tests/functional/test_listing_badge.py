@@ -10,20 +10,9 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.models.events import Event
 from tests.client import Client
-from tests.factories.accounts import People
 from tests.factories.listings import make_listing
 from tests.factories.verifications import PNG
 from tests.problems import assert_problem
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def moderator(people: People) -> Client:
-    return people.moderator()
 
 
 @pytest.fixture

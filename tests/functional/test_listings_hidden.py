@@ -13,47 +13,10 @@ from marketplace_api.domain.search import compact_terms
 from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
+from tests.functional.listings_world import NEW, found, offer
 from tests.problems import assert_problem
 
-NEW = {
-    "title": "Grand piano", "description": "Black, tuned last spring.", "category": "furniture", "price": 4200.5,
-    "currency": "EUR", "amenities": ["Bench", "delivery"], "photos_urls": ["https://photos.example/piano.jpg"],
-    "location": {
-        "address": "Kastanienallee 7", "city": "Berlin", "state": "BE", "zip": "10435", "country": "Germany",
-        "latitude": 52.538123, "longitude": 13.410456,
-    },
-}  # fmt: skip
-
-
 PUBLIC_LOCATION = {"city", "state", "zip", "country", "latitude", "longitude", "is_approximate"}
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def stranger(people: People) -> Client:
-    return people.anonymous()
-
-
-@pytest.fixture
-def moderator(people: People) -> Client:
-    return people.moderator()
-
-
-def _offer(owner: Client, **changes: Any) -> str:
-    created = owner.post("/api/listings", {**NEW, **changes})
-    assert created.status_int == 201, created.text
-    return str(created.headers["Location"])
-
-
-def _found(client: Client, query: str = "") -> list[str]:
-    response = client.get(f"/api/listings?{query}")
-    assert response.status_int == 200, response.text
-    assert response.json["totalItems"] == len(response.json["listings"])
-    return [listing["title"] for listing in response.json["listings"]]
 
 
 # What strangers never learn.
@@ -130,7 +93,7 @@ def _refusals(client: Client, path: str) -> list[tuple[int, str, str]]:
 
 
 def _hide(way: str, owner: Client, people: People, db: Session) -> str:
-    path = _offer(owner)
+    path = offer(owner)
     moderator = people.moderator()
     match way:
         case "draft":
@@ -159,20 +122,20 @@ def _hide(way: str, owner: Client, people: People, db: Session) -> str:
 
 
 def test_a_deactivated_owner_s_listings_come_back_with_the_owner(owner: Client, stranger: Client) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     owner.delete("/api/users/me", {"password": PASSWORD})
-    assert _found(stranger) == []
+    assert found(stranger) == []
     assert_problem(stranger.get(path), 404, "not_found")
     assert_problem(stranger.get(f"/api/users/{owner.user.user_id}"), 410, "gone")
     assert stranger.post("/api/auth/login", {"email": owner.user.email, "password": PASSWORD}).status_int == 200
-    assert _found(stranger) == ["Grand piano"]
+    assert found(stranger) == ["Grand piano"]
     assert stranger.get(path).status_int == 200
 
 
 def test_strangers_see_about_where_it_is_and_never_the_address(
     owner: Client, people: People, moderator: Client
 ) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     exact = {**NEW["location"], "is_approximate": False}  # type: ignore[dict-item]
     for caller in (owner, moderator, people.admin()):
         assert caller.get(path).json["location"] == exact
@@ -195,7 +158,7 @@ def test_strangers_see_about_where_it_is_and_never_the_address(
 
 
 def test_the_address_cannot_be_searched_for(owner: Client, people: People) -> None:
-    _offer(owner)
+    offer(owner)
     for stranger in (people.anonymous(), people.customer()):
         for query in (
             "search=kastanienallee",
@@ -204,18 +167,18 @@ def test_the_address_cannot_be_searched_for(owner: Client, people: People) -> No
             "location=Kastanienallee+7",
             "search=%22Kastanienallee+7%22",
         ):
-            assert _found(stranger, query) == [], query
+            assert found(stranger, query) == [], query
         suggestions = stranger.get("/api/search/suggestions?query=kasta").json["suggestions"]
         assert [suggestion["text"] for suggestion in suggestions if "astanien" in suggestion["text"]] == []
 
 
 def test_the_exact_place_cannot_be_found_out_by_narrowing(owner: Client, stranger: Client) -> None:
     """Boxes, circles and distances are measured from where the listing is said to be, not from where it is."""
-    _offer(owner)
-    assert _found(stranger, "bbox=13.4100,52.5380,13.4105,52.5382") == []
-    assert _found(stranger, "bbox=13.4099,52.5399,13.4101,52.5401") == ["Grand piano"]
-    assert _found(stranger, "near=52.538123,13.410456&radius_km=0.1") == []
-    assert _found(stranger, "near=52.54,13.41&radius_km=0.1") == ["Grand piano"]
+    offer(owner)
+    assert found(stranger, "bbox=13.4100,52.5380,13.4105,52.5382") == []
+    assert found(stranger, "bbox=13.4099,52.5399,13.4101,52.5401") == ["Grand piano"]
+    assert found(stranger, "near=52.538123,13.410456&radius_km=0.1") == []
+    assert found(stranger, "near=52.54,13.41&radius_km=0.1") == ["Grand piano"]
     near = stranger.get("/api/listings?near=52.54,13.41&sortBy=distance").json["listings"]
     assert near[0]["distance_km"] == 0
 
@@ -225,7 +188,7 @@ def test_the_order_by_distance_does_not_tell_two_neighbours_apart(owner: Client,
     for title, latitude in (("North", "52.544"), ("South", "52.536")):
         make_listing(db, owner.user, title=title, latitude=Decimal(latitude), longitude=Decimal("13.41"))
     orders = {
-        tuple(_found(stranger, f"near={latitude},13.41&sortBy=distance")) for latitude in ("52.50", "52.58", "52.5359")
+        tuple(found(stranger, f"near={latitude},13.41&sortBy=distance")) for latitude in ("52.50", "52.58", "52.5359")
     }
     assert len(orders) == 1
 
@@ -235,7 +198,7 @@ def test_contact_information_and_e_mail_are_never_public(owner: Client, people: 
         "/api/users/me",
         {"contact_information": {"phone": "+49 30 123456", "address": "Hidden lane 3"}, "bio": "I sell pianos."},
     )
-    path = _offer(owner)
+    path = offer(owner)
     for stranger in (people.anonymous(), people.customer(), people.moderator()):
         for page in (path, f"{path}?embed=owner", f"/api/users/{owner.user.user_id}", "/api/listings?embed=owner"):
             for media in ("application/json", HAL_FORMS):

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import pytest
 from sqlalchemy.orm import Session
 
 from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
+from tests.functional.listings_world import NEW, found, offer
 from tests.problems import assert_problem
-
-NEW = {
-    "title": "Grand piano", "description": "Black, tuned last spring.", "category": "furniture", "price": 4200.5,
-    "currency": "EUR", "amenities": ["Bench", "delivery"], "photos_urls": ["https://photos.example/piano.jpg"],
-    "location": {
-        "address": "Kastanienallee 7", "city": "Berlin", "state": "BE", "zip": "10435", "country": "Germany",
-        "latitude": 52.538123, "longitude": 13.410456,
-    },
-}  # fmt: skip
-
 
 FIELDS = {
     "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
     "status",
     "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average", "rating_count",
 }  # fmt: skip
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def stranger(people: People) -> Client:
-    return people.anonymous()
-
-
-def _offer(owner: Client, **changes: Any) -> str:
-    created = owner.post("/api/listings", {**NEW, **changes})
-    assert created.status_int == 201, created.text
-    return str(created.headers["Location"])
-
-
-def _found(client: Client, query: str = "") -> list[str]:
-    response = client.get(f"/api/listings?{query}")
-    assert response.status_int == 200, response.text
-    assert response.json["totalItems"] == len(response.json["listings"])
-    return [listing["title"] for listing in response.json["listings"]]
 
 
 # From the offer to the sale.
@@ -93,8 +59,8 @@ def test_only_the_known_may_offer(stranger: Client, people: People) -> None:
 
 
 def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger: Client) -> None:
-    _offer(owner)
-    _offer(
+    offer(owner)
+    offer(
         owner,
         title="Cello",
         description="Old.",
@@ -110,10 +76,10 @@ def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger:
         "min_price=4200.5&max_price=4200.5", "search=grand&category=furniture&location=Germany",
     )  # fmt: skip
     for query in piano:
-        assert _found(stranger, query) == ["Grand piano"], query
-    assert sorted(_found(stranger, f"owner={owner.user.user_id}")) == ["Cello", "Grand piano"]
-    assert _found(stranger, "sortBy=price&order=asc") == ["Cello", "Grand piano"]
-    assert _found(stranger, "sortBy=title&order=desc") == ["Grand piano", "Cello"]
+        assert found(stranger, query) == ["Grand piano"], query
+    assert sorted(found(stranger, f"owner={owner.user.user_id}")) == ["Cello", "Grand piano"]
+    assert found(stranger, "sortBy=price&order=asc") == ["Cello", "Grand piano"]
+    assert found(stranger, "sortBy=title&order=desc") == ["Grand piano", "Cello"]
     for query in (
         "search=violin",
         "max_price=5",
@@ -122,23 +88,20 @@ def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger:
         "near=0,0&radius_km=5",
         "owner=999999",
     ):
-        assert _found(stranger, query) == [], query
+        assert found(stranger, query) == [], query
 
 
 def test_an_edit_is_found_by_its_new_words_only(owner: Client, stranger: Client) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     assert owner.put(path, {"title": "Concert harp", "price": 99, "location": {"city": "Bremen"}}).status_int == 200
-    assert _found(stranger, "search=harp") == _found(stranger, "location=bremen") == ["Concert harp"]
+    assert found(stranger, "search=harp") == found(stranger, "location=bremen") == ["Concert harp"]
     assert (
-        _found(stranger, "search=piano")
-        == _found(stranger, "location=berlin")
-        == _found(stranger, "min_price=100")
-        == []
+        found(stranger, "search=piano") == found(stranger, "location=berlin") == found(stranger, "min_price=100") == []
     )
 
 
 def test_only_the_owner_edits(owner: Client, people: People, db: Session) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     before = owner.get(path).json
     for caller, status, code in (
         (people.anonymous(), 401, "unauthenticated"), (people.customer(), 403, "forbidden"),

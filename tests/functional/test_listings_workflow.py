@@ -13,44 +13,8 @@ from marketplace_api.models.events import Event
 from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
+from tests.functional.listings_world import found, offer
 from tests.problems import assert_problem, named
-
-NEW = {
-    "title": "Grand piano", "description": "Black, tuned last spring.", "category": "furniture", "price": 4200.5,
-    "currency": "EUR", "amenities": ["Bench", "delivery"], "photos_urls": ["https://photos.example/piano.jpg"],
-    "location": {
-        "address": "Kastanienallee 7", "city": "Berlin", "state": "BE", "zip": "10435", "country": "Germany",
-        "latitude": 52.538123, "longitude": 13.410456,
-    },
-}  # fmt: skip
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def stranger(people: People) -> Client:
-    return people.anonymous()
-
-
-@pytest.fixture
-def moderator(people: People) -> Client:
-    return people.moderator()
-
-
-def _offer(owner: Client, **changes: Any) -> str:
-    created = owner.post("/api/listings", {**NEW, **changes})
-    assert created.status_int == 201, created.text
-    return str(created.headers["Location"])
-
-
-def _found(client: Client, query: str = "") -> list[str]:
-    response = client.get(f"/api/listings?{query}")
-    assert response.status_int == 200, response.text
-    assert response.json["totalItems"] == len(response.json["listings"])
-    return [listing["title"] for listing in response.json["listings"]]
 
 
 def _events(db: Session, *types: str) -> list[Event]:
@@ -61,7 +25,7 @@ def _events(db: Session, *types: str) -> list[Event]:
 
 
 def _verified(owner: Client, moderator: Client) -> str:
-    path = _offer(owner)
+    path = offer(owner)
     assert owner.post(f"{path}/submit-for-verification", {}).json["status"] == "pending_verification"
     assert moderator.post(f"{path}/verify", {}).status_int == 200
     listing = owner.get(path).json
@@ -93,7 +57,7 @@ def test_an_edit_of_what_was_verified_takes_the_badge_to_review(
         change["price"] = round(change["price"], 2)
     listing = owner.put(path, change).json
     assert (listing["status"], listing["is_verified_listing"]) == ("active", keeps)
-    assert len(_found(stranger, "verified=true")) == keeps
+    assert len(found(stranger, "verified=true")) == keeps
     offered = moderator.forms(path)["_templates"]
     assert ("verify" in offered) == (not keeps)
     if not keeps:
@@ -103,7 +67,7 @@ def test_an_edit_of_what_was_verified_takes_the_badge_to_review(
 def test_a_refusal_of_the_badge_is_read_with_its_reason_by_the_owner_alone(
     owner: Client, moderator: Client, stranger: Client
 ) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     owner.post(f"{path}/submit-for-verification", {})
     assert named(assert_problem(moderator.post(f"{path}/reject", {}), 400, "invalid_input")) == {"reason": "required"}
     assert moderator.post(f"{path}/reject", {"reason": "The photos show another piano."}).status_int == 200
@@ -130,8 +94,8 @@ def test_nobody_decides_on_their_own_listing(people: People, db: Session) -> Non
 
 
 def test_the_steps_of_the_owner_lead_from_draft_to_sold_and_back(owner: Client, stranger: Client) -> None:
-    path = _offer(owner, status="draft")
-    assert _found(stranger) == []
+    path = offer(owner, status="draft")
+    assert found(stranger) == []
     for step, status, is_found in (
         ("publish", "active", True), ("deactivate", "inactive", False), ("publish", "active", True),
         ("mark-sold", "sold", False),
@@ -139,21 +103,21 @@ def test_the_steps_of_the_owner_lead_from_draft_to_sold_and_back(owner: Client, 
     ):  # fmt: skip
         assert step in owner.forms(path)["_templates"]
         assert owner.post(f"{path}/{step}", {}).json["status"] == status
-        assert (_found(stranger) == ["Grand piano"]) == is_found
+        assert (found(stranger) == ["Grand piano"]) == is_found
     refused = owner.post(f"{path}/publish", {})
     body = assert_problem(refused, 409, "wrong_state")
     assert (body["state"], body["_links"]["related"]["href"]) == ("active", path)
 
 
 def test_a_sold_listing_is_open_to_all_but_not_found(owner: Client, stranger: Client) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     owner.post(f"{path}/mark-sold", {})
     assert stranger.get(path).json["status"] == "sold"
-    assert _found(stranger, "search=piano") == []
+    assert found(stranger, "search=piano") == []
 
 
 def test_a_status_that_is_put_goes_through_the_workflow(owner: Client, db: Session) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     answer = owner.put(path, {"status": "sold", "title": "Sold piano"})
     assert (answer.status_int, answer.json["status"], answer.json["title"]) == (200, "sold", "Sold piano")
     steps = [event.new["step"] for event in _events(db, "listing.status_changed")]
@@ -164,7 +128,7 @@ def test_a_status_that_is_put_goes_through_the_workflow(owner: Client, db: Sessi
 
 
 def test_a_status_that_no_step_leads_to_is_a_conflict_and_nothing_of_the_edit_stays(owner: Client) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     before = owner.get(path).json
     body = assert_problem(owner.put(path, {"status": "draft", "title": "Half"}), 409, "wrong_state")
     assert (body["state"], body["_links"]["related"]["href"]) == ("active", path)
@@ -179,7 +143,7 @@ def test_a_status_that_no_step_leads_to_is_a_conflict_and_nothing_of_the_edit_st
 def test_a_suspended_listing_stands_still_until_it_is_reinstated(
     owner: Client, moderator: Client, stranger: Client
 ) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     owner.post(f"{path}/mark-sold", {})
     assert moderator.post(f"{path}/suspend", {"reason": "A counterfeit."}).json["status"] == "suspended"
     assert_problem(stranger.get(path), 404, "not_found")
@@ -197,11 +161,11 @@ def test_a_suspended_listing_stands_still_until_it_is_reinstated(
 def test_a_deleted_listing_is_gone_and_its_owner_can_bring_it_back(
     owner: Client, stranger: Client, people: People, moderator: Client
 ) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     before = owner.get(path).json
     deleted = owner.delete(path)
     assert (deleted.status_int, deleted.json["message"]) == (200, "Listing deleted")
-    assert _found(stranger) == []
+    assert found(stranger) == []
     for caller in (stranger, people.customer(), owner, moderator):
         body = assert_problem(caller.get(path), 410, "gone")
         assert "Grand piano" not in str(body)
@@ -210,13 +174,13 @@ def test_a_deleted_listing_is_gone_and_its_owner_can_bring_it_back(
     assert_problem(owner.put(path, {"title": "Again"}), 410, "gone")
     assert_problem(owner.post(f"{path}/publish", {}), 410, "gone")
     assert_problem(stranger.post(f"{path}/restore", {}), 410, "gone")
-    assert _found(owner) == []
+    assert found(owner) == []
     mine = owner.get("/api/users/me/listings?status=deleted").json["listings"]
     assert [listing["status"] for listing in mine] == ["deleted"]
     restored = owner.post(f"{path}/restore", {})
     assert restored.status_int == 200
     assert {**restored.json, "date_updated": None} == {**before, "date_updated": None}
-    assert _found(stranger) == ["Grand piano"]
+    assert found(stranger) == ["Grand piano"]
     assert_problem(owner.post(f"{path}/restore", {}), 409, "wrong_state")
 
 
@@ -230,7 +194,7 @@ def test_after_thirty_days_there_is_no_way_back(owner: Client, db: Session) -> N
 
 
 def test_a_deleted_draft_never_was_there_for_strangers(owner: Client, stranger: Client, people: People) -> None:
-    path = _offer(owner, status="draft")
+    path = offer(owner, status="draft")
     owner.delete(path)
     for caller in (stranger, people.customer()):
         assert_problem(caller.get(path), 404, "not_found")
@@ -239,7 +203,7 @@ def test_a_deleted_draft_never_was_there_for_strangers(owner: Client, stranger: 
 
 
 def test_every_change_is_in_the_log_with_who_and_what(owner: Client, moderator: Client, db: Session) -> None:
-    path = _offer(owner)
+    path = offer(owner)
     owner.put(path, {"price": 1, "location": {"address": "Secret street 1"}})
     moderator.post(f"{path}/suspend", {"reason": "A counterfeit."})
     moderator.delete(path)

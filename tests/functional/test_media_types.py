@@ -21,11 +21,6 @@ IANA = {"self", "first", "prev", "next", "last", "up", "item", "collection", "au
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def path(db: Session, owner: Client) -> str:
     return f"/api/listings/{make_listing(db, owner.user).listing_id}"
 

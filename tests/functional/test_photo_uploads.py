@@ -17,7 +17,6 @@ from marketplace_api.schemas.uploads import UploadForm
 from marketplace_api.settings import Settings
 from marketplace_api.views.uploads import SPOOLED, read_upload
 from tests.client import Client, Named, multipart
-from tests.factories.accounts import People
 from tests.factories.images import bomb, make_image
 from tests.factories.listings import make_listing
 
@@ -30,11 +29,6 @@ def path_of(row: Any) -> str:
 
 def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
     return client.request("POST", path_of(row), {"file": file, **fields})
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
 
 
 @pytest.fixture

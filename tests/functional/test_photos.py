@@ -35,11 +35,6 @@ def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def listing(db: Session, owner: Client) -> Any:
     return make_listing(db, owner.user)
 

@@ -74,11 +74,6 @@ def people(fragile: Databases, configured: tuple[Any, CurrentDatabases]) -> Iter
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def path(people: People, owner: Client) -> str:
     return f"/api/listings/{make_listing(people.session, owner.user).listing_id}"
 

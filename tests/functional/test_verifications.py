@@ -32,16 +32,6 @@ PDF = make_pdf(SECRET_TEXT)
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def moderator(people: People) -> Client:
-    return people.moderator()
-
-
-@pytest.fixture
 def storage(app: Any) -> LocalStorage:
     kept: LocalStorage = app.registry.storage
     return kept

@@ -18,19 +18,8 @@ from marketplace_api.models.files import File
 from marketplace_api.models.verifications import Verification
 from marketplace_api.settings import Settings
 from tests.client import Client
-from tests.factories.accounts import People
 from tests.functional.test_verifications import OWN, is_verified, send, told, waiting
 from tests.problems import assert_problem
-
-
-@pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
-def moderator(people: People) -> Client:
-    return people.moderator()
 
 
 @pytest.fixture

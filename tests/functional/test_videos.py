@@ -48,11 +48,6 @@ def send(client: Client, row: Any, file: Any = VIDEO) -> Any:
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def listing(db: Session, owner: Client) -> Any:
     return make_listing(db, owner.user)
 

@@ -17,11 +17,6 @@ MEDIA = ("application/json", "application/hal+json", HAL_FORMS)
 
 
 @pytest.fixture
-def owner(people: People) -> Client:
-    return people.customer()
-
-
-@pytest.fixture
 def path(db: Session, owner: Client) -> str:
     return f"/api/listings/{make_listing(db, owner.user).listing_id}"
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
 
 from marketplace_api.domain import paging
 from marketplace_api.errors import FieldError, Invalid
@@ -170,8 +169,3 @@ def key_kinds(query: SearchQuery) -> tuple[type, ...]:
     if query.order == "relevance":
         return float, int, int, int
     return ORDERS[query.order].kind, int
-
-
-def as_parameters(query: SearchQuery) -> dict[str, Any]:
-    """The values of the filters that are compared with columns."""
-    return {"min_price": query.min_price, "max_price": query.max_price, "owner": query.owner}
