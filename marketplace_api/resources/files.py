@@ -29,6 +29,15 @@ class OfListing(Context):
         return int(self.listing.version)
 
     @property
+    def is_present(self) -> bool:
+        return not self.listing.deleted
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether the state of the listing lets its owner change this part."""
+        return self.is_present and self.listing.row.status != "suspended"
+
+    @property
     def __acl__(self) -> ACL:  # type: ignore[override]
         return list(self.listing.__acl__)
 
@@ -73,7 +82,7 @@ class PhotosContext(OfListing):
 
     def unavailable(self, operation: str) -> DomainError:
         listing = self.listing
-        if operation == "add-photo" and not listing.deleted and listing.row.status != "suspended":
+        if operation == "add-photo" and self.is_editable:
             return photos.too_many(listing.row)
         return super().unavailable(operation)
 

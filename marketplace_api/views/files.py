@@ -14,7 +14,7 @@ from marketplace_api.hal import files as represent
 from marketplace_api.hal.representation import Representation, message
 from marketplace_api.models.files import MOST_PHOTOS
 from marketplace_api.resources.accounts import MeContext
-from marketplace_api.resources.files import FileContext, PhotoContext, PhotosContext
+from marketplace_api.resources.files import FileContext, OfListing, PhotoContext, PhotosContext
 from marketplace_api.resources.listings import ListingContext
 from marketplace_api.schemas import files as schemas
 from marketplace_api.security.permissions import Permission as P
@@ -32,20 +32,22 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 PRIVATE = "private, no-store"
 
 
-def _present(context: PhotosContext | PhotoContext, _actor: Actor) -> bool:
-    return not context.listing.deleted
+def present(context: OfListing, _actor: Actor) -> bool:
+    """Whether the listing that this is a part of is there."""
+    return context.is_present
 
 
-def _editable(context: PhotosContext | PhotoContext, _actor: Actor) -> bool:
-    return not context.listing.deleted and context.listing.row.status != "suspended"
+def editable(context: OfListing, _actor: Actor) -> bool:
+    """Whether the listing is in a state in which its owner changes it."""
+    return context.is_editable
 
 
-def _has_room(context: PhotosContext, actor: Actor) -> bool:
-    return _editable(context, actor) and context.listing.row.photo_count < MOST_PHOTOS
+def _has_room(context: PhotosContext, _actor: Actor) -> bool:
+    return context.is_editable and context.listing.row.photo_count < MOST_PHOTOS
 
 
 @photos.operation(
-    "GET", "list-photos", P.LISTING_READ, title="The photos of a listing", applies=_present, result="photos"
+    "GET", "list-photos", P.LISTING_READ, title="The photos of a listing", applies=present, result="photos"
 )
 def list_photos(request: Request) -> Representation:
     return represent.photos(request.context)
@@ -85,7 +87,7 @@ def add(request: Request) -> Representation:
     P.LISTING_EDIT,
     title="Order and describe the photos",
     body=schemas.ArrangePhotos,
-    applies=_editable,
+    applies=editable,
     result="photos",
 )
 def arrange(request: Request) -> Representation:
@@ -100,14 +102,12 @@ def arrange(request: Request) -> Representation:
     return represent.photos(context.refreshed())
 
 
-@photo.operation("GET", "read-photo", P.LISTING_READ, title="A photo", applies=_present, result="photo")
+@photo.operation("GET", "read-photo", P.LISTING_READ, title="A photo", applies=present, result="photo")
 def read(request: Request) -> Representation:
     return represent.photo(request.context)
 
 
-@photo.operation(
-    "DELETE", "remove-photo", P.LISTING_EDIT, title="Remove the photo", applies=_editable, result="message"
-)
+@photo.operation("DELETE", "remove-photo", P.LISTING_EDIT, title="Remove the photo", applies=editable, result="message")
 def remove(request: Request) -> Representation:
     context = request.context
     photo_domain.remove(

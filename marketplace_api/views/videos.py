@@ -14,30 +14,23 @@ from marketplace_api.resources.listings import ListingContext
 from marketplace_api.resources.videos import VideoContext
 from marketplace_api.schemas import files as schemas
 from marketplace_api.security.permissions import Permission as P
+from marketplace_api.views.files import present
 from marketplace_api.views.negotiation import expected_version
 from marketplace_api.views.service import Service
 
 service = Service("video", "/api/listings/{listing_id}/video", VideoContext, limits="upload")
 
 
-def _present(context: VideoContext, _actor: Actor) -> bool:
-    return not context.listing.deleted
+def _settable(context: VideoContext, _actor: Actor) -> bool:
+    return context.is_editable and is_available()
 
 
-def _editable(context: VideoContext, _actor: Actor) -> bool:
-    return not context.listing.deleted and context.listing.row.status != "suspended"
-
-
-def _settable(context: VideoContext, actor: Actor) -> bool:
-    return _editable(context, actor) and is_available()
-
-
-def _removable(context: VideoContext, actor: Actor) -> bool:
-    return _editable(context, actor) and context.listing.row.has_video
+def _removable(context: VideoContext, _actor: Actor) -> bool:
+    return context.is_editable and context.listing.row.has_video
 
 
 @service.operation(
-    "GET", "read-video", P.LISTING_READ, title="The video of a listing", applies=_present, result="video", errors=(404,)
+    "GET", "read-video", P.LISTING_READ, title="The video of a listing", applies=present, result="video", errors=(404,)
 )
 def read(request: Request) -> Representation:
     if request.context.row is None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from marketplace_api.db import Databases
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import Report, sweep
-from marketplace_api.gateways.storage import LocalStorage, UrlSigner
+from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.jobs import queue
 from marketplace_api.jobs.worker import run_pending
 from marketplace_api.models.events import Event
@@ -37,12 +37,8 @@ LATER = timedelta(hours=2)
 
 
 @pytest.fixture
-def storage(tmp_path: Path, live_app: Any) -> Iterator[LocalStorage]:
-    """A folder of the test's own, which the application uses meanwhile."""
-    before = live_app.registry.storage
-    live_app.registry.storage = LocalStorage(tmp_path / "files", UrlSigner.from_secret("secret"))
-    yield live_app.registry.storage
-    live_app.registry.storage = before
+def storage(live_storage: LocalStorage) -> LocalStorage:
+    return live_storage
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from pyramid.request import Request as PyramidRequest
-from sqlalchemy.orm import Session
 from webob import Request
 
 from marketplace_api.hal import operations
@@ -18,27 +17,7 @@ from marketplace_api.settings import Settings
 from marketplace_api.views.uploads import SPOOLED, read_upload
 from tests.client import Client, Named, multipart
 from tests.factories.images import bomb, make_image
-from tests.factories.listings import make_listing
-
-PNG = make_image("PNG")
-
-
-def path_of(row: Any) -> str:
-    return f"/api/listings/{row.listing_id}/photos"
-
-
-def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
-    return client.request("POST", path_of(row), {"file": file, **fields})
-
-
-@pytest.fixture
-def listing(db: Session, owner: Client) -> Any:
-    return make_listing(db, owner.user)
-
-
-def errors(answer: Any) -> list[tuple[str, str]]:
-    return [(error["name"], error["code"]) for error in answer.json["errors"]]
-
+from tests.functional.photos_world import PNG, add, errors, path_of
 
 REFUSED_FILES = {
     "nothing": (b"", "empty_file"),

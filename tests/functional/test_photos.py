@@ -18,29 +18,12 @@ from tests.factories.accounts import People
 from tests.factories.files import make_photo
 from tests.factories.images import make_image, photo_with_gps
 from tests.factories.listings import make_listing
+from tests.functional.photos_world import PNG, add, errors, path_of
 from tests.functional.test_shown_is_allowed import REFUSED, ROLES, STATES, World, undone
 from tests.samples import fill
 from tests.statements import recorded
 
 ME = "/api/users/me"
-PNG = make_image("PNG")
-
-
-def path_of(row: Any) -> str:
-    return f"/api/listings/{row.listing_id}/photos"
-
-
-def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
-    return client.request("POST", path_of(row), {"file": file, **fields})
-
-
-@pytest.fixture
-def listing(db: Session, owner: Client) -> Any:
-    return make_listing(db, owner.user)
-
-
-def errors(answer: Any) -> list[tuple[str, str]]:
-    return [(error["name"], error["code"]) for error in answer.json["errors"]]
 
 
 def test_a_photo_from_the_form_to_the_file(owner: Client, listing: Any, client: Client) -> None:

@@ -6,30 +6,13 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from marketplace_api.gateways.storage import UrlSigner, make_storage, new_key
 from marketplace_api.settings import Settings
 from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.images import make_image
-from tests.factories.listings import make_listing
-
-PNG = make_image("PNG")
-
-
-def path_of(row: Any) -> str:
-    return f"/api/listings/{row.listing_id}/photos"
-
-
-def add(client: Client, row: Any, file: Any = PNG, **fields: Any) -> Any:
-    return client.request("POST", path_of(row), {"file": file, **fields})
-
-
-@pytest.fixture
-def listing(db: Session, owner: Client) -> Any:
-    return make_listing(db, owner.user)
-
+from tests.functional.photos_world import add
 
 # The files themselves.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -19,7 +19,7 @@ from marketplace_api.domain.accounts import erasure
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import operator
 from marketplace_api.gateways import video
-from marketplace_api.gateways.storage import LocalStorage, UrlSigner
+from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.hal import operations
 from marketplace_api.jobs import queue
 from marketplace_api.jobs.worker import run_pending
@@ -45,11 +45,6 @@ def path_of(row: Any) -> str:
 
 def send(client: Client, row: Any, file: Any = VIDEO) -> Any:
     return client.request("POST", path_of(row), {"file": file})
-
-
-@pytest.fixture
-def listing(db: Session, owner: Client) -> Any:
-    return make_listing(db, owner.user)
 
 
 def test_a_video_from_the_form_to_the_file(owner: Client, listing: Any, client: Client) -> None:
@@ -203,12 +198,8 @@ def test_the_video_offers_what_it_allows_and_refuses_the_rest(
 
 
 @pytest.fixture
-def storage(tmp_path: Any, live_app: Any) -> Iterator[LocalStorage]:
-    """A folder of the test's own, which the application uses meanwhile."""
-    before = live_app.registry.storage
-    live_app.registry.storage = LocalStorage(tmp_path / "files", UrlSigner.from_secret("secret"))
-    yield live_app.registry.storage
-    live_app.registry.storage = before
+def storage(live_storage: LocalStorage) -> LocalStorage:
+    return live_storage
 
 
 @pytest.fixture

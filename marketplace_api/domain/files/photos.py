@@ -86,7 +86,7 @@ def put(
     name = new_name()
     contents = {new_key(KIND, "webp", size, name): variant.content for size, variant in variants.items()}
     with store.staged(databases, storage, listing.user_id, contents) as keys:
-        locked = _lock(session, listing.listing_id, expected_version, "add-photo")
+        locked = workflow.lock_editable(session, listing.listing_id, expected_version, "add-photo")
         _require_room(locked)
         store.keep(session, keys)
         values = {
@@ -104,7 +104,7 @@ def remove(
     session: Session, actor: Actor, listing_id: int, photo_id: int, *, expected_version: int | None = None
 ) -> None:
     """Take a photo away; its files go after the commit. Raises NotFound, Gone, Conflict, PreconditionFailed."""
-    listing = _lock(session, listing_id, expected_version, "remove-photo")
+    listing = workflow.lock_editable(session, listing_id, expected_version, "remove-photo")
     gone = sa.delete(_t).where(_p.photo_id == photo_id, _p.listing_id == listing_id)
     photo = session.execute(gone.returning(_p.full_key, _p.card_key, _p.thumb_key)).first()
     if photo is None:
@@ -124,7 +124,7 @@ def arrange(
     ``order`` names every photo once. Raises Invalid for one named twice, Conflict where it names others than there
     are, and as :func:`remove`.
     """
-    listing = _lock(session, listing_id, expected_version, "arrange-photos")
+    listing = workflow.lock_editable(session, listing_id, expected_version, "arrange-photos")
     ids = [photo_id for photo_id, _ in order]
     if len(set(ids)) < len(ids):
         error = FieldError("body", "photos", "repeated", "Name each photo once.")
@@ -165,13 +165,6 @@ def forget_all(session: Session, user_id: int) -> None:
         .values(photo_count=0)
         .execution_options(synchronize_session=False)
     )
-
-
-def _lock(session: Session, listing_id: int, expected_version: int | None, step: str) -> Any:
-    listing = rows.lock(session, listing_id, expected_version)
-    if listing.status == "suspended":
-        raise workflow.refused(listing, step)
-    return listing
 
 
 def _require_room(listing: Any) -> None:

@@ -56,7 +56,7 @@ def replace(
         with store.staged(
             databases, storage, listing.user_id, dict(zip(keys, (packed.file, found.poster), strict=True))
         ):
-            locked = _lock(session, listing.listing_id, expected_version, "set-video")
+            locked = workflow.lock_editable(session, listing.listing_id, expected_version, "set-video")
             _let_go(session, _v.listing_id == locked.listing_id)
             store.keep(session, keys)
             values = {
@@ -70,7 +70,7 @@ def replace(
 
 def remove(session: Session, actor: Actor, listing_id: int, *, expected_version: int | None = None) -> None:
     """Take the video away; its files go after the commit. Raises NotFound, Gone, Conflict, PreconditionFailed."""
-    locked = _lock(session, listing_id, expected_version, "remove-video")
+    locked = workflow.lock_editable(session, listing_id, expected_version, "remove-video")
     if not _let_go(session, _v.listing_id == listing_id):
         raise NotFound("The listing has no video.")
     _changed(session, actor, locked, has_video=False)
@@ -93,13 +93,6 @@ def _let_go(session: Session, condition: sa.ColumnElement[bool]) -> bool:
     gone = session.execute(sa.delete(_t).where(condition).returning(_v.video_key, _v.poster_key)).all()
     store.doom(session, [key for keys in gone for key in keys])
     return bool(gone)
-
-
-def _lock(session: Session, listing_id: int, expected_version: int | None, step: str) -> Any:
-    listing = rows.lock(session, listing_id, expected_version)
-    if listing.status == "suspended":
-        raise workflow.refused(listing, step)
-    return listing
 
 
 def _changed(session: Session, actor: Actor, row: Any, *, has_video: bool) -> None:

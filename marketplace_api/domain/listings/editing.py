@@ -68,9 +68,7 @@ def edit(
     workflow, as a step whose permission is in ``may_step``. Raises NotFound, Gone, PreconditionFailed, Conflict
     (suspended, or no such step), Forbidden (step not permitted) and Invalid.
     """
-    row = rows.lock(session, listing_id, expected_version)
-    if row.status == "suspended":
-        raise workflow.refused(row, "edit")
+    row = workflow.lock_editable(session, listing_id, expected_version, "edit")
     fields = dict(changes)
     target = fields.pop("status", row.status)
     row = _write(session, actor, row, _columns(fields, merge=merge))

@@ -132,6 +132,17 @@ def take(
     return apply(session, actor, row, transition, reason)
 
 
+def lock_editable(session: Session, listing_id: int, expected_version: int | None, name: str) -> Any:
+    """The row, held for the change ``name`` until the transaction ends; nothing of a suspended listing changes.
+
+    Raises NotFound, Gone, PreconditionFailed, and Conflict (``wrong_state``).
+    """
+    row = rows.lock(session, listing_id, expected_version)
+    if row.status == "suspended":
+        raise refused(row, name)
+    return row
+
+
 def refused(row: Any, name: str) -> Conflict:
     return Conflict(
         f"The step `{name}` is not possible while the listing is {row.status.replace('_', ' ')}.",
