@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,10 +31,11 @@ def test_groups_and_subjects_are_counted_apart() -> None:
 def test_what_is_over_is_swept_by_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SWEEP_EVERY", 0.0)
     store = _Memory()
+    store.timer.join()  # the library's constructor starts one
     assert [store.incr("a", 60) for _ in range(3)] == [1, 2, 3]
     store.incr("b", 0)
     time.sleep(0.01)
     assert store.incr("c", 60) == 1
     assert store.get("a") == 3
     assert sorted(store.expirations) == ["a", "c"], "the one that is over was swept"
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert not store.timer.is_alive(), "and no thread was started for it"
