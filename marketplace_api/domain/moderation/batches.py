@@ -34,21 +34,18 @@ _COUNTS = (
     .where(_r.batch_id == sa.bindparam("batch_id"))
     .group_by(_r.outcome)
 )
-_NEXT = (
-    sa.select(_r.subject_id, _r.version, _r.previous)
-    .where(_r.batch_id == sa.bindparam("batch_id"), _r.outcome == sa.bindparam("outcome"))
-    .order_by(_r.subject_id)
-    .limit(sa.bindparam("part"))
-)
+_NEXT = sa.text("SELECT subject_id, version, previous FROM next_of_batch(:batch_id, :outcome, :part)")
+# All of these rows are there. An update could be planned as a walk through the whole batch for each part of it; this
+# looks each row up, whatever the statistics say.
 _WRITE = sa.text(
     """
-    UPDATE moderation_batch_rows AS r SET
-        outcome = p.outcome, detail = p.detail,
-        version = coalesce(p.version, r.version), previous = coalesce(p.previous, r.previous)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p (
+    INSERT INTO moderation_batch_rows (batch_id, subject_id, outcome, detail, version, previous)
+    SELECT CAST(:batch_id AS bigint), subject_id, outcome, detail, version, previous
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (
         subject_id bigint, outcome text, detail text, version bigint, previous jsonb
     )
-    WHERE r.batch_id = :batch_id AND r.subject_id = p.subject_id
+    ON CONFLICT (batch_id, subject_id) DO UPDATE SET
+        outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous
     """
 )
 _LEAVE = (
@@ -159,9 +156,13 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     if not changed:
         _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
         return 0
-    done = [Done(row.subject_id, row.version, row.previous) for row in changed]
-    results = target.put_back(session, actor, batch.action, done)
-    _write(session, actor, batch, [replace(result, version=0) for result in results], ("restored", "kept"))
+    done = {row.subject_id: Done(row.subject_id, row.version, row.previous) for row in changed}
+    results = [
+        # What was done stays on record, whatever became of it.
+        replace(result, version=done[result.subject_id].version, previous=done[result.subject_id].previous)
+        for result in target.put_back(session, actor, batch.action, list(done.values()))
+    ]
+    _write(session, actor, batch, results, ("restored", "kept"))
     return len(done)
 
 

@@ -150,7 +150,7 @@ LISTINGS = Target(
     actions=listings.ACTIONS,
     act=listings.act,
     put_back=listings.put_back,
-    part=1_000,
+    part=2_000,
 )
 
 USERS = Target(
