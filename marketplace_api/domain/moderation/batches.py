@@ -20,7 +20,7 @@ from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.targets import TARGETS, Target
-from marketplace_api.domain.moderation.where import Condition
+from marketplace_api.domain.moderation.where import Condition, is_storable
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from marketplace_api.models.batches import Batch, BatchRow
 
@@ -83,10 +83,7 @@ def check(actor: Actor, target: Target, action: str, reason: str) -> str:
         close = get_close_matches(action, target.actions, n=1)
         meant = f"did you mean {close[0]!r}?" if close else f"they know {', '.join(target.actions)}."
         raise _invalid("action", f"{target.name} know no {action!r}; {meant}")
-    told = reason.strip()
-    if not 1 <= len(told) <= LONGEST_REASON:
-        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
-    return told
+    return _told(reason)
 
 
 def start(
@@ -134,9 +131,11 @@ def begin_undo(session: Session, actor: Actor, batch_id: int) -> Any:
     """Let the batch be undone; what it has not come to yet is left alone. Returns its row.
 
     A batch that somebody carries out at the moment stops at its next part. Raises NotFound, Forbidden, and Conflict
-    (``wrong_state``) for one that was undone before.
+    (``wrong_state``) for one that was undone before. Invalid for a reason that says nothing.
     """
     _require_moderator(actor)
+    if actor.reason is not None:
+        _told(actor.reason)
     batch = _lock(session, batch_id, "running", "done", "undoing")
     if batch.state != "undoing":
         session.execute(_LEAVE, {"of": batch_id})
@@ -240,6 +239,13 @@ def _now() -> Any:
 def _require_moderator(actor: Actor) -> None:
     if not actor.moderates:
         raise Forbidden("Only moderators may do this.")
+
+
+def _told(reason: str) -> str:
+    told = reason.strip()
+    if not (1 <= len(told) <= LONGEST_REASON and is_storable(told)):
+        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
+    return told
 
 
 def _invalid(name: str, message: str) -> Invalid:
