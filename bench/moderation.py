@@ -33,7 +33,9 @@ BEGIN, END = "<!-- moderation: written by make bench-bulk -->", "<!-- end of mod
 RESULTS = report.FOLDER / "moderation.json"
 
 _PAUSE = 0.02
-_STATE = "SELECT md5(string_agg(concat_ws(',', listing_id, status, date_updated, is_searchable), ';' ORDER BY listing_id))"
+_STATE = (
+    "SELECT md5(string_agg(concat_ws(',', listing_id, status, date_updated, is_searchable), ';' ORDER BY listing_id))"
+)
 # What others do meanwhile; ``%(one)s`` is a listing drawn anew each time.
 _OTHERS = {
     "read one": "SELECT title, price, status FROM listings WHERE listing_id = %(one)s",

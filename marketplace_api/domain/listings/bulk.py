@@ -42,7 +42,6 @@ _LOCK = (
 _RETURNED = (_l.listing_id, _l.version, _l.status, _l.is_verified_listing)
 
 
-
 def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
     """Do ``action``, one of :data:`ACTIONS`, to each of these listings that is in a state for it; one result each."""
     locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": list(ids)})}
