@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from marketplace_api.domain.actors import Actor
 from marketplace_api.models.events import Event
 
-
 # In one statement, however many there are.
 _INSERT_MANY = sa.text(
     """
