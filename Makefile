@@ -11,10 +11,10 @@ BENCH_STAMP := $(VENV)/.made-bench
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage lint types docs bench where clean
+.PHONY: help run test coverage lint types docs bench bench-bulk where clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(STAMP) ## Start everything for development (PORT=7000, DATA_DIR=/somewhere)
 	@exec $(BIN)/marketplace-admin --ini development.ini up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
@@ -36,6 +36,9 @@ docs: $(TEST_STAMP) ## Write the tables of docs/reference anew
 
 bench: $(BENCH_STAMP) ## Measure speed against other frameworks
 	$(BIN)/python -m bench
+
+bench-bulk: $(BENCH_STAMP) ## Measure moderation of 100,000 listings and its undoing
+	$(BIN)/python -m bench.moderation
 
 where: ## Where a domain's code lives (D=listings)
 	@test -n "$(D)" || { echo "Say which: make where D=listings"; exit 2; }

@@ -44,7 +44,7 @@ class Server:
 
     def memory(self) -> Memory:
         pids = tree(self.pid)
-        peaks = [_kilobytes(_PROC / str(pid) / "status", "VmHWM:") / 1024 for pid in pids]
+        peaks = [peak_mb(pid) for pid in pids]
         shares = [_kilobytes(_PROC / str(pid) / "smaps_rollup", "Pss:") / 1024 for pid in pids]
         return Memory(round(max(peaks, default=0), 1), round(sum(shares), 1), len(pids))
 
@@ -130,6 +130,11 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(map(int, fields[11:15])) / _TICKS
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that the process has held so far, in megabytes (RSS); 0 once it is gone."""
+    return _kilobytes(_PROC / str(pid) / "status", "VmHWM:") / 1024
 
 
 def divide_cores(number: int) -> tuple[set[int] | None, set[int] | None]:

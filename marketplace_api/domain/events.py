@@ -7,12 +7,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.models.events import Event
+
+# In one statement, however many there are.
+_INSERT_MANY = sa.text(
+    """
+    INSERT INTO events
+        (type, actor_id, actor_name, subject_type, subject_id, previous, new, reason, request_id)
+    SELECT :type, CAST(:actor_id AS bigint), :actor_name, :subject_type, entry.subject_id, entry.previous,
+        coalesce(entry.new, '{}'), :reason, :request_id
+    FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (subject_id bigint, previous jsonb, new jsonb)
+    """
+)
 
 
 class EventType(StrEnum):
@@ -170,19 +181,26 @@ def record_all(session: Session, actor: Actor, type: EventType, entries: Sequenc
 def record_quietly(session: Session, actor: Actor, type: EventType, entries: Sequence[Entry]) -> None:
     """:func:`record_all` without jobs: whoever does something to very many lets them follow once for all."""
     if entries:
-        session.execute(sa.insert(table_of(Event)), [_values(actor, type, entry) for entry in entries])
+        session.execute(_INSERT_MANY, {**_common(actor, type), "entries": orjson.dumps(entries).decode()})
 
 
 def _values(actor: Actor, type: EventType, entry: Entry) -> dict[str, Any]:
+    return {
+        **_common(actor, type),
+        "subject_id": entry.subject_id,
+        "previous": dict(entry.previous) if entry.previous is not None else None,
+        "new": dict(entry.new or {}),
+    }
+
+
+def _common(actor: Actor, type: EventType) -> dict[str, Any]:
+    """What the events of one type by one actor share."""
     return {
         "type": type.value,
         "actor_id": actor.user_id,
         # Of an account only the id: the log outlives the erasure of names.
         "actor_name": None if actor.user_id is not None else actor.username or None,
         "subject_type": type.value.partition(".")[0],
-        "subject_id": entry.subject_id,
-        "previous": dict(entry.previous) if entry.previous is not None else None,
-        "new": dict(entry.new or {}),
         "reason": actor.reason,
         "request_id": actor.request_id,
     }

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from marketplace_api import boot
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, main
 from marketplace_api.db import Databases
+from marketplace_api.domain.moderation.targets import TARGETS
 from marketplace_api.models.listings import Listing
 from tests.factories.accounts import make_user
 
@@ -155,7 +156,7 @@ def _process(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
 def test_an_interrupted_batch_leaves_whole_parts(
     number: signal.Signals, run: Run, environment: dict[str, str], committed_databases: Databases
 ) -> None:
-    offer(committed_databases, 8_000)
+    offer(committed_databases, 16_000)
     process = _process(environment, *SPAM)
     while process.poll() is None and not suspended(committed_databases):
         time.sleep(0.01)
@@ -164,13 +165,13 @@ def test_an_interrupted_batch_leaves_whole_parts(
     (batch,) = json.loads(run("--json", "moderation", "batches").stdout)
     done = suspended(committed_databases)
     assert done > 0
-    assert done % 1_000 == 0, "whole parts only"
+    assert done % TARGETS["listings"].part == 0, "whole parts only"
     if number == signal.SIGINT:
         assert process.returncode == PARTLY_DONE, err
     assert batch["state"] == "running"
     resumed = run("--yes", "moderation", "resume", batch["batch_id"])
     assert resumed.exit_code == DONE, resumed.output
-    assert suspended(committed_databases) == 8_000
+    assert suspended(committed_databases) == 16_000
     assert run("--yes", "moderation", "undo", batch["batch_id"]).exit_code == DONE
     assert suspended(committed_databases) == 0
 
@@ -178,7 +179,7 @@ def test_an_interrupted_batch_leaves_whole_parts(
 def test_an_undo_stops_the_batch_that_still_runs(
     run: Run, environment: dict[str, str], committed_databases: Databases
 ) -> None:
-    offer(committed_databases, 12_000)
+    offer(committed_databases, 16_000)
     process = _process(environment, *SPAM)
     while process.poll() is None and not suspended(committed_databases):
         time.sleep(0.01)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
@@ -25,7 +24,7 @@ _t = table_of(Listing)
 _l = _t.c
 _IDS = sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))
 
-# What moderation changes of a listing, and so what is put back.
+# What moderation can change of a listing, and so what can be put back.
 _KEPT = (
     "status", "suspended_from", "status_reason", "is_verified_listing", "review_requested_at", "deleted_at",
     "date_updated", "verified_price",
@@ -42,22 +41,6 @@ _LOCK = (
 )  # fmt: skip
 _RETURNED = (_l.listing_id, _l.version, _l.status, _l.is_verified_listing)
 
-_PUT_BACK = sa.text(
-    """
-    UPDATE listings AS l SET
-        status = p.status, suspended_from = p.suspended_from, status_reason = p.status_reason,
-        is_verified_listing = p.is_verified_listing, review_requested_at = p.review_requested_at,
-        deleted_at = p.deleted_at, date_updated = p.date_updated, verified_price = p.verified_price, version = l.version + 1
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p (
-        listing_id bigint, version integer, status text, suspended_from text, status_reason text,
-        is_verified_listing boolean, review_requested_at timestamptz, deleted_at timestamptz, date_updated timestamptz,
-        verified_price numeric
-    )
-    WHERE l.listing_id = p.listing_id AND l.version = p.version
-    RETURNING l.listing_id, l.status, l.is_verified_listing, l.deleted_at
-    """
-)
-
 
 def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
     """Do ``action``, one of :data:`ACTIONS`, to each of these listings that is in a state for it; one result each."""
@@ -68,14 +51,13 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
         sa.update(_t).where(_l.listing_id == sa.any_(_IDS)).values(_values(action, reason)).returning(*_RETURNED)
     )
     changed = {row.listing_id: row for row in session.execute(statement, {"ids": fit})} if fit else {}
-    before = {listing_id: _kept(locked[listing_id]) for listing_id in changed}
     told = [
-        Entry(listing_id, _shown(before[listing_id]), {"status": row.status, "step": action, "reason": reason})
+        Entry(listing_id, _shown(locked[listing_id]), {"status": row.status, "step": action, "reason": reason})
         for listing_id, row in changed.items()
     ]
     record_quietly(session, actor, _type(action), told)
     return [
-        Result(listing_id, changed[listing_id].version, before[listing_id])
+        Result(listing_id, changed[listing_id].version, _kept(locked[listing_id], action))
         if refusals[listing_id] is None
         else Result(listing_id, detail=refusals[listing_id])
         for listing_id in ids
@@ -86,9 +68,9 @@ def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) 
     """Make listings what they were before ``action``, unless they have changed since; one result each."""
     locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": [each.subject_id for each in done]})}
     rows = [{"listing_id": each.subject_id, "version": each.version, **each.previous} for each in done]
-    restored = {row.listing_id: row for row in session.execute(_PUT_BACK, {"rows": orjson.dumps(rows).decode()})}
+    restored = {row.listing_id: row for row in session.execute(_PUT_BACK[action], {"rows": rows})}
     told = [
-        Entry(listing_id, _shown(_kept(locked[listing_id])), {"status": row.status, "step": f"undo {action}"})
+        Entry(listing_id, _shown(locked[listing_id]), {"status": row.status, "step": f"undo {action}"})
         for listing_id, row in restored.items()
     ]
     type = {"delete": EventType.LISTING_RESTORED, "restore": EventType.LISTING_DELETED}.get(action, _type(action))
@@ -128,8 +110,9 @@ def _type(action: str) -> EventType:
     return types.get(action, EventType.LISTING_STATUS_CHANGED)
 
 
-def _kept(row: Any) -> dict[str, Any]:
-    kept = {name: getattr(row, name) for name in _KEPT}
+def _kept(row: Any, action: str) -> dict[str, Any]:
+    """What ``action`` is about to overwrite, JSON-ready."""
+    kept = {name: getattr(row, name) for name in _WRITTEN[action]}
     return {name: value if value is None or isinstance(value, bool) else _ready(value) for name, value in kept.items()}
 
 
@@ -137,6 +120,28 @@ def _ready(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _shown(kept: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: Any) -> dict[str, Any]:
     """What the log tells of a listing's state."""
-    return {"status": kept["status"], "is_verified_listing": kept["is_verified_listing"]}
+    return {"status": row.status, "is_verified_listing": row.is_verified_listing}
+
+
+def _putting_back(action: str) -> sa.Update:
+    """Writes what ``action`` overwrote, and no more: what a column is made of, PostgreSQL makes anew if it is named."""
+    kept = (_l.listing_id, _l.version, *(_l[name] for name in _WRITTEN[action]))
+    rows = sa.func.jsonb_to_recordset(sa.bindparam("rows", type_=postgresql.JSONB))
+    before = rows.table_valued(*(sa.column(each.name, each.type) for each in kept)).render_derived(
+        name="before", with_types=True
+    )
+    values = {name: before.c[name] for name in _WRITTEN[action]}
+    return (
+        sa.update(_t)
+        .where(_l.listing_id == before.c.listing_id, _l.version == before.c.version)
+        .values(**values, version=_l.version + 1)
+        .returning(*_RETURNED)
+    )
+
+
+_WRITTEN: Mapping[str, tuple[str, ...]] = {
+    action: tuple(name for name in _KEPT if name in _values(action, "")) for action in ACTIONS
+}
+_PUT_BACK = {action: _putting_back(action) for action in ACTIONS}

@@ -20,7 +20,7 @@ from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.targets import TARGETS, Target
-from marketplace_api.domain.moderation.where import Condition
+from marketplace_api.domain.moderation.where import Condition, is_storable
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from marketplace_api.models.batches import Batch, BatchRow
 
@@ -34,21 +34,18 @@ _COUNTS = (
     .where(_r.batch_id == sa.bindparam("batch_id"))
     .group_by(_r.outcome)
 )
-_NEXT = (
-    sa.select(_r.subject_id, _r.version, _r.previous)
-    .where(_r.batch_id == sa.bindparam("batch_id"), _r.outcome == sa.bindparam("outcome"))
-    .order_by(_r.subject_id)
-    .limit(sa.bindparam("part"))
-)
+_NEXT = sa.text("SELECT subject_id, version, previous FROM next_of_batch(:batch_id, :outcome, :part)")
+# All of these rows are there. An update could be planned as a walk through the whole batch for each part of it; this
+# looks each row up, whatever the statistics say.
 _WRITE = sa.text(
     """
-    UPDATE moderation_batch_rows AS r SET
-        outcome = p.outcome, detail = p.detail,
-        version = coalesce(p.version, r.version), previous = coalesce(p.previous, r.previous)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p (
+    INSERT INTO moderation_batch_rows (batch_id, subject_id, outcome, detail, version, previous)
+    SELECT CAST(:batch_id AS bigint), subject_id, outcome, detail, version, previous
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (
         subject_id bigint, outcome text, detail text, version bigint, previous jsonb
     )
-    WHERE r.batch_id = :batch_id AND r.subject_id = p.subject_id
+    ON CONFLICT (batch_id, subject_id) DO UPDATE SET
+        outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous
     """
 )
 _LEAVE = (
@@ -86,10 +83,7 @@ def check(actor: Actor, target: Target, action: str, reason: str) -> str:
         close = get_close_matches(action, target.actions, n=1)
         meant = f"did you mean {close[0]!r}?" if close else f"they know {', '.join(target.actions)}."
         raise _invalid("action", f"{target.name} know no {action!r}; {meant}")
-    told = reason.strip()
-    if not 1 <= len(told) <= LONGEST_REASON:
-        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
-    return told
+    return _told(reason)
 
 
 def start(
@@ -137,9 +131,11 @@ def begin_undo(session: Session, actor: Actor, batch_id: int) -> Any:
     """Let the batch be undone; what it has not come to yet is left alone. Returns its row.
 
     A batch that somebody carries out at the moment stops at its next part. Raises NotFound, Forbidden, and Conflict
-    (``wrong_state``) for one that was undone before.
+    (``wrong_state``) for one that was undone before. Invalid for a reason that says nothing.
     """
     _require_moderator(actor)
+    if actor.reason is not None:
+        _told(actor.reason)
     batch = _lock(session, batch_id, "running", "done", "undoing")
     if batch.state != "undoing":
         session.execute(_LEAVE, {"of": batch_id})
@@ -159,9 +155,13 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     if not changed:
         _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
         return 0
-    done = [Done(row.subject_id, row.version, row.previous) for row in changed]
-    results = target.put_back(session, actor, batch.action, done)
-    _write(session, actor, batch, [replace(result, version=0) for result in results], ("restored", "kept"))
+    done = {row.subject_id: Done(row.subject_id, row.version, row.previous) for row in changed}
+    results = [
+        # What was done stays on record, whatever became of it.
+        replace(result, version=done[result.subject_id].version, previous=done[result.subject_id].previous)
+        for result in target.put_back(session, actor, batch.action, list(done.values()))
+    ]
+    _write(session, actor, batch, results, ("restored", "kept"))
     return len(done)
 
 
@@ -239,6 +239,13 @@ def _now() -> Any:
 def _require_moderator(actor: Actor) -> None:
     if not actor.moderates:
         raise Forbidden("Only moderators may do this.")
+
+
+def _told(reason: str) -> str:
+    told = reason.strip()
+    if not (1 <= len(told) <= LONGEST_REASON and is_storable(told)):
+        raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")
+    return told
 
 
 def _invalid(name: str, message: str) -> Invalid:

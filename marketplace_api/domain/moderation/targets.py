@@ -69,14 +69,22 @@ class Target:
         if named.field.kind is Kind.SET:
             held = sa.literal(value, sa.Text) == sa.any_(column)
             return held if condition.operator == "=" else ~held
-        return _COMPARE[condition.operator](column, value)
+        if condition.operator == "~":
+            contains: sa.ColumnElement[bool] = column.icontains(value, autoescape=True)
+            return contains
+        return _COMPARE[condition.operator](column, sa.literal(value, _TYPES[named.field.kind]))
 
+
+# Of no particular length: a value that the column could not hold is not cut to fit, but equals nothing in it.
+_TYPES: Mapping[Kind, Any] = {
+    Kind.TEXT: sa.Text(), Kind.CHOICE: sa.Text(), Kind.NUMBER: sa.Numeric(), Kind.IDENTIFIER: sa.BigInteger(),
+    Kind.FLAG: sa.Boolean(), Kind.TIME: sa.DateTime(timezone=True),
+}  # fmt: skip
 
 # What is unknown is unlike any value, and neither more nor less.
 _COMPARE: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "=": operator.eq,
     "!=": lambda column, value: column.is_distinct_from(value),
-    "~": lambda column, value: column.icontains(value, autoescape=True),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -150,7 +158,7 @@ LISTINGS = Target(
     actions=listings.ACTIONS,
     act=listings.act,
     put_back=listings.put_back,
-    part=1_000,
+    part=2_000,
 )
 
 USERS = Target(

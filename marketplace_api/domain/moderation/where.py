@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
@@ -24,12 +24,14 @@ from marketplace_api.errors import FieldError, Invalid
 LONGEST = 2_000
 MOST_CONDITIONS = 20
 
-_FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+_FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE | re.ASCII)
 _OPERATOR = re.compile(r"!=|<=|>=|=|<|>|~")
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _BARE = re.compile(r"[^\s\"'=!<>~]+")
 _AND = re.compile(r"and(?=\s)", re.IGNORECASE)
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_AGE = re.compile(r"([0-9]{1,6})([smhdw])")
+# Bounded, because PostgreSQL knows no number with a million decimals.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,19}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 _LARGEST = 2**63 - 1
@@ -88,6 +90,8 @@ def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condit
     """
     if len(text) > LONGEST:
         raise refused(f"Conditions may have {LONGEST} characters.")
+    if not is_storable(text):
+        raise refused("Conditions are text: they hold a NUL character, or bytes that are no UTF-8.")
     at = _spaces(text, 0)
     if at == len(text):
         raise refused("Say which, for example: " + _example(fields))
@@ -144,10 +148,10 @@ def _value(text: str, at: int, field: str) -> tuple[str, int]:
 
 
 def _typed(name: str, field: Field, operator: str, value: str, now: datetime) -> Condition:
-    if "\0" in value:
-        raise refused(f"The value for {name!r} holds a NUL character.")
     match field.kind:
         case Kind.TEXT:
+            if operator == "~" and not value:
+                raise refused(f"Everything contains nothing: say what {name!r} has to contain.")
             return Condition(name, operator, value)
         case Kind.CHOICE | Kind.SET:
             return Condition(name, operator, _option(name, field, value))
@@ -174,13 +178,9 @@ def _option(name: str, field: Field, value: str) -> str:
 
 
 def _number(name: str, value: str) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or abs(number) > _LARGEST:
+    if not _NUMBER.fullmatch(value):
         raise refused(f"{name!r} needs a number, not {value!r}.")
-    return number
+    return Decimal(value)
 
 
 def _time(name: str, operator: str, value: str, now: datetime) -> Condition:
@@ -190,9 +190,11 @@ def _time(name: str, operator: str, value: str, now: datetime) -> Condition:
             moment = now - timedelta(seconds=int(age[1]) * _SECONDS[age[2]])
             return Condition(name, _MIRRORED[operator], moment)
         moment = datetime.fromisoformat(value)
+        # PostgreSQL does not know every offset that Python does.
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise refused(f"{name!r} needs an age such as 7d, or a date such as 2026-11-01, not {value!r}.") from error
-    return Condition(name, operator, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return Condition(name, operator, moment)
 
 
 def _example(fields: Mapping[str, Field]) -> str:
@@ -209,6 +211,11 @@ def _spaces(text: str, at: int) -> int:
 
 def _rest(text: str, at: int) -> str:
     return repr(text[at : at + 25]) if at < len(text) else "the end"
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes the text: no NUL, and no half of a surrogate pair, as odd bytes of a command line become."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def refused(message: str) -> Invalid:
