@@ -31,13 +31,13 @@ for command in JUDGING:
 @click.option("--search", default="", metavar="TEXT", help="A part of the user name or the e-mail address.")
 @click.option("--role", type=click.Choice(ROLES), help="Only accounts with this role.")
 @click.option("--state", type=click.Choice(STATES), help="Only accounts in this state.")
-@click.option("--verified/--unverified", default=None, help="Only verified accounts, or only others.")
+@click.option("--verified", type=click.Choice(("yes", "no")), help="Only verified accounts, or only others.")
 @click.option("--joined-since", type=SINCE, metavar="WHEN", help="A date, a time, or an age such as 7d.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Accounts at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_users(
-    context: Context, *, search: str, role: str | None, state: str | None, verified: bool | None,
+    context: Context, *, search: str, role: str | None, state: str | None, verified: str | None,
     joined_since: datetime | None, limit: int, after: int,
 ) -> None:  # fmt: skip
     """Show accounts by id.
@@ -48,8 +48,8 @@ def list_users(
 
     with context.databases() as databases, databases.session() as session:
         found = directory.list_accounts(
-            session, search=search, role=role, state=state, verified=verified, joined_since=joined_since, limit=limit,
-            after=after,
+            session, search=search, role=role, state=state, verified={"yes": True, "no": False}.get(verified or ""),
+            joined_since=joined_since, limit=limit, after=after,
         )  # fmt: skip
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
     if len(found) == limit:
