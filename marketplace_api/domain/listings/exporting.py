@@ -44,6 +44,6 @@ def export(databases: Databases, conditions: Sequence[Condition] = ()) -> Genera
     for a condition on a category that does not exist.
     """
     with databases.session() as session:
-        clause = LISTINGS.clause(session, conditions)
+        statement = _ROWS.where(LISTINGS.clause(session, conditions)) if conditions else _ROWS
         streaming = {"stream_results": True, "yield_per": FETCHED}
-        yield from session.connection().execute(_ROWS.where(clause), execution_options=streaming)
+        yield from session.connection().execute(statement, execution_options=streaming)

@@ -19,9 +19,12 @@ from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE
 from marketplace_api.db import Databases
+from marketplace_api.domain.actors import operator
+from marketplace_api.domain.verifications import deciding
 from marketplace_api.gateways.document_cipher import DocumentKeys, generate_key
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
 from marketplace_api.models.accounts import User
+from marketplace_api.models.events import Event
 from marketplace_api.models.verifications import Verification
 from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
@@ -197,13 +200,13 @@ def test_no_ids_are_nothing_to_do(run: Run) -> None:
     assert run("verification", "approve").exit_code == USAGE
 
 
-def test_a_thousand_from_standard_input(run: Run, committed_databases: Databases) -> None:
-    ids = waiting(committed_databases, 1_000)
-    rehearsed = shown(run, "verification", "approve", "-", "--dry-run", stdin=lines(ids))
-    assert (rehearsed["changed"], count(committed_databases, APPROVED)) == (1_000, 0)
+def test_hundreds_from_standard_input(run: Run, committed_databases: Databases) -> None:
+    ids = waiting(committed_databases, 300)
+    rehearsed = shown(run, "verification", "approve", "-", "--dry-run", stdin=lines(ids[:50]))
+    assert (rehearsed["changed"], count(committed_databases, APPROVED)) == (50, 0)
     done = shown(run, "--yes", "verification", "approve", "-", stdin=lines(ids))
-    assert (done["matched"], done["changed"]) == (1_000, 1_000)
-    assert count(committed_databases, APPROVED) == 1_000
+    assert (done["matched"], done["changed"]) == (300, 300)
+    assert count(committed_databases, APPROVED) == 300
 
 
 @pytest.mark.parametrize(("number", "ends"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, PARTLY_DONE)])
@@ -315,9 +318,6 @@ def test_one_is_shown_with_who_opened_it(run: Run, sent: Any, tmp_path: Path) ->
 
 
 def test_expiry_by_an_operator_and_by_the_clock_meet(committed_databases: Databases) -> None:
-    from marketplace_api.domain.actors import operator
-    from marketplace_api.domain.verifications import deciding
-
     (first,) = waiting(committed_databases, 1)
     with committed_databases.session() as session:
         deciding.approve(session, operator("test"), first, expires_at=datetime.now(UTC) + timedelta(hours=1))
@@ -330,7 +330,5 @@ def test_expiry_by_an_operator_and_by_the_clock_meet(committed_databases: Databa
     )
     assert count(committed_databases, Verification.status == "expired") == 1
     with committed_databases.session() as session:
-        from marketplace_api.models.events import Event
-
-        kinds = session.scalars(sa.select(Event.type).where(Event.subject_id == first, Event.subject_type == "verification"))
-        assert list(kinds).count("verification.expired") == 1
+        kinds = list(session.scalars(sa.select(Event.type).where(Event.subject_type == "verification")))
+    assert kinds.count("verification.expired") == 1

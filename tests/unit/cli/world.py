@@ -57,7 +57,10 @@ def waiting(databases: Databases, number: int) -> list[int]:
         stored = {"kind": "document", "content_type": "application/octet-stream", "size": 1, "state": "stored"}
         session.execute(
             sa.insert(File),
-            [{**stored, "key": key, "owner_id": user, "sha256": b"0" * 32} for key, user in zip(keys, users, strict=True)],
+            [
+                {**stored, "key": key, "owner_id": user, "sha256": b"0" * 32}
+                for key, user in zip(keys, users, strict=True)
+            ],
         )
         fields = {"document_type": "passport", "document_name": "mine.png", "media_type": "image/png"}
         made = session.execute(
