@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -53,7 +53,7 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
         context.output.confirm(f"{output} is there already. Overwrite it?")
     with (
         context.databases() as databases,
-        closing(exporting.export(databases, conditions)) as rows,
+        exporting.exported(databases, conditions) as rows,
         _target(output) as stream,
         context.output.working("Exporting …") as tell,
     ):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,7 +37,8 @@ _ROWS = (
 )  # fmt: skip
 
 
-def export(databases: Databases, conditions: Sequence[Condition] = ()) -> Generator[Any]:
+@contextmanager
+def exported(databases: Databases, conditions: Sequence[Condition] = ()) -> Iterator[Iterable[Any]]:
     """The listings that the conditions match, by id, all as of one moment; memory holds :data:`FETCHED` of them.
 
     Rows have the columns of a file that is imported, and ``is_restarted``: whether ``status`` is :data:`RESTARTED`
@@ -46,4 +48,5 @@ def export(databases: Databases, conditions: Sequence[Condition] = ()) -> Genera
     with databases.session() as session:
         statement = _ROWS.where(LISTINGS.clause(session, conditions)) if conditions else _ROWS
         streaming = {"stream_results": True, "yield_per": FETCHED}
-        yield from session.connection().execute(statement, execution_options=streaming)
+        with closing(session.connection().execute(statement, execution_options=streaming)) as rows:
+            yield rows

@@ -180,7 +180,7 @@ def test_many_are_decided_about_and_each_failure_is_told(run: Run, committed_dat
         "verification 99999: There is no such verification.",
     ]
     assert count(committed_databases, APPROVED) == 3
-    (run_id,) = {event.request_id for event in told(committed_databases, "verification.approved")}
+    assert len({event.request_id for event in told(committed_databases, "verification.approved")}) == 1
     all_failed = run("--yes", "verification", "approve", "-", stdin=stdin)
     assert all_failed.exit_code == FAILED
     assert all_failed.stdout == "Approved 0 of 4 verifications; 4 failed.\n"
