@@ -99,6 +99,12 @@ def _id(text: str, where: str) -> int:
     return int(text)
 
 
+def _say(line: str) -> None:
+    """A line on standard error, above the bar that may be there: only what goes by ``sys.stderr`` makes way for it."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 @dataclass(slots=True)
 class _Run:
     """One run over many things: what was done so far, and how it is told."""
@@ -127,7 +133,7 @@ class _Run:
                     if not is_outage(error):
                         raise
                     self.is_interrupted = True
-                    click.echo("Error: the database is away or too slow.", err=True)
+                    _say("Error: the database is away or too slow.")
                     return
                 step(1)
 
@@ -143,13 +149,13 @@ class _Run:
             if alone:
                 raise
             self.failed.append({f"{self.work.noun}_id": subject_id, "code": error.code, "message": error.detail})
-            click.echo(f"{self.work.noun} {subject_id}: {error.detail}", err=True)
+            _say(f"{self.work.noun} {subject_id}: {error.detail}")
             return
         # From here on it is committed, and nothing says so before.
         self.changed += 1
         if self.context.verbose:
             said = f"would be {done_word(self.work.action)}" if self.dry_run else done_word(self.work.action)
-            click.echo(f"{self.work.noun} {subject_id}: {said}", err=True)
+            _say(f"{self.work.noun} {subject_id}: {said}")
 
     def exit_code(self, matched: int) -> int:
         if self.changed == matched:
