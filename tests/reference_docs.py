@@ -126,9 +126,14 @@ def _commands() -> Iterator[str]:
         context = click.Context(command, info_name=name)
         yield from (f"## {name}", "", f"`{' '.join([name, *command.collect_usage_pieces(context)])}`", "")
         yield from (*_help(command), "")
-        rows = [_parameter(parameter, context) for parameter in command.params]
+        rows = [_parameter(parameter, context) for parameter in shown_parameters(command)]
         if rows:
             yield from _table(("Argument or option", "Value", "Default", "Meaning"), rows)
+
+
+def shown_parameters(command: click.Command) -> list[click.Parameter]:
+    """Those that its help names: all but the common options, which the top group's help explains."""
+    return [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
 
 
 def _parameter(parameter: click.Parameter, context: click.Context) -> Sequence[str]:

@@ -59,7 +59,7 @@ def test_every_command_has_a_section_and_a_help() -> None:
         assert command.help, f"{name} does not say what it does"
         if not isinstance(command, click.Group):
             assert "Example: `" in command.help, f"{name} shows no example"
-        for parameter in command.params:
+        for parameter in reference_docs.shown_parameters(command):
             assert parameter.help, f"{name} does not say what {parameter.opts[0]} is about"  # type: ignore[attr-defined]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
+from marketplace_api.cli.everywhere import FORMATS, add_to
+
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, PARTLY_DONE = range(6)
 
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
@@ -35,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.RichGroup):
     """A group whose commands are known by name and help, and imported when they run."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._complete: set[click.Command] = set()
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -46,6 +52,9 @@ class LazyGroup(click.RichGroup):
             return click.RichCommand(name=cmd_name, short_help=summary, help=summary)
         command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
+        if command not in self._complete:
+            add_to(command)
+            self._complete.add(command)
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -99,6 +108,14 @@ def exit_code(error: Exception) -> int | None:
     help="Fill in a %(name)s of the ini; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+@click.option(
+    "--output",
+    "output_format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="What results are printed as: `jsonl` is an object on each line, `csv` has the same fields.",
+)
 @click.option("--yes", is_flag=True, help="Answer every confirmation with yes.")
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("--verbose", is_flag=True, help="Log what happens underneath, on standard error.")
@@ -114,6 +131,7 @@ def main(
     ini: str | None,
     pairs: tuple[str, ...],
     as_json: bool,
+    output_format: str,
     yes: bool,
     quiet: bool,
     verbose: bool,
@@ -122,6 +140,9 @@ def main(
     """Runs and looks after a marketplace.
 
     Example: `marketplace-admin users create ada@example.org --username ada --role admin`
+
+    The options of this page may stand behind a command as well, all but --set, --verbose and those that the command has
+    itself.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.
     """
@@ -132,6 +153,6 @@ def main(
     if not all("=" in pair for pair in pairs):
         raise click.UsageError("--set takes NAME=VALUE.")
     ctx.obj = Context(
-        ini=ini, as_json=as_json, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
+        ini=ini, output_format="json" if as_json else output_format, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
         overrides=dict(pair.split("=", 1) for pair in pairs),
     )  # fmt: skip

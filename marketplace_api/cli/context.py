@@ -31,7 +31,7 @@ class Context:
     """The options of the top group and what follows from them; made once per run."""
 
     ini: str | None = None
-    as_json: bool = False
+    output_format: str = "table"
     yes: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -46,7 +46,12 @@ class Context:
 
     @cached_property
     def output(self) -> Output:
-        return Output(as_json=self.as_json, yes=self.yes, quiet=self.quiet)
+        return Output(self.output_format, yes=self.yes, quiet=self.quiet)
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether a program reads the results, so that nothing but them is printed."""
+        return self.output_format != "table"
 
     @cached_property
     def ini_path(self) -> Path:

@@ -69,7 +69,7 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
             actor = context.actor(session)
             batches.check(actor, known, action, reason)
             found = batches.preview(session, known, conditions, SAMPLE)
-        if not context.as_json:
+        if not context.for_programs:
             context.output.sample(known.shown, found.sample, found.count, target)
         if dry_run or found.count == 0:
             context.output.record(_told(None, action, target, found.count, {}, dry_run=dry_run), "Nothing was changed.")
@@ -178,7 +178,7 @@ def show(context: Context, batch_id: int, outcome: str | None, limit: int) -> No
         described = _described(batches.find(session, batch_id)) | batches.counts(session, batch_id)
         found = batches.outcomes(session, batch_id, outcome=outcome, limit=limit) if limit else ()
         rows = [dict(row._mapping) for row in found]
-    if context.as_json:
+    if context.for_programs:
         context.output.record({**described, "rows": rows})
         return
     context.output.record(described)

@@ -1,14 +1,17 @@
-"""What a command prints: tables for people, one JSON document for programs, remarks and questions on standard error."""
+"""What a command prints: tables for people, JSON or CSV for programs, remarks and questions on standard error."""
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TextIO
 
 import rich_click as click
 from rich.console import Console
@@ -20,33 +23,37 @@ PIPE_WIDTH = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's results go, and in which shape."""
+    """Where a command's results go, and in which shape: ``table``, ``json``, ``jsonl`` or ``csv``."""
 
-    as_json: bool = False
+    format: str = "table"
     yes: bool = False
     quiet: bool = False
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-        """A list: an array of objects, or a table of the named columns."""
-        if self.as_json:
-            self._document(list(rows))
-            return
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-        for row in rows:
-            table.add_row(*(escape(_shown(row.get(column))) for column in columns))
-        _console().print(table)
+        """A list: a table of the named columns; for programs all fields of each row, which are printed as they come."""
+        if self.format == "json":
+            click.echo(json.dumps(list(rows), default=_jsonable, ensure_ascii=False, indent=2))
+        elif self.format == "jsonl":
+            for row in rows:
+                click.echo(json.dumps(row, default=_jsonable, ensure_ascii=False))
+        elif self.format == "csv":
+            _print_csv(columns, rows)
+        else:
+            _stdout().print(_table(columns, rows))
 
     def record(self, values: Mapping[str, Any], message: str = "") -> None:
         """One thing or what was done: an object; for people ``message`` if there is one, else name and value."""
-        if self.as_json:
-            self._document(values)
+        if self.format == "json":
+            click.echo(json.dumps(values, default=_jsonable, ensure_ascii=False, indent=2))
+        elif self.format != "table":
+            self.rows(tuple(values), [values])
         elif message:
             click.echo(message)
         else:
             table = Table(box=None, show_header=False, pad_edge=False)
             for name, value in values.items():
                 table.add_row(f"[bold]{escape(name)}[/bold]", escape(_shown(value)))
-            _console().print(table)
+            _stdout().print(table)
 
     def remark(self, text: str) -> None:
         """Something worth knowing that is no result."""
@@ -58,7 +65,7 @@ class Output:
         if self.yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{question} Say --yes (before the command) to confirm without a terminal.")
+            raise click.UsageError(f"{question} Say --yes to confirm without a terminal.")
         click.confirm(question, abort=True, err=True)
 
     def sample(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], count: int, of: str) -> None:
@@ -66,10 +73,7 @@ class Output:
         if self.quiet:
             return
         if rows:
-            table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-            for row in rows:
-                table.add_row(*(escape(_shown(row.get(column))) for column in columns))
-            Console(stderr=True, highlight=False).print(table)
+            _console(sys.stderr).print(_table(columns, rows))
         more = f"; {len(rows)} of them are above" if count > len(rows) else ""
         matches = f"1 of the {of} matches" if count == 1 else f"{count:,} {of} match"
         click.echo(f"{matches}{more}.", err=True)
@@ -98,13 +102,40 @@ class Output:
         with console.status(escape(text)) as status:
             yield lambda text: status.update(escape(text))
 
-    def _document(self, value: Any) -> None:
-        click.echo(json.dumps(value, default=_jsonable, ensure_ascii=False, indent=2))
+
+def _stdout() -> Console:
+    return _console(sys.stdout)
 
 
-def _console() -> Console:
+def _console(stream: TextIO) -> Console:
     # Piped output is never folded to eighty columns: programs cut fields from it.
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(_shown(row.get(column))) for column in columns))
+    return table
+
+
+def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A heading and a line for each row; what is no plain value is JSON."""
+    found = iter(rows)
+    first = next(found, None)
+    names = list(columns if first is None else first)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in itertools.chain(() if first is None else (first,), found):
+        writer.writerow([_cell(row.get(name)) for name in names])
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return json.dumps(value, default=_jsonable, ensure_ascii=False)
 
 
 def _shown(value: Any) -> str:
@@ -118,8 +149,10 @@ def _shown(value: Any) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)

@@ -47,8 +47,10 @@ def market(postgres_server: EmbeddedPostgres, template_database: str, settings: 
     """A database with the demo data, loaded as the command line does it: with the jobs' hook."""
     url = postgres.clone_database(postgres_server, template_database, "demo_market")
     databases = make_databases(url, on_event=dispatch)
-    demo.load_once(databases, settings)
-    yield databases
+    with pytest.MonkeyPatch.context() as patch:
+        draw_small(patch)
+        demo.load_once(databases, settings)
+        yield databases
     databases.dispose()
     postgres.drop_database(postgres_server, "demo_market")
 
@@ -61,8 +63,13 @@ def loaded(market: Databases) -> Iterator[Session]:
 
 @pytest.fixture
 def small_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "WIDTH", 96)
-    monkeypatch.setattr(drawing, "HEIGHT", 72)
+    draw_small(monkeypatch)
+
+
+def draw_small(patch: pytest.MonkeyPatch) -> None:
+    """Half of the time goes into drawing; large ones are drawn by the tests of the tour."""
+    patch.setattr(drawing, "WIDTH", 640)
+    patch.setattr(drawing, "HEIGHT", 480)
 
 
 def count(session: Session, model: Any, *conditions: Any) -> int:
