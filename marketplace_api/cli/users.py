@@ -72,7 +72,7 @@ def show(context: Context, user: str) -> None:
         listings, verification = overview.listing_counts(session, user_id), overview.verification(session, user_id)
         account["open_reports"] = overview.open_reports(session, user_id)
         last_sessions = [dict(row._mapping) for row in overview.last_sessions(session, user_id)]
-    if context.as_json:
+    if context.for_programs:
         parts = {name: getattr(verification, name) for name in VERIFICATION} if verification is not None else None
         context.output.record({**account, "listings": listings, "verification": parts, "sessions": last_sessions})
         return

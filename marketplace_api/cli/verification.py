@@ -97,7 +97,7 @@ def show(context: Context, verification_id: int) -> None:
             raise rows.absent()
         shown: dict[str, Any] = {name: getattr(row, name) for name in SHOWN}
         history = [dict(event._mapping) for event in reading.history(session, verification_id)]
-    if context.as_json:
+    if context.for_programs:
         context.output.record({**shown, "history": history})
         return
     context.output.record(shown)
