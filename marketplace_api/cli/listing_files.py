@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -29,6 +30,7 @@ from marketplace_api.schemas.types import Email
 LISTS = ("amenities", "photos_urls")
 COLUMNS = ("owner_email", "title", "description", "category", "price", "currency", *PLACE, *LISTS, "status")
 REQUIRED = ("owner_email", "title", "category", "price")
+STDIN = Path("-")
 LONGEST_LINE = 1024 * 1024
 """Characters of CSV, bytes of JSONL; far more than any listing may have, and little to hold in memory."""
 
@@ -45,7 +47,8 @@ class ImportedListing(CreateListing):
 
 @dataclass(frozen=True, slots=True)
 class ListingFile:
-    """An open file of listings. ``size`` and ``position`` are in bytes and tell how far the reading has come."""
+    """An open file of listings. ``size`` and ``position`` are in bytes and tell how far the reading has come; both are 0
+    for a pipe."""
 
     path: Path
     size: int
@@ -54,23 +57,27 @@ class ListingFile:
 
     @property
     def position(self) -> int:
-        return self.stream.tell()
+        return self.stream.tell() if self.size else 0
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[ListingFile]:
-    """The file at ``path``, its header checked; raises ``click.ClickException`` saying what is wrong with it."""
+def opened(path: Path, format_: str) -> Iterator[ListingFile]:
+    """The file at ``path`` (``-``: standard input), its header checked; ``format_`` is ``csv`` or ``jsonl``.
+
+    Raises ``click.ClickException`` saying what is wrong with it.
+    """
     try:
         with ExitStack() as stack:
-            stream = stack.enter_context(path.open("rb"))
-            size = path.stat().st_size
-            if size == 0:
+            stream = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
+            size = 0 if path == STDIN else path.stat().st_size
+            if size == 0 and path != STDIN:
                 raise click.ClickException(f"{path} is empty: there is nothing to import.")
-            if path.suffix.lower() == ".jsonl":
+            if format_ == "jsonl":
                 rows = _json_rows(stream)
             else:
                 text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-                rows = _csv_rows(path, stack.enter_context(text))
+                stack.callback(text.detach)  # whoever opened the stream closes it
+                rows = _csv_rows(path, text)
             yield ListingFile(path, size, rows, stream)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be read: {error.strerror}.") from None
@@ -93,10 +100,35 @@ def validator() -> Validate:
     return validate
 
 
-def check_name(path: Path) -> None:
-    """Raise ``click.BadParameter`` unless the name says CSV or JSONL."""
-    if path.suffix.lower() not in (".csv", ".jsonl"):
+def format_of(path: Path, given: str | None) -> str:
+    """``csv`` or ``jsonl``, after the name of a file, as ``given`` for standard input.
+
+    Raises ``click.BadParameter`` where the name says neither, ``click.UsageError`` where nothing was given.
+    """
+    if path == STDIN:
+        if given is None:
+            raise click.UsageError("Say with --format what comes by standard input: csv or jsonl.")
+        return given
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".jsonl"):
         raise click.BadParameter(f"{path} must end in .csv or .jsonl, so that its format is known.")
+    return ending[1:]
+
+
+def list_cell(values: Sequence[str]) -> str:
+    """Several values in one cell of CSV: separated by ``|``, or a JSON array where that would say something else."""
+    plain = "|".join(values)
+    return plain if _list(plain) == list(values) else orjson.dumps(list(values)).decode()
+
+
+def _list(cell: str) -> list[str]:
+    """The values in one cell; see :func:`list_cell`."""
+    if cell.startswith("["):
+        with suppress(orjson.JSONDecodeError):
+            values = orjson.loads(cell)
+            if isinstance(values, list) and all(isinstance(value, str) for value in values):
+                return values
+    return [part for part in map(str.strip, cell.split("|")) if part]
 
 
 def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +140,7 @@ def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
             body["location"] = place
     for name in LISTS:
         if isinstance(body.get(name), str):
-            body[name] = [part for part in map(str.strip, body[name].split("|")) if part]
+            body[name] = _list(body[name])
     return body
 
 

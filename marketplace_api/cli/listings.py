@@ -1,31 +1,19 @@
-"""`marketplace-admin listings`: import files of listings, look at listings."""
+"""`marketplace-admin listings`: looking through them; steps, import and export have files of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
 
 import rich_click as click
-from rich.console import Console
-from rich.progress import Progress
 
-from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.listing_export import export
+from marketplace_api.cli.listing_import import import_
+from marketplace_api.cli.listing_steps import STEPS
+from marketplace_api.cli.values import SINCE
 
-if TYPE_CHECKING:
-    from marketplace_api.cli.listing_files import ListingFile
-    from marketplace_api.db import Databases
-    from marketplace_api.domain.actors import Actor
-    from marketplace_api.domain.listings.importing import ImportCounts, ImportOptions
-
-STATUSES = ("draft", "active", "inactive", "sold", "pending_verification", "rejected", "suspended")
+STATUSES = ("draft", "active", "inactive", "sold", "pending_verification", "rejected", "suspended", "deleted")
 COLUMNS = ("listing_id", "title", "category", "price", "currency", "city", "status", "username", "date_created")
-
-BAD_ROWS_KEPT = 100
-"""How many bad rows the JSON document repeats; all of them are told on standard error."""
 
 
 @click.group()
@@ -33,19 +21,26 @@ def listings() -> None:
     """Listings."""
 
 
+for command in (*STEPS, import_, export):
+    listings.add_command(command)
+
+
 @listings.command("list")
 @click.option("--status", type=click.Choice(STATUSES), help="Only listings in this state.")
 @click.option("--owner", metavar="USER", help="Of this account: an id, a user name or an e-mail address.")
 @click.option("--category", metavar="SLUG", help="Only of this category and those below it.")
+@click.option("--search", default="", metavar="TEXT", help="A part of the title or the description.")
+@click.option("--created-since", type=SINCE, metavar="WHEN", help="A date, a time, or an age such as 7d.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Listings at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_listings(
-    context: Context, *, status: str | None, owner: str | None, category: str | None, limit: int, after: int
-) -> None:
+    context: Context, *, status: str | None, owner: str | None, category: str | None, search: str,
+    created_since: datetime | None, limit: int, after: int,
+) -> None:  # fmt: skip
     """Show listings by id, whatever their state.
 
-    Example: `marketplace-admin --json listings list --status pending_verification`
+    Example: `marketplace-admin --json listings list --status pending_verification --created-since 7d`
     """
     from marketplace_api.domain.accounts import lifecycle
     from marketplace_api.domain.listings import directory
@@ -53,16 +48,19 @@ def list_listings(
     with context.databases() as databases, databases.session() as session:
         owner_id = lifecycle.find(session, owner).user_id if owner else None
         found = directory.list_listings(
-            session, status=status, owner_id=owner_id, category=category, limit=limit, after=after
-        )
+            session, status=status, owner_id=owner_id, category=category, search=search, created_since=created_since,
+            limit=limit, after=after,
+        )  # fmt: skip
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
+    if len(found) == limit:
+        context.output.remark(f"There may be more: --after {found[-1].listing_id}")
 
 
 @listings.command()
 @click.argument("listing_id", type=click.IntRange(1, 2**63 - 1), help="The listing's id, as `listings list` shows it.")
 @pass_context
 def show(context: Context, listing_id: int) -> None:
-    """Show one listing, whatever its state.
+    """Show one listing, whatever its state, and whose it is.
 
     Example: `marketplace-admin listings show 42`
     """
@@ -71,143 +69,3 @@ def show(context: Context, listing_id: int) -> None:
     with context.databases() as databases, databases.session() as session:
         found = directory.describe(session, listing_id)
     context.output.record(found)
-
-
-@listings.command("import")
-@click.argument(
-    "files", metavar="FILE...", help="CSV (.csv) or JSON lines (.jsonl), one or more.", nargs=-1, required=True,
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-)  # fmt: skip
-@click.option("--create-owners", is_flag=True, help="Make an account for each owner's address that has none.")
-@click.option("--dry-run", is_flag=True, help="Check and count everything and change nothing.")
-@click.option("--batch", type=click.IntRange(1, 5000), default=1000, show_default=True, help="Rows of a transaction.")
-@pass_context
-def import_(context: Context, *, files: tuple[Path, ...], create_owners: bool, dry_run: bool, batch: int) -> None:
-    """Import listings from CSV or JSONL files, by the API's own rules.
-
-    The columns (CSV) or names (JSONL) are owner_email, title, description, category, price, currency, address, city,
-    state, zip, country, latitude, longitude, amenities, photos_urls and status; the first two, category and price must
-    be there. `|` separates several amenities or photos. Each bad row is told on standard error, by its number after
-    the header (CSV) or its line (JSONL), and left out; the others are stored.
-
-    An import can be interrupted and run again: rows that are stored already are skipped, also those that were deleted
-    since. A row that has changed becomes a new listing.
-
-    Example: `marketplace-admin listings import --create-owners cars.csv houses.csv`
-
-    Exit codes: 0 all rows are in, 1 none, 2 usage, 5 some (the others are bad, or it was interrupted).
-    """
-    from marketplace_api.cli import listing_files
-    from marketplace_api.domain.listings.importing import ImportCounts, ImportOptions
-
-    for path in files:
-        listing_files.check_name(path)
-    with ExitStack() as stack:
-        # All headers are checked before the first row goes in.
-        sources = [stack.enter_context(listing_files.opened(path)) for path in files]
-        databases = stack.enter_context(context.databases())
-        with databases.session() as session:
-            actor = context.actor(session)
-        options = ImportOptions("", create_owners=create_owners, dry_run=dry_run, batch=batch)
-        run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1)
-        run.read_all(sources)
-    run.tell([str(path) for path in files])
-    raise SystemExit(run.exit_code)
-
-
-@dataclass(slots=True)
-class _Run:
-    """One import of several files: what was counted so far, and how it is told."""
-
-    context: Context
-    databases: Databases
-    actor: Actor
-    options: ImportOptions
-    counts: ImportCounts
-    has_many_files: bool
-    bad_rows: list[dict[str, Any]] = field(default_factory=list)
-    is_interrupted: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        if self.counts.bad == 0 and not self.is_interrupted:
-            return DONE
-        return PARTLY_DONE if self.counts.created or self.counts.skipped else FAILED
-
-    def read_all(self, sources: Sequence[ListingFile]) -> None:
-        """Import each file; Ctrl-C ends it between two batches as far as the database is concerned."""
-        from marketplace_api.db import is_outage
-
-        with _bar(self.context, sum(source.size for source in sources)) as advance:
-            finished = 0
-            try:
-                for source in sources:
-                    self.read(source, lambda: advance(finished + source.position))  # noqa: B023  called at once
-                    finished += source.size
-            except KeyboardInterrupt:
-                self.is_interrupted = True
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                self.is_interrupted = True
-                click.echo("Error: the database is away or too slow.", err=True)
-
-    def read(self, source: ListingFile, progress: Callable[[], None]) -> None:
-        from marketplace_api.cli.listing_files import validator
-        from marketplace_api.domain.accounts.rules import AccountRules
-        from marketplace_api.domain.listings import importing
-
-        def batch(counts: ImportCounts) -> None:
-            self.counts += counts
-            progress()
-
-        def bad(number: int, name: str, reason: str) -> None:
-            self.bad(source.path, number, name, reason)
-
-        importing.import_listings(
-            self.databases, AccountRules.from_settings(self.context.settings), self.actor, source.rows, validator(),
-            options=replace(self.options, source=source.path.name), reports=importing.Reports(bad, batch),
-        )  # fmt: skip
-
-    def bad(self, path: Path, number: int, name: str, reason: str) -> None:
-        where = f"row {number}, {name}" if name else f"row {number}"
-        line = f"{path}: {where}: {reason}" if self.has_many_files else f"{where}: {reason}"
-        # What a file holds must not steer the terminal.
-        line = "".join(letter if letter.isprintable() else "?" for letter in line)
-        click.echo(line, err=True)
-        if len(self.bad_rows) < BAD_ROWS_KEPT:
-            self.bad_rows.append({"file": str(path), "row": number, "field": name, "reason": reason})
-
-    def tell(self, files: Sequence[str]) -> None:
-        """The summary: one document, or sentences."""
-        counts, is_rehearsal = self.counts, self.options.dry_run
-        values = {
-            "files": files, **asdict(counts), "dry_run": is_rehearsal, "interrupted": self.is_interrupted,
-            "bad_rows": self.bad_rows,
-        }  # fmt: skip
-        said = f"{'Would import' if is_rehearsal else 'Imported'} {_number(counts.created, 'listing')}"
-        said += f" of {_number(counts.read, 'row')}"
-        if counts.owners_created:
-            said += f", with {_number(counts.owners_created, 'new account')}"
-        if counts.skipped:
-            said += f"; {counts.skipped:,} {'was' if counts.skipped == 1 else 'were'} there already"
-        if counts.bad:
-            said += f"; {_number(counts.bad, 'bad row')} left out"
-        said += "."
-        if self.is_interrupted:
-            said += " It was interrupted: run the same command again to add the rest."
-        self.context.output.record(values, said)
-
-
-@contextmanager
-def _bar(context: Context, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar of ``total`` bytes, on a terminal only; gives the function that moves it to a number of bytes."""
-    console = Console(stderr=True)
-    hidden = context.quiet or not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("Importing …", total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

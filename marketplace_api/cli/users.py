@@ -1,17 +1,21 @@
-"""`marketplace-admin users`: accounts."""
+"""`marketplace-admin users`: accounts; the commands that judge them have a file of their own."""
 
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli.account_judging import JUDGING, SESSION_COLUMNS, user_argument
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.values import SINCE
 
 ROLES = ("customer", "driver", "moderator", "staff", "admin")
 STATES = ("active", "suspended", "banned", "deactivated", "erased")
-COLUMNS = ("user_id", "username", "email", "roles", "state", "date_joined", "last_login")
+COLUMNS = ("user_id", "username", "email", "roles", "state", "is_verified", "date_joined", "last_login")
+VERIFICATION = ("verification_id", "status", "date_submitted", "date_decided", "expires_at")
 
 
 @click.group()
@@ -19,37 +23,64 @@ def users() -> None:
     """Accounts. USER is an id, a user name or an e-mail address, everywhere."""
 
 
+for command in JUDGING:
+    users.add_command(command)
+
+
 @users.command("list")
 @click.option("--search", default="", metavar="TEXT", help="A part of the user name or the e-mail address.")
 @click.option("--role", type=click.Choice(ROLES), help="Only accounts with this role.")
 @click.option("--state", type=click.Choice(STATES), help="Only accounts in this state.")
+@click.option("--verified", type=click.Choice(("yes", "no")), help="Only verified accounts, or only others.")
+@click.option("--joined-since", type=SINCE, metavar="WHEN", help="A date, a time, or an age such as 7d.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Accounts at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
-def list_users(context: Context, search: str, role: str | None, state: str | None, limit: int, after: int) -> None:
+def list_users(
+    context: Context, *, search: str, role: str | None, state: str | None, verified: str | None,
+    joined_since: datetime | None, limit: int, after: int,
+) -> None:  # fmt: skip
     """Show accounts by id.
 
-    Example: `marketplace-admin --json users list --role admin`
+    Example: `marketplace-admin --json users list --role admin --joined-since 30d`
     """
     from marketplace_api.domain.accounts import directory
 
     with context.databases() as databases, databases.session() as session:
-        found = directory.list_accounts(session, search=search, role=role, state=state, limit=limit, after=after)
+        found = directory.list_accounts(
+            session, search=search, role=role, state=state, verified={"yes": True, "no": False}.get(verified or ""),
+            joined_since=joined_since, limit=limit, after=after,
+        )  # fmt: skip
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
+    if len(found) == limit:
+        context.output.remark(f"There may be more: --after {found[-1].user_id}")
 
 
 @users.command()
-@click.argument("user", help="An id, a user name or an e-mail address.")
+@user_argument
 @pass_context
 def show(context: Context, user: str) -> None:
-    """Show one account.
+    """Show one account: its state, its listings, reports about it, its verification, and its last sessions.
 
     Example: `marketplace-admin users show ada@example.org`
     """
-    from marketplace_api.domain.accounts import lifecycle
+    from marketplace_api.domain.accounts import lifecycle, overview
 
     with context.databases() as databases, databases.session() as session:
-        context.output.record(_account(lifecycle.find(session, user)))
+        account = _account(lifecycle.find(session, user))
+        user_id = account["user_id"]
+        listings, verification = overview.listing_counts(session, user_id), overview.verification(session, user_id)
+        account["open_reports"] = overview.open_reports(session, user_id)
+        last_sessions = [dict(row._mapping) for row in overview.last_sessions(session, user_id)]
+    if context.for_programs:
+        parts = {name: getattr(verification, name) for name in VERIFICATION} if verification is not None else None
+        context.output.record({**account, "listings": listings, "verification": parts, "sessions": last_sessions})
+        return
+    account["listings"] = [f"{count:,} {status.replace('_', ' ')}" for status, count in sorted(listings.items())]
+    account["verification"] = f"{verification.status} ({verification.verification_id})" if verification else "none"
+    context.output.record(account)
+    if last_sessions:
+        context.output.rows((*SESSION_COLUMNS, "ended_at", "end_reason"), last_sessions)
 
 
 @users.command()
@@ -88,7 +119,7 @@ def create(
 
 
 @users.command("set-role")
-@click.argument("user", help="An id, a user name or an e-mail address.")
+@user_argument
 @click.argument(
     "roles",
     metavar="ROLE...",

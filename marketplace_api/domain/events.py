@@ -129,7 +129,7 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.VERIFICATION_SUBMITTED: "A document waits for moderators; here and below `new` has `user_id` and dates.",
     EventType.VERIFICATION_APPROVED: "A moderator is convinced: the account is verified.",
     EventType.VERIFICATION_REJECTED: "A moderator is not convinced; `reason` says why.",
-    EventType.VERIFICATION_EXPIRED: "The time of an approval is over: the account is not verified any more.",
+    EventType.VERIFICATION_EXPIRED: "An approval is over by the clock, or was ended: the account is not verified any more.",
     EventType.VERIFICATION_DOCUMENT_OPENED: "A moderator opened a document; `reason` says why.",
     EventType.VERIFICATION_DOCUMENTS_PURGED: "A document was deleted some time after the decision; its name stays.",
     EventType.USER_PREFERENCES_CHANGED: "Somebody chose what they want to be told of; `new` names the fields.",

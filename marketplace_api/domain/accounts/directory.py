@@ -34,10 +34,15 @@ def list_accounts(
     search: str = "",
     role: str | None = None,
     state: str | None = None,
+    verified: bool | None = None,
+    joined_since: datetime | None = None,
     limit: int = 50,
     after: int = 0,
 ) -> Sequence[Any]:
-    """Accounts by id from after ``after`` on, at most ``limit``; ``search`` is a part of the name or the address."""
+    """Accounts by id from after ``after`` on, at most ``limit``.
+
+    ``search`` is a part of the name or the address; ``joined_since`` (aware) is the earliest time of joining.
+    """
     statement = sa.select(*COLUMNS).where(_u.user_id > after).order_by(_u.user_id).limit(limit)
     if search:
         part = f"%{_literal(search.lower())}%"
@@ -46,6 +51,10 @@ def list_accounts(
         statement = statement.where(_u.roles.contains([role]))
     if state is not None:
         statement = statement.where(_u.state == state)
+    if verified is not None:
+        statement = statement.where(_u.is_verified.is_(verified))
+    if joined_since is not None:
+        statement = statement.where(_u.date_joined >= joined_since)
     rows: Sequence[Any] = db.execute(statement).all()
     return rows
 

@@ -165,6 +165,19 @@ def ban(
     return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
 
 
+def log_out(session: Session, actor: Actor, user_id: int, session_id: int | None = None) -> int:
+    """End all sessions of another's account, or the one with this id; returns how many ended.
+
+    Raises :class:`NotFound` when there is no such session, :class:`Forbidden` as :func:`suspend` does.
+    """
+    user, _ = rows.lock_user(session, user_id)
+    _require_power(actor, user)
+    if session_id is None:
+        return sessions.end_all(session, user_id, "ended_by_operator", actor=actor)
+    sessions.end_one(session, user_id, session_id, "ended_by_operator", actor=actor)
+    return 1
+
+
 def put_back(
     session: Session, actor: Actor, user: User, *, state: str, reason: str | None, until: datetime | None
 ) -> None:

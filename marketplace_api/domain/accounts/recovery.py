@@ -67,6 +67,23 @@ def request_password_reset(session: Session, *, email: str, actor: Actor) -> Non
             savepoint.rollback()
 
 
+def send_password_reset(session: Session, actor: Actor, user_id: int) -> None:
+    """Have a reset mail sent to an account for its owner, who could not ask for it.
+
+    Raises :class:`NotFound`, :class:`Conflict` ``wrong_state`` for an account that nobody may log in to, :class:`Gone`
+    for an erased one, and :class:`Conflict` when a mail was asked for within the last minute.
+    """
+    user, _ = rows.lock_user(session, user_id)
+    if user.state == "erased":
+        raise refusals.gone()
+    if user.state not in RECOVERABLE:
+        raise refusals.wrong_state(user.state, " or ".join(RECOVERABLE))
+    asked = {"user_id": user_id, "type": EventType.USER_PASSWORD_RESET_REQUESTED.value}
+    if session.execute(_ASKED_RECENTLY, asked).scalar_one():
+        raise Conflict("A reset mail was asked for less than a minute ago; wait for it.")
+    record(session, actor, EventType.USER_PASSWORD_RESET_REQUESTED, user_id)
+
+
 def reset_password(session: Session, rules: AccountRules, *, token: str, new_password: str, actor: Actor) -> User:
     """Set the password of whoever the token was mailed to and end all their sessions.
 

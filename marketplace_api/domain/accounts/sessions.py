@@ -217,6 +217,12 @@ def end(session: Session, actor: Actor, session_id: int) -> None:
         raise NotFound("You have no such session.")
 
 
+def end_one(session: Session, user_id: int, session_id: int, reason: str, *, actor: Actor) -> None:
+    """End one session of an account; ``reason`` as in :func:`end_all`. Raises :class:`NotFound` when it is over."""
+    if not _end_where(session, _s.session_id == session_id, reason, actor, user_id):
+        raise NotFound("The account has no such session.")
+
+
 def end_all(
     session: Session, user_id: int, reason: str, *, except_session: int | None = None, actor: Actor = ANONYMOUS
 ) -> int:

@@ -67,6 +67,17 @@ def reject(
     return _move(session, judge, user, row, step, values, (EventType.VERIFICATION_REJECTED, told))
 
 
+def expire(session: Session, actor: Actor, verification_id: int) -> Any:
+    """End an approval before its time, as of now: the account is not verified any more. Returns the row.
+
+    Raises NotFound, Forbidden for one's own, and Conflict ``wrong_state`` unless it is approved.
+    """
+    user, row, step, now = _held(session, actor, verification_id, "expire", None)
+    ended = now if row.expires_at is None else min(row.expires_at, now)
+    told = {"expires_at": ended.isoformat()}
+    return _move(session, actor, user, row, step, {"expires_at": ended}, (EventType.VERIFICATION_EXPIRED, told))
+
+
 def expire_due(session: Session, now: datetime, limit: int = 100) -> int:
     """End up to ``limit`` approvals whose time was over at ``now`` (aware); returns how many, for the caller to commit.
 

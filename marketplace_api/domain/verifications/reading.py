@@ -1,7 +1,9 @@
-"""The moderators' queue: verifications in one state, oldest first."""
+"""Verifications in one state, oldest first: the moderators' queue, and for operators also by age; one with its past."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +20,13 @@ from marketplace_api.domain.paging import (
     offset_of,
 )
 from marketplace_api.domain.verifications import rows
+from marketplace_api.models.accounts import User
+from marketplace_api.models.events import Event
 from marketplace_api.models.verifications import Verification
 
-_v = table_of(Verification).c
+EVENTS_SHOWN = 50
+
+_v, _u, _e = table_of(Verification).c, table_of(User).c, table_of(Event).c
 _STATUS = sa.bindparam("wanted", type_=sa.String)
 _COUNT = sa.select(sa.func.count()).select_from(
     sa.select(sa.literal_column("1")).where(_v.status == _STATUS).limit(TOTAL_CAP + 1).subquery()
@@ -59,3 +65,36 @@ def _statement(keyed: bool, backward: bool) -> sa.Select[Any]:
         .limit(sa.bindparam("count", type_=number))
         .offset(sa.bindparam("offset", type_=number))
     )
+
+
+def directory(
+    db: Reader, *, status: str | None = "pending", before: datetime | None = None, limit: int = 50, after: int = 0
+) -> Sequence[Any]:
+    """Verifications by id, which is the order that they were sent in, from after ``after`` on, at most ``limit``.
+
+    ``before`` (aware) is the latest time of sending; without a ``status`` it is all of them. Rows of ``rows.COLUMNS``.
+    """
+    statement = sa.select(*rows.COLUMNS).select_from(rows.SOURCE).where(_v.verification_id > after)
+    if status is not None:
+        statement = statement.where(_v.status == status)
+    if before is not None:
+        statement = statement.where(_v.date_submitted <= before)
+    found: Sequence[Any] = db.execute(statement.order_by(_v.verification_id).limit(limit)).all()
+    return found
+
+
+def history(db: Reader, verification_id: int) -> Sequence[Any]:
+    """What happened to it, the newest first: ``type``, ``actor`` (an account's name now, or an operator's), ``reason``,
+    ``date_created`` and ``request_id`` of up to :data:`EVENTS_SHOWN` events."""
+    statement = (
+        sa.select(
+            _e.date_created, _e.type, sa.func.coalesce(_u.username, _e.actor_name).label("actor"), _e.reason,
+            _e.request_id,
+        )
+        .select_from(table_of(Event).outerjoin(table_of(User), _u.user_id == _e.actor_id))
+        .where(_e.subject_type == "verification", _e.subject_id == verification_id)
+        .order_by(_e.event_id.desc())
+        .limit(EVENTS_SHOWN)
+    )  # fmt: skip
+    found: Sequence[Any] = db.execute(statement).all()
+    return found

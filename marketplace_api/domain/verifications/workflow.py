@@ -35,7 +35,7 @@ VERIFICATION_WORKFLOW = Workflow(
         ),
         Transition(
             "expire", frozenset({"approved"}), "expired", "",
-            "Expire", "By the clock, once `expires_at` has passed: the account is not verified any more.",
+            "Expire", "By the clock once `expires_at` has passed, or by an operator: the account is not verified any more.",
         ),
     ),
 )  # fmt: skip

@@ -1,0 +1,158 @@
+"""`marketplace-admin listings export`: listings as a file that `listings import` reads back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.many import counted
+
+FORMATS = ("jsonl", "csv")
+BATCH = 1_000
+"""Rows that are written at a time."""
+
+Encode = Callable[[Iterable[Any]], bytes]
+
+
+@click.command()
+@click.option(
+    "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to; only this user may read it. Else standard output.",
+)  # fmt: skip
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, else jsonl.")
+@click.option("--where", default="", metavar="CONDITIONS", help="Which, for example: category = cars and created < 7d")
+@pass_context
+def export(context: Context, *, output: Path | None, format_: str | None, where: str) -> None:
+    """Write listings into a file, in the columns that `listings import` reads back.
+
+    Without those that are deleted, or hidden because their owner was banned or is leaving. An import cannot begin with
+    a listing that is sold, suspended, rejected or waiting: such are written as inactive, and counted. Conditions are
+    those of `moderation bulk`.
+
+    Example: `marketplace-admin listings export --output cars.csv --where "category = cars and status = active"`
+    """
+    from marketplace_api.domain.listings import exporting
+    from marketplace_api.domain.moderation.targets import LISTINGS
+    from marketplace_api.domain.moderation.where import parse
+
+    kind = format_ or _format_of(output)
+    conditions = parse(where, LISTINGS.fields, datetime.now(UTC)) if where else ()
+    if output is not None and output.exists():
+        context.output.confirm(f"{output} is there already. Overwrite it?")
+    with (
+        context.databases() as databases,
+        exporting.exported(databases, conditions) as rows,
+        _target(output) as stream,
+        context.output.working("Exporting …") as tell,
+    ):
+        written, restarted = _write(stream, kind, rows, tell)
+    if restarted:
+        context.output.remark(
+            f"{restarted:,} of them are sold, suspended, rejected or waiting; they are written as inactive."
+        )
+    if output is None:
+        context.output.remark(f"Exported {counted(written, 'listing')}.")
+        return
+    values = {
+        "action": "export", "file": str(output), "format": kind, "listings": written, "written_as_inactive": restarted,
+    }  # fmt: skip
+    context.output.record(values, f"Exported {counted(written, 'listing')} to {output}.")
+
+
+def _format_of(output: Path | None) -> str:
+    return "csv" if output is not None and output.suffix.lower() == ".csv" else "jsonl"
+
+
+def _write(stream: IO[bytes], kind: str, rows: Iterable[Any], tell: Callable[[str], None]) -> tuple[int, int]:
+    """How many were written, and how many of them under another status than theirs."""
+    encode = _as_csv if kind == "csv" else _as_json_lines
+    written = restarted = 0
+    if kind == "csv":
+        stream.write(_header())
+    for batch in _batches(rows):
+        stream.write(encode(batch))
+        written += len(batch)
+        restarted += sum(row.is_restarted for row in batch)
+        tell(f"Exporting … {counted(written, 'listing')}")
+    stream.flush()
+    return written, restarted
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _header() -> bytes:
+    from marketplace_api.cli.listing_files import COLUMNS
+
+    return _csv_text([COLUMNS])
+
+
+def _as_csv(rows: Iterable[Any]) -> bytes:
+    from marketplace_api.cli.listing_files import COLUMNS, LISTS, list_cell
+
+    return _csv_text(
+        [list_cell(getattr(row, name)) if name in LISTS else getattr(row, name) for name in COLUMNS] for row in rows
+    )
+
+
+def _csv_text(lines: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(lines)
+    return text.getvalue().encode()
+
+
+def _as_json_lines(rows: Iterable[Any]) -> bytes:
+    import orjson
+
+    from marketplace_api.cli.listing_files import COLUMNS
+
+    return b"".join(
+        orjson.dumps({name: value for name in COLUMNS if (value := _plain(getattr(row, name))) is not None}) + b"\n"
+        for row in rows
+    )
+
+
+def _plain(value: Any) -> Any:
+    # As text, so that no amount or position passes through binary fractions.
+    return str(value) if isinstance(value, Decimal) else value
+
+
+@contextmanager
+def _target(output: Path | None) -> Iterator[IO[bytes]]:
+    """Standard output, or a file that takes its place only once it is whole."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:100]}.")
+    except OSError as error:
+        raise click.BadParameter(f"{output} cannot be written: {error.strerror}.", param_hint="--output") from None
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        Path(name).replace(output)
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from None
+    finally:
+        with suppress(OSError):
+            Path(name).unlink(missing_ok=True)

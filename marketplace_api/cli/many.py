@@ -1,0 +1,181 @@
+"""Doing the same to one or many things that are named by their ids, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
+from marketplace_api.cli.context import Context
+from marketplace_api.cli.interrupts import interruptible
+
+if TYPE_CHECKING:
+    from marketplace_api.db import Databases
+    from marketplace_api.domain.actors import Actor
+
+LARGEST_ID = 2**63 - 1
+LONGEST_SHOWN = 40
+
+ids_argument = click.argument(
+    "ids",
+    metavar="ID...",
+    nargs=-1,
+    required=True,
+    help="One or more ids; `-` reads them from standard input, one a line.",
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done and change nothing.")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """``act(session, actor, id)`` is the ``action`` upon one ``noun``; ``asks`` for a confirmation even of one."""
+
+    action: str
+    noun: str
+    act: Callable[[Any, Actor, int], object]
+    asks: bool = False
+
+
+def do_each(context: Context, ids: Sequence[str], work: Work, *, reason: str | None, dry_run: bool) -> None:
+    """Do the work to each of these, tell what became of them, and end with the command's exit code.
+
+    One alone fails as any command does. Of many each commits by itself, and each that fails has its line on standard
+    error; a rehearsal takes every step and rolls it back. Raises UsageError for what is no id, before anything is done.
+    """
+    wanted = list(dict.fromkeys(_read(ids)))
+    if not dry_run and wanted and (len(wanted) > 1 or work.asks):
+        context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}?")
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = moderator(context, session, reason)
+        run = _Run(context, databases, actor, work, dry_run)
+        run.take_all(wanted)
+    run.tell(wanted)
+    raise SystemExit(run.exit_code(len(wanted)))
+
+
+def moderator(context: Context, session: Any, reason: str | None = None) -> Actor:
+    """Who acts, if that may be done by who moderates only; raises Forbidden for another account of ``--as``."""
+    from marketplace_api.errors import Forbidden
+
+    actor = context.actor(session, reason)
+    if not actor.moderates:
+        raise Forbidden(f"The account {actor.username} does not moderate, so it cannot do this.")
+    return actor
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 listing``, ``2,000 listings``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def done_word(action: str) -> str:
+    """What an action is called once it is done: ``verify``, ``verified``."""
+    if action.endswith("y"):
+        return f"{action[:-1]}ied"
+    return f"{action}d" if action.endswith("e") else f"{action}ed"
+
+
+def _read(words: Sequence[str]) -> Iterator[int]:
+    for word in words:
+        if word == "-":
+            for number, line in enumerate(sys.stdin.buffer, 1):
+                text = line.decode(errors="replace").lstrip("\ufeff").partition("#")[0].strip()
+                if text:
+                    yield _id(text, f"Line {number}: ")
+        else:
+            yield _id(word, "")
+
+
+def _id(text: str, where: str) -> int:
+    # More digits than the largest has are not even read as a number.
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
+    if not is_number or not 1 <= int(text) <= LARGEST_ID:
+        raise click.UsageError(f"{where}{text[:LONGEST_SHOWN]!r} is no id.")
+    return int(text)
+
+
+def _say(line: str) -> None:
+    """A line on standard error, above the bar that may be there: only what goes by ``sys.stderr`` makes way for it."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run over many things: what was done so far, and how it is told."""
+
+    context: Context
+    databases: Databases
+    actor: Actor
+    work: Work
+    dry_run: bool
+    changed: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    is_interrupted: bool = False
+
+    def take_all(self, ids: Sequence[int]) -> None:
+        """Ctrl-C, SIGTERM and a database that is away end it between two of them."""
+        from marketplace_api.db import is_outage
+
+        with interruptible() as interrupted, self.context.output.progress(self.work.action, len(ids)) as step:
+            for subject_id in ids:
+                if interrupted.is_set():
+                    self.is_interrupted = True
+                    return
+                try:
+                    self.take(subject_id, alone=len(ids) == 1)
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    self.is_interrupted = True
+                    _say("Error: the database is away or too slow.")
+                    return
+                step(1)
+
+    def take(self, subject_id: int, *, alone: bool) -> None:
+        from marketplace_api.errors import DomainError
+
+        try:
+            with self.databases.session() as session, session.begin():
+                self.work.act(session, self.actor, subject_id)
+                if self.dry_run:
+                    session.rollback()
+        except DomainError as error:
+            if alone:
+                raise
+            self.failed.append({f"{self.work.noun}_id": subject_id, "code": error.code, "message": error.detail})
+            _say(f"{self.work.noun} {subject_id}: {error.detail}")
+            return
+        # From here on it is committed, and nothing says so before.
+        self.changed += 1
+        if self.context.verbose:
+            said = f"would be {done_word(self.work.action)}" if self.dry_run else done_word(self.work.action)
+            _say(f"{self.work.noun} {subject_id}: {said}")
+
+    def exit_code(self, matched: int) -> int:
+        if self.changed == matched:
+            return DONE
+        return PARTLY_DONE if self.changed else FAILED
+
+    def tell(self, ids: Sequence[int]) -> None:
+        """One document, or a sentence."""
+        work, matched = self.work, len(ids)
+        values = {
+            "action": work.action, "matched": matched, "changed": self.changed, "failed": self.failed,
+            "interrupted": self.is_interrupted, "dry_run": self.dry_run,
+        }  # fmt: skip
+        verb = f"Would {work.action}" if self.dry_run else done_word(work.action).capitalize()
+        if matched == 1 and self.changed:
+            said = f"{verb} the {work.noun} {ids[0]}."
+        else:
+            of = f" of {matched:,}" if self.changed != matched else ""
+            said = f"{verb} {self.changed:,}{of} {work.noun}{'' if matched == 1 else 's'}"
+            said += f"; {len(self.failed):,} failed." if self.failed else "."
+        if self.is_interrupted:
+            said += " It was interrupted: run the same command again for the rest; what is done already fails then."
+        self.context.output.record(values, said)

@@ -1,0 +1,57 @@
+"""What options take beyond words and numbers: reasons as the API asks for them, and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import rich_click as click
+
+
+class _Reason(click.ParamType[str, Any]):
+    """A sentence for the audit trail, held to the same length as in the API."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        import colander
+
+        from marketplace_api.schemas.admin import REASON as STORED
+
+        try:
+            return STORED.check(colander.SchemaNode(STORED), value)
+        except colander.Invalid as problem:
+            self.fail(str(problem.msg), param, ctx)
+
+
+class _Moment(click.ParamType[datetime, Any]):
+    """A time, as conditions take it: a date, a date with a time (UTC unless it has an offset), or an age such as 7d.
+
+    An age counts from now, into the future or into the past.
+    """
+
+    name = "when"
+
+    def __init__(self, *, ahead: bool) -> None:
+        self.ahead = ahead
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        from marketplace_api.domain.moderation.where import Field, Kind, parse
+        from marketplace_api.errors import Invalid
+
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC)
+        try:
+            (condition,) = parse(f"when < '{value}'", {"when": Field(Kind.TIME)}, now)
+            # "Less than an age ago" is what the language turns round.
+            is_age = condition.operator == ">"
+            moment: datetime = condition.value
+            return now + (now - moment) if is_age and self.ahead else moment
+        except (Invalid, ValueError, OverflowError):
+            self.fail(f"{value!r} is neither a date such as 2027-01-31 nor a span of time such as 7d.", param, ctx)
+
+
+REASON = _Reason()
+UNTIL = _Moment(ahead=True)
+SINCE = _Moment(ahead=False)

@@ -1,0 +1,233 @@
+"""`marketplace-admin verification`: what waits for a decision, documents opened on the record, and decisions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, moderator
+from marketplace_api.cli.values import REASON, SINCE, UNTIL
+
+STATES = ("pending", "approved", "rejected", "expired")
+COLUMNS = (
+    "verification_id", "user_id", "username", "status", "document_type", "document_name", "date_submitted",
+    "date_decided", "expires_at",
+)  # fmt: skip
+LISTING_COLUMNS = ("listing_id", "user_id", "title", "status", "price", "currency", "waiting_since")
+SHOWN = (
+    "verification_id", "user_id", "username", "status", "document_type", "document_name", "media_type",
+    "date_submitted", "date_decided", "decided_by", "reason", "expires_at", "documents_purged_at", "version",
+)  # fmt: skip
+EVENT_COLUMNS = ("date_created", "type", "actor", "reason", "request_id")
+
+_id_argument = click.argument(
+    "verification_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="As `verification list` shows it."
+)
+
+
+@click.group()
+def verification() -> None:
+    """Who and what is verified. Documents are opened on the record only."""
+
+
+@verification.command("list")
+@click.option(
+    "--kind", type=click.Choice(("account", "listing")), default="account", show_default=True,
+    help="Accounts and their documents, or listings that wait for the badge.",
+)  # fmt: skip
+@click.option(
+    "--status", type=click.Choice((*STATES, "all")), default="pending", show_default=True,
+    help="In this state; listings are only listed while they wait.",
+)  # fmt: skip
+@click.option("--sent-before", type=SINCE, metavar="WHEN", help="A date, a time, or an age: 7d is what waits longer.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Rows at most.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id (accounts).")
+@pass_context
+def list_verifications(
+    context: Context, *, kind: str, status: str, sent_before: datetime | None, limit: int, after: int
+) -> None:
+    """Show what waits for a decision, the oldest first.
+
+    Example: `marketplace-admin --json verification list --sent-before 7d`
+    """
+    from marketplace_api.domain.listings import waiting
+    from marketplace_api.domain.paging import PageRequest
+    from marketplace_api.domain.verifications import reading
+
+    if kind == "listing" and (status != "pending" or after):
+        raise click.UsageError(
+            "Listings are listed while they wait, the longest waiting first: no --status, no --after."
+        )
+    with context.databases() as databases, databases.session() as session:
+        if kind == "listing":
+            found = waiting.listed(session, PageRequest(limit=limit)).items
+            columns: tuple[str, ...] = LISTING_COLUMNS
+            # The longest waiting come first, so what is too young are the last of them.
+            rows = [row for row in found if sent_before is None or row.waiting_since <= sent_before]
+        else:
+            wanted = None if status == "all" else status
+            rows = list(reading.directory(session, status=wanted, before=sent_before, limit=limit, after=after))
+            columns = COLUMNS
+    context.output.rows(columns, [{name: getattr(row, name) for name in columns} for row in rows])
+    if len(rows) == limit and kind == "account":
+        context.output.remark(f"There may be more: --after {rows[-1].verification_id}")
+
+
+@verification.command()
+@_id_argument
+@pass_context
+def show(context: Context, verification_id: int) -> None:
+    """Show one verification of an account, and what happened to it: who opened the document, when and why.
+
+    Example: `marketplace-admin verification show 7`
+    """
+    from marketplace_api.domain.verifications import reading, rows
+
+    with context.databases() as databases, databases.session() as session:
+        row = rows.find(session, verification_id)
+        if row is None:
+            raise rows.absent()
+        shown: dict[str, Any] = {name: getattr(row, name) for name in SHOWN}
+        history = [dict(event._mapping) for event in reading.history(session, verification_id)]
+    if context.for_programs:
+        context.output.record({**shown, "history": history})
+        return
+    context.output.record(shown)
+    context.output.rows(EVENT_COLUMNS, history)
+
+
+@verification.command("open")
+@_id_argument
+@click.option(
+    "--to", "target", required=True, metavar="FILE",
+    help="A new file, which nobody else can read; `-` is standard output, if that is no terminal.",
+)  # fmt: skip
+@click.option("--reason", type=REASON, help="Why; goes into the audit trail. Asked for on a terminal.")
+@pass_context
+def open_(context: Context, verification_id: int, target: str, reason: str | None) -> None:
+    """Decrypt the document of a verification into a file. Who opened it, when and why is recorded first.
+
+    Example: `marketplace-admin verification open 7 --to passport.pdf --reason "Compare the names."`
+    """
+    from marketplace_api.domain.verifications import documents
+    from marketplace_api.gateways.document_cipher import DocumentKeys
+    from marketplace_api.gateways.storage import make_storage
+
+    told = reason or _ask_reason()
+    keys, storage = DocumentKeys.from_settings(context.settings), make_storage(context.settings)
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = moderator(context, session)
+        # Where it goes must be there before the document is opened, for that is recorded and cannot be taken back.
+        with _new_file(target) as stream:
+            found = documents.open_document(databases, storage, keys, actor, verification_id, reason=told)
+            stream.write(found.content)
+    if target == "-":
+        return
+    values = {
+        "action": "open", "verification_id": verification_id, "file": target, "media_type": found.media_type,
+        "bytes": len(found.content),
+    }  # fmt: skip
+    context.output.record(values, f"The document ({found.media_type}, {len(found.content):,} bytes) is in {target}.")
+
+
+def _ask_reason() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Say why with --reason; it goes into the audit trail.")
+    told: str = click.prompt("Why do you open it? This is recorded", type=REASON, err=True)
+    return told
+
+
+@contextmanager
+def _new_file(target: str) -> Iterator[IO[bytes]]:
+    """A file that was not there before and only this user may read; removed again if the block fails."""
+    if target == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError("A document is not for the terminal: name a file with --to, or pipe the output.")
+        yield sys.stdout.buffer
+        return
+    path = Path(target)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise click.BadParameter(f"{path} is there already, and is not overwritten.", param_hint="--to") from None
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be written: {error.strerror}.", param_hint="--to") from None
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}.") from None
+    except BaseException:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+
+
+@verification.command()
+@ids_argument
+@click.option("--until", type=UNTIL, metavar="WHEN", help="A date, a time, or a span such as 365d; else for good.")
+@click.option("--reason", type=REASON, help="Why; goes into the audit trail.")
+@dry_run_option
+@pass_context
+def approve(context: Context, ids: tuple[str, ...], until: datetime | None, reason: str | None, dry_run: bool) -> None:
+    """Say yes: the accounts are verified, for good or until a time.
+
+    Each commits by itself. The one of a listing is `listings verify`.
+
+    Example: `marketplace-admin --yes verification approve - --until 365d < ids.txt`
+
+    Exit codes: 0 done, 1 all failed, 3 not found, 4 not pending, 5 some failed or it was interrupted.
+    """
+    from marketplace_api.domain.verifications import deciding
+
+    work = Work(
+        "approve", "verification", lambda session, actor, id_: deciding.approve(session, actor, id_, expires_at=until)
+    )
+    do_each(context, ids, work, reason=reason, dry_run=dry_run)
+
+
+@verification.command()
+@ids_argument
+@click.option("--reason", type=REASON, required=True, help="Why; the owner reads it, and it goes into the audit trail.")
+@dry_run_option
+@pass_context
+def reject(context: Context, ids: tuple[str, ...], reason: str, dry_run: bool) -> None:
+    """Say no: the owners read the reason and may send another document.
+
+    Example: `marketplace-admin verification reject 7 --reason "The photo is blurred."`
+
+    Exit codes: 0 done, 1 all failed, 3 not found, 4 not pending, 5 some failed or it was interrupted.
+    """
+    from marketplace_api.domain.verifications import deciding
+
+    work = Work(
+        "reject", "verification", lambda session, actor, id_: deciding.reject(session, actor, id_, reason=reason)
+    )
+    do_each(context, ids, work, reason=reason, dry_run=dry_run)
+
+
+@verification.command()
+@ids_argument
+@click.option("--reason", type=REASON, help="Why; goes into the audit trail.")
+@dry_run_option
+@pass_context
+def expire(context: Context, ids: tuple[str, ...], reason: str | None, dry_run: bool) -> None:
+    """End approvals before their time: the accounts are not verified any more and may send another document.
+
+    Example: `marketplace-admin verification expire 7 --reason "The passport was stolen."`
+
+    Exit codes: 0 done, 1 all failed, 3 not found, 4 not approved, 5 some failed or it was interrupted.
+    """
+    from marketplace_api.domain.verifications import deciding
+
+    do_each(context, ids, Work("expire", "verification", deciding.expire), reason=reason, dry_run=dry_run)
