@@ -23,8 +23,9 @@ def run(context: Context, threads: int) -> None:
     Example: `marketplace-admin --ini production.ini jobs run --threads 8`
     """
     from marketplace_api import boot
+    from marketplace_api.crash_reports import configure_sentry
     from marketplace_api.jobs.worker import run_worker
-    from marketplace_api.logs import configure_logging, configure_sentry
+    from marketplace_api.logs import configure_logging
     from marketplace_api.serve import end_with_supervisor
     from marketplace_api.version import VERSION
 
