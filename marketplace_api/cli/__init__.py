@@ -12,6 +12,7 @@ from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
+from click.shell_completion import CompletionItem
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, PARTLY_DONE = range(6)
 
@@ -26,8 +27,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users": ("users", "Accounts: list, show, create, set roles."),
     "listings": ("listings", "Listings: import from a file."),
     "moderation": ("moderation", "Many things at once: suspend, ban, delete, and undo."),
-    "jobs": ("jobs", "The job queue: run a worker, list, retry."),
-    "keys": ("keys", "Keys that sign tokens and seal documents."),
+    "events": ("events", "The event log: who did what; follow it, export it."),
+    "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
+    "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
+    "workflow": ("workflow", "Workflows: states, steps and who may take them."),
+    "routes": ("routes", "Print every operation of the API."),
+    "errors": ("errors", "Print the codes of errors and what helps."),
+    "openapi": ("openapi", "Print the OpenAPI description."),
+    "shell": ("shell", "A Python prompt on the database."),
+    "completion": ("completion", "Print the script that completes commands in a shell."),
     "version": ("version", "Print the version."),
 }
 
@@ -47,6 +55,11 @@ class LazyGroup(click.RichGroup):
         command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # As for help.
+        ctx.listing_commands = True  # type: ignore[attr-defined]
+        return super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         # Help needs the one-liners of the table only.
