@@ -10,7 +10,7 @@ from pyramid.config import Configurator
 from pyramid.interfaces import IRequestExtensions
 from pyramid.request import Request
 
-from marketplace_api import boot, logs
+from marketplace_api import boot, crash_reports, logs
 from marketplace_api.db import Databases
 from marketplace_api.domain import demo
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -95,7 +95,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
     logs.configure_logging(settings.log_level)
     for mistake in strange_keys(ini):
         log.warning(str(mistake))
-    logs.configure_sentry(settings, VERSION)
+    crash_reports.configure_sentry(settings, VERSION)
     databases, server = boot.open_databases(settings, queue.dispatch)
     if not settings.production:
         boot.development_ready(databases, settings, demo.load_once)

@@ -1,7 +1,7 @@
 """One log for everything: each record, ours or a library's, is one line on standard error.
 
 JSON for machines (time, level, logger, event, request_id, extras, traceback); coloured lines for a person at a
-terminal. Also connects Sentry where a DSN is set.
+terminal.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import orjson
-import sentry_sdk
 import structlog
 from structlog.typing import EventDict, Processor
-
-from marketplace_api.settings import Settings
 
 HIDDEN = "[hidden]"
 SECRET_KEYS = frozenset({"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"})
@@ -106,32 +103,3 @@ def _name_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any])
 
 def _dumps(record: Any, **_: Any) -> str:
     return orjson.dumps(record, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
-
-
-def configure_sentry(settings: Settings, release: str) -> None:
-    """Report crashes to the DSN of the settings, without bodies, cookies, credentials or people; none, no report."""
-    if not settings.sentry_dsn:
-        return
-    sentry_sdk.init(
-        dsn=settings.sentry_dsn,
-        release=release,
-        environment=settings.environment,
-        send_default_pii=False,
-        max_request_body_size="never",
-        include_local_variables=False,
-        before_send=lambda event, _hint: strip_report(event),
-    )
-
-
-def strip_report(report: Any) -> Any:
-    """A Sentry report without what could identify or authenticate a person."""
-    request = report.get("request")
-    if request:
-        for part in ("data", "cookies", "query_string", "env"):
-            request.pop(part, None)
-        request["headers"] = {
-            name: HIDDEN if name.lower() in ("authorization", "cookie", "x-forwarded-for") else value
-            for name, value in request.get("headers", {}).items()
-        }
-    report.pop("user", None)
-    return report

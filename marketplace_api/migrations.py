@@ -1,6 +1,7 @@
 """Brings a database to the schema that this code expects, and tells whether it is there.
 
-The revisions live in ``alembic/`` beside the ini files; this module is the only one that drives Alembic.
+The revisions live in ``alembic/`` beside the ini files; this module is the only one that drives Alembic, and loads it
+only to do so: servers and commands that find everything migrated go without it.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-
-from alembic import command
 from marketplace_api.db import driver_url
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from alembic.config import Config
 
 FOLDER = Path(os.environ.get("MARKETPLACE_ALEMBIC") or Path(__file__).resolve().parent.parent / "alembic")
 
 
 def alembic_config(url: str) -> Config:
     """Alembic's configuration for the database at ``url``, without any ini file."""
+    from alembic.config import Config
+
     config = Config(stdout=sys.stderr)
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("sqlalchemy.url", driver_url(url).render_as_string(hide_password=False).replace("%", "%%"))
@@ -30,24 +32,34 @@ def alembic_config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
+    from alembic import command
+
     command.upgrade(alembic_config(url), revision)
 
 
 def downgrade(url: str, revision: str) -> None:
+    from alembic import command
+
     command.downgrade(alembic_config(url), revision)
 
 
 def check(url: str) -> None:
     """Raise ``alembic.util.CommandError`` where the models and the migrated schema differ."""
+    from alembic import command
+
     command.check(alembic_config(url))
 
 
 @lru_cache(maxsize=1)
 def head() -> str | None:
     """The newest revision in ``alembic/``."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory(str(FOLDER)).get_current_head()
 
 
 def current(connection: sa.Connection) -> str | None:
     """The revision that the database is at, ``None`` when it was never migrated."""
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()

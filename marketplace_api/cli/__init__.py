@@ -6,11 +6,13 @@ is loaded when it is called for, so that `--help` is quick.
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
+from click.shell_completion import CompletionItem
 
 from marketplace_api.cli.everywhere import FORMATS, add_to
 
@@ -28,8 +30,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verification": ("verification", "Verification: look at documents, approve, reject, end."),
     "listings": ("listings", "Listings: look through, verify, suspend, delete, import, export."),
     "moderation": ("moderation", "Many things at once: suspend, ban, delete, and undo."),
-    "jobs": ("jobs", "The job queue: run a worker, list, retry."),
-    "keys": ("keys", "Keys that sign tokens and seal documents."),
+    "events": ("events", "The event log: who did what; follow it, export it."),
+    "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
+    "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
+    "workflow": ("workflow", "Workflows: states, steps and who may take them."),
+    "routes": ("routes", "Print every operation of the API."),
+    "errors": ("errors", "Print the codes of errors and what helps."),
+    "openapi": ("openapi", "Print the OpenAPI description."),
+    "shell": ("shell", "A Python prompt on the database."),
+    "completion": ("completion", "Print the script that completes commands in a shell."),
     "version": ("version", "Print the version."),
 }
 
@@ -56,6 +65,11 @@ class LazyGroup(click.RichGroup):
             add_to(command)
             self._complete.add(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # As for help.
+        ctx.listing_commands = True  # type: ignore[attr-defined]
+        return super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         # Help needs the one-liners of the table only.
@@ -146,6 +160,8 @@ def main(
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.
     """
+    # What a command loads is kept: to look through it for garbage again and again takes a tenth of its time.
+    gc.set_threshold(50_000)
     from marketplace_api.cli.context import Context
 
     if quiet and verbose:

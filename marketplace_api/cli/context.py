@@ -39,11 +39,6 @@ class Context:
     overrides: dict[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: f"cli-{uuid.uuid4().hex}")
 
-    def __post_init__(self) -> None:
-        from marketplace_api.logs import configure_logging
-
-        configure_logging("INFO" if self.verbose else "WARNING")
-
     @cached_property
     def output(self) -> Output:
         return Output(self.output_format, yes=self.yes, quiet=self.quiet)
@@ -84,15 +79,20 @@ class Context:
 
     def _read(self, question: Callable[[Any], Any]) -> Any:
         import plaster
+        import plaster_pastedeploy
 
         try:
-            return question(plaster.get_loader(str(self.ini_path), protocols=["wsgi"]))
+            # By its name: plaster would look for whoever reads ini files in all that is installed, a tenth of a second.
+            return question(plaster_pastedeploy.Loader(plaster.parse_uri(str(self.ini_path))))
         except Exception as error:
             raise SettingsError(f"{self.ini_path} cannot be read: {error}") from error
 
     @cached_property
     def settings(self) -> Settings:
-        """The service's settings, as the servers see them."""
+        """The service's settings, as the servers see them. Whatever is logged is so from here on."""
+        from marketplace_api.logs import configure_logging
+
+        configure_logging("INFO" if self.verbose else "WARNING")
         environ = dict(os.environ)
         if "data_dir" in self.overrides:
             environ["DATA_DIR"] = self.overrides["data_dir"]
@@ -105,9 +105,8 @@ class Context:
     def databases(self) -> Iterator[Databases]:
         """The database for the time of a command; what it changes has the same consequences as through the API."""
         from marketplace_api.boot import opened
-        from marketplace_api.jobs.queue import dispatch
 
-        with opened(self.settings, dispatch) as databases:
+        with opened(self.settings, _dispatch) as databases:
             yield databases
 
     @contextmanager
@@ -145,6 +144,13 @@ class Context:
             user_id=user.user_id, username=user.username, roles=frozenset(user.roles), state=user.state,
             request_id=self.request_id, reason=reason,
         )  # fmt: skip
+
+
+def _dispatch(session: Any, event: Any) -> None:
+    """What follows from an event; the queue is loaded with the first, for most commands only look at things."""
+    from marketplace_api.jobs.queue import dispatch
+
+    dispatch(session, event)
 
 
 def _login() -> str:

@@ -1,12 +1,23 @@
-"""`marketplace-admin jobs`: run a worker, look at the queue, try failed jobs again."""
+"""`marketplace-admin jobs`: run a worker, look at the queue, try failed jobs again, take back those that wait."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
 import rich_click as click
 
+from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.times import TIME
 
-COLUMNS = ("job_id", "task", "status", "attempts", "scheduled_at", "args")
+if TYPE_CHECKING:
+    from marketplace_api.db import Databases
+
+STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
+COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args")
+LARGEST = 2**63 - 1
 
 
 @click.group()
@@ -23,8 +34,9 @@ def run(context: Context, threads: int) -> None:
     Example: `marketplace-admin --ini production.ini jobs run --threads 8`
     """
     from marketplace_api import boot
+    from marketplace_api.crash_reports import configure_sentry
     from marketplace_api.jobs.worker import run_worker
-    from marketplace_api.logs import configure_logging, configure_sentry
+    from marketplace_api.logs import configure_logging
     from marketplace_api.serve import end_with_supervisor
     from marketplace_api.version import VERSION
 
@@ -39,37 +51,89 @@ def run(context: Context, threads: int) -> None:
 
 
 @jobs.command("list")
-@click.option(
-    "--status",
-    type=click.Choice(["todo", "doing", "succeeded", "failed", "cancelled", "aborted"]),
-    help="Only jobs in this state.",
-)
+@click.option("--status", type=click.Choice(STATUSES), help="Only jobs in this state.")
+@click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
+@click.option("--task", metavar="NAME", help="Only jobs of this task, or of this handler of events.")
+@click.option("--since", type=TIME, help="Only jobs put into the queue since then: an age such as 2h, or a date (UTC).")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Jobs at most.")
 @pass_context
-def list_jobs(context: Context, status: str | None, limit: int) -> None:
+def list_jobs(
+    context: Context, *, status: str | None, queue: str | None, task: str | None, since: datetime | None, limit: int
+) -> None:
     """Show jobs, newest first. Those that succeeded are deleted at once.
 
-    Example: `marketplace-admin jobs list --status failed`
+    Example: `marketplace-admin jobs list --status failed --since 1d`
     """
-    from marketplace_api.jobs import queue
+    from marketplace_api.jobs import board
 
+    chosen = board.Chosen(status=status, queue=queue, task=task, since=since)
     with context.databases() as databases, databases.session() as session:
-        context.output.rows(COLUMNS, queue.list_jobs(session, status, limit))
+        context.output.rows(COLUMNS, board.list_jobs(session, chosen, limit))
 
 
 @jobs.command()
-@click.argument("job_id", type=int, help="The job's id, as `jobs list` shows it.")
+@click.argument("job_id", type=click.IntRange(1, LARGEST), help="The job's id, as `jobs list` shows it.")
 @pass_context
-def retry(context: Context, job_id: int) -> None:
-    """Put a failed job back into the queue.
+def show(context: Context, job_id: int) -> None:
+    """Show one job and what became of it.
 
-    Example: `marketplace-admin jobs retry 42`
+    Example: `marketplace-admin jobs show 42`
     """
-    from marketplace_api.jobs import queue
+    from marketplace_api.jobs import board
 
-    with context.databases() as databases, databases.session() as session, session.begin():
-        queue.retry(session, job_id)
-    context.output.record({"job_id": job_id, "status": "todo"}, f"Job {job_id} is in the queue again.")
+    with context.databases() as databases, databases.session() as session:
+        job = board.find(session, job_id)
+    if context.as_json:
+        context.output.record(job)
+        return
+    history = job.pop("history")
+    context.output.record(job)
+    context.output.rows(("at", "what"), history)
+
+
+@jobs.command()
+@click.argument(
+    "job_ids", nargs=-1, type=click.IntRange(1, LARGEST), metavar="ID…", help="Jobs, as `jobs list` shows them."
+)
+@click.option("--failed", is_flag=True, help="All that failed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be tried again and change nothing.")
+@pass_context
+def retry(context: Context, job_ids: tuple[int, ...], failed: bool, dry_run: bool) -> None:
+    """Put failed jobs back into the queue, to run now. Each is done by itself: one that cannot be does not stop others.
+
+    Example: `marketplace-admin jobs retry --failed --dry-run`
+
+    Exit codes: 0 done, 3 there is none of that id, 4 not failed, 5 some could not be.
+    """
+    from marketplace_api.jobs import board
+
+    if bool(job_ids) == failed:
+        raise click.UsageError("Name jobs by their ids, or all that failed with --failed.")
+    with context.databases() as databases:
+        ids = _failed(databases) if failed else dict.fromkeys(job_ids)
+        _each(context, databases, ids, board.retry, board.RETRIED, "in the queue again", dry_run=dry_run)
+
+
+@jobs.command()
+@click.argument(
+    "job_ids", nargs=-1, required=True, type=click.IntRange(1, LARGEST), metavar="ID…",
+    help="Jobs, as `jobs list` shows them.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be cancelled and change nothing.")
+@pass_context
+def cancel(context: Context, job_ids: tuple[int, ...], dry_run: bool) -> None:
+    """Take back jobs that wait; a running one ends by itself. Each is done by itself.
+
+    Example: `marketplace-admin jobs cancel 42 43`
+
+    Exit codes: 0 done, 3 there is none of that id, 4 it runs or has run, 5 some could not be.
+    """
+    from marketplace_api.jobs import board
+
+    with context.databases() as databases:
+        _each(
+            context, databases, dict.fromkeys(job_ids), board.cancel, board.CANCELLED, "cancelled", dry_run=dry_run
+        )  # fmt: skip
 
 
 @jobs.command()
@@ -82,3 +146,44 @@ def schedule(context: Context) -> None:
     from marketplace_api.jobs.schedule import all_periodic
 
     context.output.rows(("cron", "task", "purpose"), all_periodic())
+
+
+def _failed(databases: Databases) -> Iterator[int]:
+    from marketplace_api.jobs import board
+
+    last = 0
+    while True:
+        with databases.session() as session:
+            ids = board.failed_after(session, last)
+        if not ids:
+            return
+        yield from ids
+        last = ids[-1]
+
+
+def _each(
+    context: Context, databases: Databases, ids: Iterable[int], act: Callable[[Any, int], None], status: str, told: str,
+    *, dry_run: bool,
+) -> None:  # fmt: skip
+    """Do it to each job in a transaction of its own, tell of those that could not be, and exit with the command's code."""
+    from marketplace_api.errors import Conflict, NotFound
+
+    done: list[int] = []
+    refused: list[dict[str, Any]] = []
+    codes = set()
+    for job_id in ids:
+        try:
+            with databases.session() as session, session.begin() as transaction:
+                act(session, job_id)
+                if dry_run:
+                    transaction.rollback()
+            done.append(job_id)
+        except (Conflict, NotFound) as error:
+            refused.append({"job_id": job_id, "reason": str(error)})
+            codes.add(CONFLICT if isinstance(error, Conflict) else NOT_FOUND)
+            click.echo(f"Error: {error!s}", err=True)
+    values = {"job_ids": done, "status": status, "refused": refused, "dry_run": dry_run}
+    if not codes or done:
+        number = f"{len(done):,} job{'' if len(done) == 1 else 's'}"
+        context.output.record(values, f"{number} {'would be' if dry_run else 'now'} {told}.")
+    raise SystemExit(DONE if not codes else PARTLY_DONE if done or len(codes) > 1 else codes.pop())

@@ -13,7 +13,49 @@ from marketplace_api.cli.context import Context, pass_context
 
 @click.group()
 def keys() -> None:
-    """The keys that sign access tokens, and those that seal documents."""
+    """The keys that sign access tokens, and those that seal documents.
+
+    To replace a key: make another (`generate`, `generate-document-key`), put it before the present one in JWT_KEYS or
+    DOCUMENT_KEYS (new:…,old:…) and restart all processes. From then on the new one is used, and the old one still
+    understood. Access tokens die within the hour; documents are brought under the new key by `rotate-documents`. When
+    `list` shows that an old key is needed no more, drop it from the setting and restart once more.
+    """
+
+
+@keys.command("list")
+@pass_context
+def list_keys(context: Context) -> None:
+    """Show the ids of all keys, what each is for, and how many documents it seals; never the keys themselves.
+
+    A key that is `missing` seals documents and is in no setting: without it nobody can open them.
+
+    Example: `marketplace-admin keys list`
+    """
+    from marketplace_api.domain.tokens import KEY_FILE, SigningKeys
+    from marketplace_api.domain.verifications import documents
+    from marketplace_api.gateways.document_cipher import DocumentKeys
+
+    settings = context.settings
+    kids: tuple[str, ...] = ()
+    # The servers make the key of development; to look for it makes none.
+    if settings.jwt_keys:
+        kids = SigningKeys.from_setting(settings.jwt_keys).kids
+    elif (settings.data_dir / "keys" / KEY_FILE).exists():
+        kids = SigningKeys.load_or_create(settings.data_dir / "keys").kids
+    ids = DocumentKeys.from_settings(settings).ids
+    with context.databases() as databases, databases.session() as session:
+        counts = documents.count_by_key(session)
+    rows = [_key("JWT_KEYS", kid, "verifies" if number else "signs", None) for number, kid in enumerate(kids)]
+    rows += [
+        _key("DOCUMENT_KEYS", key_id, "opens" if number else "seals", counts.pop(key_id, 0))
+        for number, key_id in enumerate(ids)
+    ]
+    rows += [_key("DOCUMENT_KEYS", key_id, "missing", count) for key_id, count in sorted(counts.items())]
+    context.output.rows(("setting", "key_id", "use", "documents"), rows)
+
+
+def _key(setting: str, key_id: str, use: str, documents: int | None) -> dict[str, str | int | None]:
+    return {"setting": setting, "key_id": key_id, "use": use, "documents": documents}
 
 
 @keys.command()

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 
 import rich_click as click
 
-from marketplace_api.serve import SUPERVISOR_VARIABLE
-
 STOP_SECONDS = 30
 # A child that ends this soon after its start, this often, is not worth another try.
 SOON_SECONDS = 10
@@ -43,6 +41,8 @@ class Child:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
+        from marketplace_api.serve import SUPERVISOR_VARIABLE
+
         self.started = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603  our own commands
             self.command,

@@ -12,13 +12,25 @@ from marketplace_api.cli.context import Context, pass_context
 @click.command()
 @pass_context
 def version(context: Context) -> None:
-    """Print the version of the service and of Python.
+    """Print the version of the service, of Python, of PostgreSQL's client, and the newest migration.
 
     Example: `marketplace-admin --json version`
     """
+    import psycopg
+
+    from marketplace_api import migrations
     from marketplace_api.version import VERSION
 
+    number = psycopg.pq.version()
+    values = {
+        "version": VERSION,
+        "python": platform.python_version(),
+        "psycopg": psycopg.__version__,
+        "libpq": f"{number // 10_000}.{number % 10_000}",
+        "migration": migrations.head(),
+    }
     context.output.record(
-        {"version": VERSION, "python": platform.python_version()},
-        f"marketplace-api {VERSION}, Python {platform.python_version()}",
+        values,
+        f"marketplace-api {VERSION}, Python {values['python']}, psycopg {values['psycopg']} with libpq "
+        f"{values['libpq']}, newest migration {values['migration']}",
     )

@@ -63,6 +63,11 @@ class SigningKeys:
         # That a signature is right never changes; checking it takes longer than all the rest of an identity.
         self._remembered = lru_cache(maxsize=REMEMBERED_TOKENS)(self._read)
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The ids of all keys; the first is the one that signs."""
+        return tuple(self._public)
+
     @classmethod
     def from_setting(cls, setting: str) -> SigningKeys:
         """Keys from ``kid:seed,kid2:seed2`` (base64url of 32 bytes); raises :class:`SettingsError`, showing no seed."""

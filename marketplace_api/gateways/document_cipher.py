@@ -63,6 +63,11 @@ class DocumentKeys:
         self.current = next(iter(keys))
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all keys; the first is the one that seals."""
+        return tuple(self._keys)
+
     @classmethod
     def from_settings(cls, settings: Settings) -> DocumentKeys:
         """The keys that the settings name; in development, where they name none, one that follows from the secret.

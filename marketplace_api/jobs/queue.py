@@ -5,15 +5,12 @@ The jobs are rows of procrastinate's tables. This module only puts them there; `
 
 from __future__ import annotations
 
-from typing import Any
-
 import procrastinate
 import sqlalchemy as sa
 from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import driver_connection
-from marketplace_api.errors import Conflict, NotFound
 from marketplace_api.jobs.handlers import DEBOUNCED, HANDLERS, Handler
 from marketplace_api.models.events import Event
 
@@ -42,29 +39,6 @@ def dispatch(session: Session, event: Event) -> None:
             _defer_debounced(session, event, handler)
         else:
             _defer(session, event, handler)
-
-
-def list_jobs(session: Session, status: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest jobs, of one ``status`` if it is given: ``job_id``, ``task``, ``status``, ``attempts``, …"""
-    statement = sa.text(
-        "SELECT id AS job_id, task_name AS task, status::text, attempts, scheduled_at, args FROM procrastinate_jobs "
-        "WHERE CAST(:status AS text) IS NULL OR status = CAST(:status AS procrastinate_job_status) "
-        "ORDER BY id DESC LIMIT :limit"
-    )
-    rows = session.execute(statement, {"status": status, "limit": limit})
-    return [dict(row) for row in rows.mappings()]
-
-
-def retry(session: Session, job_id: int) -> None:
-    """Put a failed job back into the queue, to run now. Raises ``NotFound``, and ``Conflict`` in another status."""
-    status = session.execute(
-        sa.text("SELECT status::text FROM procrastinate_jobs WHERE id = :id FOR UPDATE"), {"id": job_id}
-    ).scalar()
-    if status is None:
-        raise NotFound(f"There is no job {job_id}; those that succeeded are deleted at once.")
-    if status != "failed":
-        raise Conflict(f"Job {job_id} has the status {status}; only failed jobs can be tried again.")
-    session.execute(sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id})
 
 
 def _defer(session: Session, event: Event, handler: Handler, lock: str | None = None, seconds: int = 0) -> None:

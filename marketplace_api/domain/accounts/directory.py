@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from marketplace_api.db import Prepared, Reader
 from marketplace_api.domain import paging
-from marketplace_api.domain.accounts import profiles
+from marketplace_api.domain.accounts.columns import OWN_COLUMNS
 from marketplace_api.domain.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
 from marketplace_api.models.accounts import ROLES, STATES, User
 
@@ -64,7 +64,7 @@ def _literal(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-JUDGED_COLUMNS = (*profiles.OWN_COLUMNS, _u.deactivated_at)
+JUDGED_COLUMNS = (*OWN_COLUMNS, _u.deactivated_at)
 """What a moderator's view of an account is made from."""
 
 SORTS = {"date_joined": ("date_joined", datetime), "username": ("lower(username)", str)}

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import Databases, Reader
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import backoff, exports, recovery, refusals, rows, sessions
+from marketplace_api.domain.accounts.columns import OWN_COLUMNS, PUBLIC_COLUMNS
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
@@ -20,18 +21,6 @@ from marketplace_api.errors import Conflict, NotFound, PreconditionFailed, Unaut
 from marketplace_api.models.accounts import User
 
 _u = User.__table__.c
-
-PUBLIC_COLUMNS = (
-    _u.user_id, _u.username, _u.profile_picture_url, _u.bio, _u.date_joined, _u.date_updated, _u.is_verified,
-    _u.rating_count, _u.rating_sum, _u.state, _u.version,
-)  # fmt: skip
-"""What a stranger's view of an account is made from."""
-
-OWN_COLUMNS = (
-    *PUBLIC_COLUMNS, _u.email, _u.pending_email, _u.email_confirmed_at, _u.contact_information, _u.roles,
-    _u.state_reason, _u.suspended_until, _u.last_login,
-)  # fmt: skip
-"""What the owner's view is made from."""
 
 EDITABLE = ("username", "email", "profile_picture_url", "bio", "contact_information")
 

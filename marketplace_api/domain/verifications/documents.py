@@ -163,6 +163,14 @@ def forget(session: Session, user_id: int) -> None:
     store.doom(session, [key for key in gone if key is not None])
 
 
+def count_by_key(session: Session) -> dict[str, int]:
+    """How many documents there are under each key, by its id."""
+    counted = (
+        sa.select(_v.key_id, sa.func.count().label("documents")).where(_v.file_key.is_not(None)).group_by(_v.key_id)
+    )
+    return {row.key_id: row.documents for row in session.execute(counted)}
+
+
 def rotate(databases: Databases, keys: DocumentKeys) -> Rotation:
     """Wrap the key of every document under the current key-encryption key, each in a transaction of its own.
 

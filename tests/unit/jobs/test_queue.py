@@ -16,7 +16,7 @@ from marketplace_api.db import Databases
 from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import Conflict, NotFound
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import board, queue
 
 
 @pytest.fixture
@@ -129,14 +129,14 @@ def test_only_failed_jobs_are_tried_again(queued: Databases) -> None:
     with queued.session() as session, session.begin():
         record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
     with queued.session() as session:
-        (listed,) = queue.list_jobs(session, None, 10)
-        assert queue.list_jobs(session, "failed", 10) == []
+        (listed,) = board.list_jobs(session, board.Chosen(), 10)
+        assert board.list_jobs(session, board.Chosen(status="failed"), 10) == []
         with pytest.raises(Conflict):
-            queue.retry(session, listed["job_id"])
+            board.retry(session, listed["job_id"])
         with pytest.raises(NotFound):
-            queue.retry(session, 987_654)
+            board.retry(session, 987_654)
         _fail(session, listed["job_id"])
-        queue.retry(session, listed["job_id"])
+        board.retry(session, listed["job_id"])
         session.commit()
     assert [job.status for job in _jobs(queued)] == ["todo"]
 

@@ -28,7 +28,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import ANONYMOUS, operator
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import NotFound, Unavailable
-from marketplace_api.jobs import handlers, queue, schedule, worker
+from marketplace_api.jobs import board, handlers, queue, schedule, worker
 from marketplace_api.models.accounts import User
 from marketplace_api.settings import Settings
 
@@ -155,7 +155,7 @@ def test_a_mistake_is_not_tried_again_and_changes_nothing(
     assert [job.status for job in _jobs(queued)] == ["failed"]
     with queued.session() as session:
         assert session.get_one(User, ada.user_id).bio is None
-        queue.retry(session, _jobs(queued)[0].id)
+        board.retry(session, _jobs(queued)[0].id)
         session.commit()
     monkeypatch.undo()
     worker.run_pending(ours, queued)

@@ -1,0 +1,112 @@
+"""The queue as an operator sees it: which jobs there are, trying failed ones again, taking back those that wait.
+
+Apart from ``queue.py``, so that who only looks loads little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.errors import Conflict, NotFound
+
+STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
+RETRIED, CANCELLED = "todo", "cancelled"
+BATCH = 500
+
+_COLUMNS = (
+    "id AS job_id, task_name AS task, queue_name AS queue, status::text, attempts, priority, scheduled_at, args, lock, "
+    "queueing_lock, worker_id"
+)
+# When a job was put into the queue stands with its first event.
+_PUT = "(SELECT min(at) FROM procrastinate_events WHERE job_id = procrastinate_jobs.id)"
+_HANDLER = "args ->> 'handler'"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which jobs: all of these at once. ``task`` is the name of a task or of a handler of events; ``since`` is aware and
+    holds for when a job was put into the queue."""
+
+    status: str | None = None
+    queue: str | None = None
+    task: str | None = None
+    since: datetime | None = None
+
+
+def list_jobs(session: Session, chosen: Chosen, limit: int) -> list[dict[str, Any]]:
+    """The newest of these jobs: ``job_id``, ``task``, ``queue``, ``status``, ``attempts``, ``scheduled_at``, …"""
+    conditions = ["true"]
+    if chosen.status is not None:
+        conditions.append("status = CAST(:status AS procrastinate_job_status)")
+    if chosen.queue is not None:
+        conditions.append("queue_name = :queue")
+    if chosen.task is not None:
+        conditions.append(f"(task_name = :task OR {_HANDLER} = :task)")
+    if chosen.since is not None:
+        conditions.append(f"{_PUT} >= :since")
+    statement = sa.text(
+        f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"  # noqa: S608
+    )
+    values = {"status": chosen.status, "queue": chosen.queue, "task": chosen.task, "since": chosen.since}
+    rows = session.execute(statement, {**values, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
+
+
+def find(session: Session, job_id: int) -> dict[str, Any]:
+    """One job, and under ``history`` what became of it and when. Raises ``NotFound``."""
+    job = session.execute(
+        sa.text(f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE id = :id"), {"id": job_id}  # noqa: S608
+    ).mappings()  # fmt: skip
+    found = job.one_or_none()
+    if found is None:
+        raise _absent(job_id)
+    history = session.execute(
+        sa.text("SELECT type::text AS what, at FROM procrastinate_events WHERE job_id = :id ORDER BY id"),
+        {"id": job_id},
+    )
+    return {**found, "history": [dict(event) for event in history.mappings()]}
+
+
+def failed_after(session: Session, job_id: int) -> Sequence[int]:
+    """The ids of failed jobs above this one, the lowest first, at most :data:`BATCH`."""
+    statement = sa.text(
+        "SELECT id FROM procrastinate_jobs WHERE status = 'failed' AND id > :id ORDER BY id LIMIT :batch"
+    )
+    ids: Sequence[int] = session.execute(statement, {"id": job_id, "batch": BATCH}).scalars().all()
+    return ids
+
+
+def retry(session: Session, job_id: int) -> None:
+    """Put a failed job back into the queue, to run now. Raises ``NotFound``, and ``Conflict`` in another status."""
+    status = _locked(session, job_id)
+    if status != "failed":
+        raise Conflict(f"Job {job_id} has the status {status}; only failed jobs can be tried again.")
+    session.execute(sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id})
+
+
+def cancel(session: Session, job_id: int) -> None:
+    """Take back a job that waits; it stays in the list. Raises ``NotFound``, and ``Conflict`` once it runs or has run."""
+    status = _locked(session, job_id)
+    if status == "doing":
+        raise Conflict(f"Job {job_id} is running; it ends by itself.")
+    if status != "todo":
+        raise Conflict(f"Job {job_id} has the status {status}; only waiting jobs can be cancelled.")
+    session.execute(sa.text("SELECT procrastinate_cancel_job_v1(:id, false, false)"), {"id": job_id})
+
+
+def _locked(session: Session, job_id: int) -> str:
+    statement = sa.text("SELECT status::text FROM procrastinate_jobs WHERE id = :id FOR UPDATE")
+    status: str | None = session.execute(statement, {"id": job_id}).scalar()
+    if status is None:
+        raise _absent(job_id)
+    return status
+
+
+def _absent(job_id: int) -> NotFound:
+    return NotFound(f"There is no job {job_id}; those that succeeded are deleted at once.")
