@@ -28,7 +28,7 @@ Encode = Callable[[Iterable[Any]], bytes]
 
 @click.command()
 @click.option(
-    "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    "--to", "output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
     help="Where to; only this user may read it. Else standard output.",
 )  # fmt: skip
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, else jsonl.")
@@ -41,7 +41,7 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
     a listing that is sold, suspended, rejected or waiting: such are written as inactive, and counted. Conditions are
     those of `moderation bulk`.
 
-    Example: `marketplace-admin listings export --output cars.csv --where "category = cars and status = active"`
+    Example: `marketplace-admin listings export --to cars.csv --where "category = cars and status = active"`
     """
     from marketplace_api.domain.listings import exporting
     from marketplace_api.domain.moderation.targets import LISTINGS
@@ -146,7 +146,7 @@ def _target(output: Path | None) -> Iterator[IO[bytes]]:
     try:
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:100]}.")
     except OSError as error:
-        raise click.BadParameter(f"{output} cannot be written: {error.strerror}.", param_hint="--output") from None
+        raise click.BadParameter(f"{output} cannot be written: {error.strerror}.", param_hint="--to") from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream

@@ -11,13 +11,13 @@ from marketplace_api.cli.context import Context, pass_context
 
 @click.command()
 @click.option(
-    "--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here instead of printing it."
+    "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here instead of printing it."
 )
 @pass_context
 def openapi(context: Context, file: Path | None) -> None:
     """Print the OpenAPI 3.1 description, as the service itself gives it at `/api/openapi.json`.
 
-    Example: `marketplace-admin openapi --output openapi.json`
+    Example: `marketplace-admin openapi --to openapi.json`
     """
     import orjson
 

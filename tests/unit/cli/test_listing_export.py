@@ -81,7 +81,7 @@ def test_a_round_trip(
         path.write_bytes(exported.stdout_bytes)
         assert "Exported 10 listings." in exported.stderr
     else:
-        exported = run("--json", "listings", "export", "--output", str(path))
+        exported = run("--json", "listings", "export", "--to", str(path))
         assert json.loads(exported.stdout) == {
             "action": "export", "file": str(path), "format": kind, "listings": 10, "written_as_inactive": 4
         }  # fmt: skip
@@ -123,19 +123,19 @@ def test_conditions_choose_and_mistakes_are_named(run: Run, market: Databases, t
         == (",".join(listing_files.COLUMNS) + "\r\n").encode()
     )
     for wrong in ("prize < 1", "category = nonsense", "status"):
-        result = run("listings", "export", "--where", wrong, "--output", str(tmp_path / "x.csv"))
+        result = run("listings", "export", "--where", wrong, "--to", str(tmp_path / "x.csv"))
         assert result.exit_code == FAILED, result.output
         assert "Traceback" not in result.output
-    assert run("listings", "export", "--output", str(tmp_path / "no" / "x.csv")).exit_code == USAGE
+    assert run("listings", "export", "--to", str(tmp_path / "no" / "x.csv")).exit_code == USAGE
     assert list(tmp_path.glob("*x.csv*")) == []
 
 
 def test_a_file_is_replaced_only_when_that_was_said(run: Run, market: Databases, tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text("mine")
-    assert run("listings", "export", "--output", str(path)).exit_code == USAGE
+    assert run("listings", "export", "--to", str(path)).exit_code == USAGE
     assert path.read_text() == "mine"
-    assert run("--yes", "listings", "export", "--output", str(path)).exit_code == DONE
+    assert run("--yes", "listings", "export", "--to", str(path)).exit_code == DONE
     rows = list(csv.DictReader(io.StringIO(path.read_text(), newline="")))
     assert len(rows) == 10
     assert rows[0]["owner_email"] == "ada@people.example"

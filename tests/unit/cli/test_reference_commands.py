@@ -49,9 +49,9 @@ def test_every_code_is_told(run: Run) -> None:
 def test_the_description_is_the_services_own(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("openapi").stdout) == json.loads(json.dumps(openapi()))
     file = tmp_path / "openapi.json"
-    assert run("openapi", "--output", str(file)).exit_code == 0
+    assert run("openapi", "--to", str(file)).exit_code == 0
     assert json.loads(file.read_text())["openapi"] == "3.1.0"
-    assert run("openapi", "--output", str(tmp_path / "none" / "openapi.json")).exit_code == 1
+    assert run("openapi", "--to", str(tmp_path / "none" / "openapi.json")).exit_code == 1
 
 
 def test_every_workflow_is_in_the_table() -> None:
