@@ -1,4 +1,4 @@
-"""`marketplace-admin moderation`: what is done to many things at once, and undone."""
+"""`marketplace-admin moderation`: what is done to many things at once, and undone. Its reports have a file of their own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
+from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE, moderation_reports
 from marketplace_api.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
     from marketplace_api.domain.actors import Actor
 
-TARGETS = ("listings", "users", "reviews")
+TARGETS = ("listings", "users", "reviews", "messages")
 COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
 OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
 MOST_TOLD = 1_000
@@ -29,7 +29,11 @@ Part = Callable[[Any, "Actor", int], int]
 
 @click.group()
 def moderation() -> None:
-    """What is done to many things at once, and undone."""
+    """Reports and what is decided about them; what is done to many things at once, and undone."""
+
+
+for command in moderation_reports.COMMANDS:
+    moderation.add_command(command)
 
 
 @moderation.command()
@@ -46,6 +50,7 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
     listings  suspend, reinstate, verify, reject, delete, restore
     users     suspend, reinstate, ban
     reviews   delete, restore
+    messages  delete, restore: only those that were reported
 
     Conditions are FIELD OPERATOR VALUE, joined by `and`. The operators are = != < <= > >= and ~ (contains). Values with
     spaces stand in quotes. A time is compared with a date, or with an age: `created < 7d` is younger than seven days.

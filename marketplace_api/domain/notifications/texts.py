@@ -62,12 +62,12 @@ def _price(row: Any) -> Text:
 
 
 def _removed(row: Any) -> Text:
-    reason = row.data.get("reason") or ""
+    reason = row.data.get("reason")
+    because = f"; the reason: “{reason}”" if reason else ""
     if row.count == 1:
-        return Text("Message removed", f"A moderator removed a message of yours: {reason}")
-    return Text(
-        f"{row.count} messages removed", f"Moderators removed {row.count} messages of yours, the last: {reason}"
-    )
+        return Text("Message removed", f"A moderator removed a message of yours{because}.")
+    because = because.replace("the reason", "the last time")
+    return Text(f"{row.count} messages removed", f"Moderators removed {row.count} messages of yours{because}.")
 
 
 def _login(row: Any) -> Text:
