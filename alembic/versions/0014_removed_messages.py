@@ -1,4 +1,4 @@
-"""Messages that moderators removed.
+"""Messages that moderators removed, and figures of listings.
 
 Revision: 0014, after: 0012
 """
@@ -43,9 +43,16 @@ def upgrade() -> None:
         "CREATE TRIGGER preview_message AFTER UPDATE OF deleted_at ON messages FOR EACH ROW "
         "WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION preview_message()"
     )
+    op.create_index(
+        "ix_listings_figures",
+        "listings",
+        ["date_created"],
+        postgresql_include=["status", "category", "country", "deleted_at", "is_verified_listing"],
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_listings_figures", "listings")
     op.execute("DROP TRIGGER preview_message ON messages")
     op.execute("DROP FUNCTION preview_message()")
     op.drop_constraint(op.f("ck_messages_moderation_reason"), "messages", type_="check")
