@@ -148,6 +148,8 @@ def resolve(
         return acting.resolve(session, actor, number, action, reason=told, also_same_subject=all_of_same)
 
     told = report_ids.checked_reason(reason)
+    if all_of_same:
+        ids = _confirmed(context, ids, dry_run)
     report_ids.each(context, ids, act, noun="report", action="resolve", reason=told, dry_run=dry_run)
 
 
@@ -168,6 +170,8 @@ def dismiss(context: Context, ids: tuple[str, ...], reason: str, all_of_same: bo
     from marketplace_api.domain.reports import workflow
 
     told = report_ids.checked_reason(reason)
+    if all_of_same:
+        ids = _confirmed(context, ids, dry_run)
     report_ids.each(
         context, ids,
         lambda session, actor, number: workflow.decide(
@@ -178,6 +182,19 @@ def dismiss(context: Context, ids: tuple[str, ...], reason: str, all_of_same: bo
 
 
 COMMANDS = (reports, report, assign, resolve, dismiss)
+
+
+def _confirmed(context: Context, ids: tuple[str, ...], dry_run: bool) -> tuple[str, ...]:
+    """The ids, once somebody has said yes to all that will be decided with them."""
+    from marketplace_api.domain.reports import searching
+
+    numbers = report_ids.named(ids, "report")
+    with context.databases() as databases, databases.session() as session:
+        count = searching.undecided_of_same(session, context.actor(session).user_id, numbers)
+    context.output.remark(f"{count:,} undecided reports are about the same.")
+    if count > 1 and not dry_run:
+        context.output.confirm(f"Decide all {count:,}?")
+    return tuple(map(str, numbers))
 
 
 def _assignee(session: Any, user: str | None) -> int | None:

@@ -31,7 +31,7 @@ def each(
     (``failed``) and counts the others (``changed``). Ctrl-C ends it between two. Of a single one the error itself ends
     the command, with its own exit code; else that is 5 where some failed.
     """
-    numbers = _numbers(ids, noun)
+    numbers = named(ids, noun)
     many = f"{noun}s" if len(numbers) != 1 else noun
     with context.databases() as databases:
         _require_moderator(context, databases)
@@ -91,7 +91,7 @@ def checked_reason(text: str) -> str:
     return told
 
 
-def _numbers(ids: tuple[str, ...], noun: str) -> list[int]:
+def named(ids: tuple[str, ...], noun: str) -> list[int]:
     """The ids as numbers, each once, in the order in which they were given."""
     words = [word for each in ids for word in (sys.stdin.read().split() if each == "-" else [each])]
     numbers: dict[int, None] = {}

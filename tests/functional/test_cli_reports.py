@@ -104,10 +104,12 @@ def test_deciding_one_and_many(run: Run, world: World, committed_databases: Data
 def test_resolving_together_with_what_is_done(run: Run, world: World, committed_databases: Databases) -> None:
     first, *_ = world.listing
     words = ("moderation", "resolve", first, "--reason", "Advertising.", "--all-of-same")
-    wrong = run(*words, "--action", "ban")
+    wrong = run("--yes", *words, "--action", "ban")
     assert wrong.exit_code == FAILED and "suspend, delete" in wrong.stderr
     assert set(states(committed_databases).values()) == {"open"}, "both or neither"
-    done = run("--as", "ada", *words, "--action", "suspend")
+    unsure = run("--as", "ada", *words, "--action", "suspend")
+    assert unsure.exit_code == USAGE and "Decide all 3?" in unsure.stderr
+    done = run("--as", "ada", "--yes", *words, "--action", "suspend")
     assert done.exit_code == DONE, done.output
     found = states(committed_databases)
     assert {found[report_id] for report_id in world.listing} == {"resolved"}

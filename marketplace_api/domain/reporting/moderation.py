@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from marketplace_api.db import Reader
+from marketplace_api.domain import audit
 from marketplace_api.domain.reporting import tally
 from marketplace_api.domain.reporting.period import Period, bucket
 
@@ -49,23 +50,20 @@ _TOP = sa.text(
     GROUP BY subject_type, subject_id ORDER BY reports DESC, subject_type, subject_id LIMIT :most
     """
 )
-# The log is long: where the period begins and ends in it is looked up first.
-_EDGE = sa.text(
-    "SELECT event_id FROM events WHERE date_created >= :moment ORDER BY date_created, event_id LIMIT 1"
-)  # fmt: skip
+# The log is long: between which ids the period lies is looked up first.
+DURING = "event_id BETWEEN :low AND :high AND date_created >= :since AND date_created < :until"
 _ACTS = sa.text(
-    """
+    f"""
     WITH done AS (
         SELECT actor_id, actor_name, type AS action FROM events
-        WHERE type = ANY(CAST(:acts AS text[])) AND event_id >= :first AND event_id < :last
+        WHERE type = ANY(CAST(:acts AS text[])) AND {DURING}
         UNION ALL
         SELECT actor_id, actor_name, 'listing.' || (new ->> 'step') FROM events
-        WHERE type = 'listing.status_changed' AND event_id >= :first AND event_id < :last
-        AND new ->> 'step' = ANY(CAST(:steps AS text[]))
+        WHERE type = 'listing.status_changed' AND {DURING} AND new ->> 'step' = ANY(CAST(:steps AS text[]))
     ), counted AS (SELECT actor_id, actor_name, action, count(*) AS number FROM done GROUP BY 1, 2, 3)
     SELECT counted.*, users.username FROM counted LEFT JOIN users ON users.user_id = counted.actor_id
     ORDER BY sum(number) OVER (PARTITION BY actor_id, actor_name) DESC, actor_id, actor_name, number DESC, action
-    """
+    """  # noqa: S608  made of constants only
 )
 _BATCHES = sa.text(
     """
@@ -110,17 +108,16 @@ def reports(db: Reader, period: Period) -> dict[str, Any]:
     }
 
 
-def events_between(db: Reader, period: Period) -> tuple[int, int]:
-    """The ids that the events of the period lie between: the first of them, and the first after them."""
-    edges = [db.execute(_EDGE, {"moment": moment}).scalar() for moment in (period.since, period.until)]
-    return edges[0] or 2**63 - 1, edges[1] or 2**63 - 1
+def during(db: Reader, period: Period) -> dict[str, Any]:
+    """The parameters of :data:`DURING`."""
+    low, high = audit.span(db, audit.Wanted(since=period.since, until=period.until))
+    return {"low": low, "high": high, "since": period.since, "until": period.until}
 
 
 def _moderators(db: Reader, period: Period) -> list[dict[str, Any]]:
     """Who did what how often: ``actor_id``, ``actor`` (a user name, an operator, a job), ``total`` and ``actions``."""
-    first, last = events_between(db, period)
     found: dict[Any, dict[str, Any]] = {}
-    for row in db.execute(_ACTS, {"acts": list(ACTS), "steps": list(STEPS), "first": first, "last": last}):
+    for row in db.execute(_ACTS, {"acts": list(ACTS), "steps": list(STEPS), **during(db, period)}):
         one = found.setdefault(
             (row.actor_id, row.actor_name),
             {"actor_id": row.actor_id, "actor": row.username or row.actor_name, "total": 0, "actions": {}},

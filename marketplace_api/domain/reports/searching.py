@@ -5,7 +5,7 @@ Whom a report is about does not find it here either, where an operator acts unde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,15 @@ def _order(source: sa.FromClause, sought: Sought) -> list[sa.ColumnElement[Any]]
     own = source.c
     by_number = [own.of_subject.desc(), own.subject_type, own.subject_id] if sought.by_number else []
     return [*by_number, own.report_id]
+
+
+def undecided_of_same(db: Reader, viewer_id: int | None, report_ids: Collection[int]) -> int:
+    """How many undecided reports are about the subjects of these, themselves among them; without ``viewer_id``'s own."""
+    named = sa.bindparam("report_ids", value=list(report_ids), type_=sa.ARRAY(sa.BigInteger))
+    subjects = sa.select(_r.subject_type, _r.subject_id).where(_r.report_id == sa.any_(named))
+    same = sa.tuple_(_r.subject_type, _r.subject_id).in_(subjects)
+    statement = sa.select(sa.func.count()).where(same, _r.stage <= 1, _r.reporter_id.is_distinct_from(viewer_id or 0))
+    return int(db.execute(statement).scalar_one())
 
 
 def _matches(viewer_id: int | None, sought: Sought) -> list[sa.ColumnElement[bool]]:
