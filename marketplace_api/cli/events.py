@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.times import TIME
+from marketplace_api.cli.values import SINCE
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
@@ -27,8 +27,8 @@ _SUBJECT = re.compile(r"([a-z_]+):([^:]+)")
 def _narrowing(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which events."""
     options: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
-        click.option("--until", type=TIME, help="Before this time."),
-        click.option("--since", type=TIME, help="From this time on: an age such as 2h or 7d, or a date (UTC)."),
+        click.option("--until", type=SINCE, help="Before this time."),
+        click.option("--since", type=SINCE, help="From this time on: an age such as 2h or 7d, or a date (UTC)."),
         click.option("--subject", metavar="KIND:ID", help="About this, such as listing:12 or user:ada."),
         click.option("--actor", metavar="USER", help="By this account: an id, a user name or an e-mail address."),
         click.option("--type", "kind", metavar="TYPE", help="Of this type, such as listing.status_changed."),
@@ -65,7 +65,7 @@ def tail(context: Context, /, *, follow: bool, limit: int, **narrowing: Any) -> 
             return
         with databases.primary_reader() as db:
             rows = audit.newest(db, wanted, limit)
-            lines = [event_lines.fields(row) for row in rows] if context.as_json else event_lines.lines(db, rows)
+            lines = [event_lines.fields(row) for row in rows] if context.for_programs else event_lines.lines(db, rows)
         context.output.rows(event_lines.COLUMNS, lines)
 
 
@@ -132,7 +132,7 @@ def _follow(context: Context, databases: Databases, wanted: Wanted, limit: int) 
         news = feed.Feed(db)
         past = audit.newest(db, wanted, limit) if limit else ()
         old = [row for row in past if not news.awaits(row.event_id)]
-    if not context.as_json:
+    if not context.for_programs:
         click.echo(event_lines.head())
     _print(context, databases, old)
     for rows in feed.follow(databases, news, context.output.remark):
@@ -146,7 +146,7 @@ def _print(context: Context, databases: Databases, rows: list[Any]) -> None:
 
     if not rows:
         return
-    if context.as_json:
+    if context.for_programs:
         click.echo(event_lines.json_lines(rows), nl=False)
         return
     with databases.primary_reader() as db:

@@ -10,7 +10,7 @@ import rich_click as click
 
 from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.times import TIME
+from marketplace_api.cli.values import SINCE
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
@@ -54,7 +54,9 @@ def run(context: Context, threads: int) -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="Only jobs in this state.")
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--task", metavar="NAME", help="Only jobs of this task, or of this handler of events.")
-@click.option("--since", type=TIME, help="Only jobs put into the queue since then: an age such as 2h, or a date (UTC).")
+@click.option(
+    "--since", type=SINCE, help="Only jobs put into the queue since then: an age such as 2h, or a date (UTC)."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Jobs at most.")
 @pass_context
 def list_jobs(
@@ -83,7 +85,7 @@ def show(context: Context, job_id: int) -> None:
 
     with context.databases() as databases, databases.session() as session:
         job = board.find(session, job_id)
-    if context.as_json:
+    if context.for_programs:
         context.output.record(job)
         return
     history = job.pop("history")

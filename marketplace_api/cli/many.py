@@ -25,7 +25,7 @@ ids_argument = click.argument(
     metavar="ID...",
     nargs=-1,
     required=True,
-    help="One or more ids; `-` reads them from standard input, one a line.",
+    help="One or more ids; `-` reads them from standard input.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done and change nothing.")
 
@@ -46,7 +46,7 @@ def do_each(context: Context, ids: Sequence[str], work: Work, *, reason: str | N
     One alone fails as any command does. Of many each commits by itself, and each that fails has its line on standard
     error; a rehearsal takes every step and rolls it back. Raises UsageError for what is no id, before anything is done.
     """
-    wanted = list(dict.fromkeys(_read(ids)))
+    wanted = named(ids)
     if not dry_run and wanted and (len(wanted) > 1 or work.asks):
         context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}?")
     with context.databases() as databases:
@@ -80,13 +80,18 @@ def done_word(action: str) -> str:
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 
+def named(ids: Sequence[str]) -> list[int]:
+    """The ids as numbers, each once, in the order in which they were given; raises UsageError for what is no id."""
+    return list(dict.fromkeys(_read(ids)))
+
+
 def _read(words: Sequence[str]) -> Iterator[int]:
     for word in words:
         if word == "-":
             for number, line in enumerate(sys.stdin.buffer, 1):
-                text = line.decode(errors="replace").lstrip("\ufeff").partition("#")[0].strip()
-                if text:
-                    yield _id(text, f"Line {number}: ")
+                text = line.decode(errors="replace").lstrip("\ufeff").partition("#")[0]
+                for each in text.split():
+                    yield _id(each, f"Line {number}: ")
         else:
             yield _id(word, "")
 

@@ -1,24 +1,22 @@
-"""`marketplace-admin moderation`: what is done to many things at once, and undone."""
+"""`marketplace-admin moderation`: what is done to many things at once, and undone. Its reports have a file of their own."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
+from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE, moderation_reports
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.interrupts import interruptible
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
     from marketplace_api.domain.actors import Actor
 
-TARGETS = ("listings", "users", "reviews")
+TARGETS = ("listings", "users", "reviews", "messages")
 COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
 OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
 MOST_TOLD = 1_000
@@ -29,7 +27,11 @@ Part = Callable[[Any, "Actor", int], int]
 
 @click.group()
 def moderation() -> None:
-    """What is done to many things at once, and undone."""
+    """Reports and what is decided about them; what is done to many things at once, and undone."""
+
+
+for command in moderation_reports.COMMANDS:
+    moderation.add_command(command)
 
 
 @moderation.command()
@@ -46,6 +48,7 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
     listings  suspend, reinstate, verify, reject, delete, restore
     users     suspend, reinstate, ban
     reviews   delete, restore
+    messages  delete, restore: only those that were reported
 
     Conditions are FIELD OPERATOR VALUE, joined by `and`. The operators are = != < <= > >= and ~ (contains). Values with
     spaces stand in quotes. A time is compared with a date, or with an age: `created < 7d` is younger than seven days.
@@ -204,7 +207,7 @@ def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: i
         batch, before = batches.find(session, batch_id), batches.counts(session, batch_id)
     todo = before.get("waiting" if part is batches.advance else "changed", 0)
     stopped_by = None
-    with _interruptible() as interrupted, context.output.progress(batch.action, todo) as step:
+    with interruptible() as interrupted, context.output.progress(batch.action, todo) as step:
         while not interrupted.is_set():
             try:
                 with databases.session() as session, session.begin():
@@ -256,22 +259,3 @@ def _told(
     return {
         "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "dry_run": False, **more
     }  # fmt: skip
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event instead of tearing a transaction apart; a second Ctrl-C ends at once."""
-    interrupted = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, _frame: Any) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        interrupted.set()
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -36,20 +36,17 @@ class _Moment(click.ParamType[datetime, Any]):
         self.ahead = ahead
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        from marketplace_api.domain.moderation.where import Field, Kind, parse
-        from marketplace_api.errors import Invalid
+        from marketplace_api.domain.moderation.where import is_age, moment
 
         if isinstance(value, datetime):
             return value
         now = datetime.now(UTC)
         try:
-            (condition,) = parse(f"when < '{value}'", {"when": Field(Kind.TIME)}, now)
-            # "Less than an age ago" is what the language turns round.
-            is_age = condition.operator == ">"
-            moment: datetime = condition.value
-            return now + (now - moment) if is_age and self.ahead else moment
-        except (Invalid, ValueError, OverflowError):
-            self.fail(f"{value!r} is neither a date such as 2027-01-31 nor a span of time such as 7d.", param, ctx)
+            found = moment(str(value), now)
+            return now + (now - found) if self.ahead and is_age(value) else found
+        except (ValueError, OverflowError):
+            example = "2027-01-31" if self.ahead else "2026-11-01"
+            self.fail(f"{value!r} is neither a date such as {example} nor a span of time such as 7d.", param, ctx)
 
 
 REASON = _Reason()

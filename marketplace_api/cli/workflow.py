@@ -54,7 +54,7 @@ def show(context: Context, name: str, shape: str) -> None:
     if name not in WORKFLOWS:
         raise NotFound(f"There is no workflow {name!r}; there are {', '.join(WORKFLOWS)}.")
     found = WORKFLOWS[name]
-    if context.as_json:
+    if context.for_programs:
         context.output.record(_document(found))
     else:
         click.echo("\n".join(_text(found) if shape == "text" else _mermaid(found)))

@@ -56,7 +56,7 @@ def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
         "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
     }  # fmt: skip
     # A span of ids, always: so the planner meets one question, whose answer is a walk along an index.
-    values["low"], values["high"] = _span(db, wanted)
+    values["low"], values["high"] = span(db, wanted)
     if position:
         values["key"] = position.keys[0]
     statement = _statement(tuple(given), position is not None, position is not None and position.backward)
@@ -108,7 +108,7 @@ def standing_listings(db: Reader, listing_ids: Collection[int]) -> frozenset[int
     return frozenset(db.execute(statement, {"ids": sorted(listing_ids)}).scalars())
 
 
-def _span(db: Reader, wanted: Wanted) -> tuple[int, int]:
+def span(db: Reader, wanted: Wanted) -> tuple[int, int]:
     """Ids that no event of the wanted time lies outside of.
 
     What was recorded more than the longest transaction before ``since`` has a smaller id than all that bears a later
@@ -134,7 +134,7 @@ def _asked(db: Reader, wanted: Wanted) -> tuple[sa.Select[Any], dict[str, Any]]:
     given = _given(wanted)
     values = given.copy()
     if "since" in given or "until" in given:
-        values["low"], values["high"] = _span(db, wanted)
+        values["low"], values["high"] = span(db, wanted)
     return sa.select(*_e).where(*_conditions(tuple(given))), values
 
 

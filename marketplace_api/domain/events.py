@@ -62,6 +62,9 @@ class EventType(StrEnum):
     REVIEW_RESTORED = "review.restored"
     MESSAGE_SENT = "message.sent"
     MESSAGE_READ = "message.read"
+    MESSAGE_OPENED = "message.opened"
+    MESSAGE_DELETED = "message.deleted"
+    MESSAGE_RESTORED = "message.restored"
     CONVERSATION_READ = "conversation.read"
     CONVERSATION_ARCHIVED = "conversation.archived"
     CONVERSATION_UNARCHIVED = "conversation.unarchived"
@@ -120,6 +123,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REVIEW_RESTORED: "A deleted review came back; it counts again.",
     EventType.MESSAGE_SENT: "A message was sent; `new` has the ids of conversation, sender, receiver and listing.",
     EventType.MESSAGE_READ: "The receiver read one message.",
+    EventType.MESSAGE_OPENED: "An operator read a message that was reported.",
+    EventType.MESSAGE_DELETED: "A moderator removed a message that was reported; neither of the two reads it any more.",
+    EventType.MESSAGE_RESTORED: "A removed message came back.",
     EventType.CONVERSATION_READ: "Everything in a conversation was read by one side; `new` counts the messages.",
     EventType.CONVERSATION_ARCHIVED: "One side archived a conversation.",
     EventType.CONVERSATION_UNARCHIVED: "One side took a conversation out of the archive.",

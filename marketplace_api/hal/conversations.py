@@ -113,7 +113,8 @@ def _participant(row: Any) -> Representation:
 def message(context: MessageContext, fields: Collection[str] = ()) -> Representation:
     """One message."""
     shown = _message(context.row, context.request.actor, context.row.other_username, context, fields)
-    shown.last_modified = context.row.timestamp_sent
+    # Removed and brought back, it has changed since it was sent; the ETag tells.
+    shown.last_modified = context.row.timestamp_sent if context.row.version == 1 else None
     return shown
 
 
@@ -149,7 +150,10 @@ def _message(
         "content": row.content,
         "timestamp_sent": row.timestamp_sent,
         "is_read": row.is_read,
+        "is_removed": row.is_removed,
     }
+    if row.is_removed and actor.owns(row.sender_id):
+        values["moderation_reason"] = row.moderation_reason
     links: Links = {
         "self": link(f"{_MESSAGES}/{row.message_id}"),
         "mkt:conversation": link(f"/api/conversations/{row.conversation_id}"),

@@ -29,6 +29,10 @@ def _conversation(row: Any) -> str | None:
     return f"/api/conversations/{row.conversation_id}" if row.conversation_is_open else None
 
 
+def _conversations(_row: Any) -> str:
+    return "/api/conversations"  # one message of several may be in another, or deleted from its sender's view
+
+
 def _review(row: Any) -> str | None:
     return f"/api/reviews/{row.review_id}" if row.review_is_open else None
 
@@ -58,6 +62,7 @@ def _report(row: Any) -> str:
 # The field with the id of what it is about, and where that is found.
 _SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
     T.NEW_MESSAGE: ("message_id", _conversation),
+    T.MESSAGE_REMOVED: ("message_id", _conversations),
     T.REVIEW_RECEIVED: ("review_id", _review),
     T.REVIEW_REPLIED: ("review_id", _review),
     **dict.fromkeys(

@@ -17,8 +17,10 @@ from marketplace_api.resources.reports import OwnReportContext, ReportContext, R
 QUEUE = "/api/moderation/reports"
 _ACCOUNTS = "/api/admin/users"
 _PUBLIC = {"listing": "/api/listings", "user": "/api/users", "review": "/api/reviews"}
-# Where moderators open what a report is about, whatever its state; a message they read in the report itself.
-_MODERATED = {"listing": "/api/listings", "user": _ACCOUNTS, "review": "/api/reviews"}
+# Where moderators open what a report is about, whatever its state.
+_MODERATED = {
+    "listing": "/api/listings", "user": _ACCOUNTS, "review": "/api/reviews", "message": "/api/moderation/messages",
+}  # fmt: skip
 
 
 @represents(OwnReportContext)
@@ -91,7 +93,8 @@ def _links(row: Any) -> Links:
     links: Links = {"self": link(f"{QUEUE}/{row.report_id}"), "collection": link(QUEUE)}
     same = f"{QUEUE}?subject_type={row.subject_type}&subject_id={row.subject_id}"
     links["mkt:reports"] = link(same, title="All reports of the same")
-    if row.subject_type in _MODERATED and not (row.subject_type == "listing" and row.subject_status == "deleted"):
+    is_open = row.message_is_open if row.subject_type == "message" else True
+    if is_open and not (row.subject_type == "listing" and row.subject_status == "deleted"):
         links["mkt:subject"] = link(f"{_MODERATED[row.subject_type]}/{row.subject_id}")
     for name in ("reporter", "reported", "assignee"):
         user_id = getattr(row, f"{name}_id")

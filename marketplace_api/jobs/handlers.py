@@ -43,6 +43,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.LISTING_RESTORED: (care.refresh_search_terms,),
     EventType.LISTING_IMPORTED: (care.refresh_search_terms,),
     EventType.MESSAGE_SENT: (notices.notify_of_message,),
+    EventType.MESSAGE_DELETED: (notices.notify_sender,),
     EventType.REVIEW_POSTED: (notices.notify_of_review,),
     EventType.REVIEW_REPLIED: (notices.notify_of_reply,),
     EventType.VERIFICATION_APPROVED: (notices.notify_of_verification,),

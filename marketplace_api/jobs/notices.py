@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from marketplace_api.domain.conversations import reported
 from marketplace_api.domain.events import EventType
 from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.domain.notifications.keeping import conversation_group
@@ -49,6 +50,15 @@ def notify_of_message(session: Session, event: Event, _services: Services) -> No
         group_key=conversation_group(conversation_id),
     )  # fmt: skip
     tell_of_message(session, receiver_id, event.subject_id, notice)
+
+
+def notify_sender(session: Session, event: Event, _services: Services) -> None:
+    """Tells the sender of a message that moderators removed why, unless it came back; several share a notification."""
+    row = reported.find(session, event.subject_id or 0, None)
+    if row is None or row.deleted_at is None or row.sender_id == event.actor_id:
+        return
+    data = {"message_id": row.message_id, "reason": event.reason}
+    tell(session, row.sender_id, Notice(T.MESSAGE_REMOVED, event.event_id, data=data, group_key=T.MESSAGE_REMOVED))
 
 
 def notify_of_review(session: Session, event: Event, _services: Services) -> None:

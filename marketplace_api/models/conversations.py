@@ -2,7 +2,7 @@
 
 Triggers of the database keep what must never be wrong, whoever writes: they give every conversation its two sides,
 count a new message for both of them and in the receivers' inboxes, and refuse a message to somebody who has blocked the
-sender. See the revision that made these tables.
+sender; the preview of a message goes and comes back with it. See the revisions that made these tables.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.db import Base, BigId, BigInt, Created
+from marketplace_api.db import Base, BigId, BigInt, Created, Timestamp, Version
 
 PREVIEW = 140
 """Characters of the last message that a list of conversations shows at most."""
 
 LONGEST_MESSAGE = 5_000
+
+REMOVED = "This message was removed by a moderator."
+"""What both read instead of a removed message; the trigger that keeps previews has the same words."""
 
 
 class Conversation(Base):
@@ -99,7 +102,8 @@ class Inbox(Base):
 class Message(Base):
     """What one of the two wrote to the other.
 
-    ``is_read`` notes single messages; ``ConversationSide.read_through`` all that came before.
+    ``is_read`` notes single messages; ``ConversationSide.read_through`` all that came before. Of one that moderators
+    removed (``deleted_at``) neither sees the content any more; it is kept to be brought back.
     """
 
     __tablename__ = "messages"
@@ -112,8 +116,12 @@ class Message(Base):
     content: Mapped[str] = mapped_column(sa.Text)
     timestamp_sent: Mapped[Created]
     is_read: Mapped[bool] = mapped_column(server_default=sa.false())
+    deleted_at: Mapped[Timestamp | None]
+    moderation_reason: Mapped[str | None] = mapped_column(sa.Text)
+    version: Mapped[Version]
 
     __table_args__ = (
+        sa.CheckConstraint("deleted_at IS NULL OR moderation_reason IS NOT NULL", "moderation_reason"),
         sa.CheckConstraint(f"length(content) BETWEEN 1 AND {LONGEST_MESSAGE}", "content"),
         sa.CheckConstraint("sender_id <> receiver_id", "not_to_oneself"),
         # Both are sides of this conversation; a conversation has no more than two.

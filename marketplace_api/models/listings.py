@@ -143,6 +143,12 @@ class Listing(Base):
         sa.UniqueConstraint("user_id", "import_key"),
         sa.Index("ix_listings_user_id", "user_id", "date_created", "listing_id"),
         sa.Index("ix_listings_waiting", sa.text(WAITING_SINCE), "listing_id", postgresql_where=sa.text(IS_WAITING)),
+        # Listings of all states are counted, by whatever is asked, without visiting the rows.
+        sa.Index(
+            "ix_listings_figures",
+            "date_created",
+            postgresql_include=["status", "category", "country", "deleted_at", "is_verified_listing"],
+        ),
         # Only what a stranger may see is in these.
         *(
             sa.Index(f"ix_listings_search_{name}", *columns, "listing_id", postgresql_where=_SEARCHABLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyramid.authorization import Allow
 
 from marketplace_api.resources.base import Branch, Context
+from marketplace_api.resources.moderated_messages import ModeratedMessagesContext
 from marketplace_api.resources.reports import ReportQueueContext
 from marketplace_api.resources.verification import VerificationsContext
 from marketplace_api.security.permissions import Permission
@@ -23,4 +24,5 @@ class ModerationContext(Branch):
     __acl__ = [(Allow, MODERATOR, (Permission.MODERATION_READ,))]
     children = {
         "reports": ReportQueueContext, "verifications": VerificationsContext, "listings": WaitingListingsContext,
+        "messages": ModeratedMessagesContext,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from marketplace_api.schemas.types import Boolean, FromQuery, Integer, InvalidFi
 
 MESSAGE_FIELDS = (
     "message_id", "conversation_id", "sender_id", "receiver_id", "listing_id", "content", "timestamp_sent", "is_read",
+    "is_removed", "moderation_reason",
 )  # fmt: skip
 CONVERSATION_FIELDS = (
     "conversation_id", "participant1_id", "participant2_id", "last_message_id", "last_message_preview", "unreadCount",
@@ -23,7 +24,7 @@ _TARGETS = ("receiver_id", "conversation_id")
 class SendMessage(Body):
     """A message to a person, or into a conversation with them."""
 
-    read_only = frozenset({"message_id", "sender_id", "timestamp_sent", "is_read"})
+    read_only = frozenset({"message_id", "sender_id", "timestamp_sent", "is_read", "is_removed", "moderation_reason"})
     together = {"oneOf": [only("receiver_id", "conversation_id"), only("conversation_id", "receiver_id")]}
     receiver_id = SchemaNode(
         Nullable(Integer(1)), missing=None, title="Receiver", description="A user_id; or a conversation_id."

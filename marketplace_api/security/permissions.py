@@ -47,6 +47,7 @@ class Permission(StrEnum):
     MESSAGE_SEND = "message:send"
     MESSAGE_READ = "message:read"
     MESSAGE_MARK = "message:mark"
+    MESSAGE_MODERATE = "message:moderate"
     BLOCK_READ = "block:read"
     BLOCK_ADD = "block:add"
     BLOCK_REMOVE = "block:remove"
@@ -109,6 +110,7 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.MESSAGE_SEND: "Write to somebody.",
     Permission.MESSAGE_READ: "Read a message that one sent or got.",
     Permission.MESSAGE_MARK: "Mark a message that one got as read.",
+    Permission.MESSAGE_MODERATE: "Remove a message that was reported, or bring it back.",
     Permission.BLOCK_READ: "See whom one has blocked.",
     Permission.BLOCK_ADD: "Block somebody, so that they cannot write to one.",
     Permission.BLOCK_REMOVE: "Take somebody's messages again.",

@@ -48,7 +48,7 @@ def test_a_message_is_answered_with_itself(anna: Client, ben: Client, db: Sessio
     assert message == {
         "message_id": message["message_id"], "conversation_id": message["conversation_id"],
         "sender_id": anna.user.user_id, "receiver_id": ben.user.user_id, "listing_id": listing.listing_id,
-        "content": "Is it\nstill there?", "timestamp_sent": message["timestamp_sent"], "is_read": False,
+        "content": "Is it\nstill there?", "timestamp_sent": message["timestamp_sent"], "is_read": False, "is_removed": False,
     }  # fmt: skip
     assert response.headers["Location"] == links["self"]["href"] == f"/api/messages/{message['message_id']}"
     assert links["mkt:listing"]["href"] == f"/api/listings/{listing.listing_id}"

@@ -16,6 +16,7 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
 from marketplace_api.resources.conversations import BlockContext
+from marketplace_api.resources.moderated_messages import ModeratedMessageContext
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
 from tests.client import Client
@@ -80,12 +81,17 @@ class Place:
     def add_conversation(self, db: Session, caller: User) -> None:
         """Somebody wrote to the caller, who has blocked somebody else."""
         message, self.blocked = send(db, make_user(db), caller), make_user(db)
+        offended = make_user(db)
+        self.reported = send(db, make_user(db), offended).message_id
+        make_report(db, offended, "message", self.reported)
         block(db, caller, self.blocked)
         self.parameters |= {"message_id": message.message_id, "conversation_id": message.conversation_id}
 
     def address(self, operation: Operation) -> str:
-        of_block = {"user_id": self.blocked.user_id} if operation.context is BlockContext else {}
-        return operation.path.format_map(self.parameters | of_block)
+        others = {
+            BlockContext: {"user_id": self.blocked.user_id}, ModeratedMessageContext: {"message_id": self.reported},
+        }  # fmt: skip
+        return operation.path.format_map(self.parameters | others.get(operation.context, {}))
 
 
 def body_of(operation: Operation) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.verifications import documents
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
-from marketplace_api.models.conversations import Block, Conversation
+from marketplace_api.models.conversations import REMOVED, Block, Conversation, Message
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
 from marketplace_api.models.reports import Report
@@ -73,12 +73,15 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
 
 
 def _erase_messages(session: Session, user_id: int) -> None:
-    """Whom the account had blocked, and the conversations that nobody is left to read, with their messages."""
+    """Whom the account had blocked, the conversations that nobody is left to read, with their messages, and the words
+    of those that moderators removed, which nobody reads any more."""
     one, other = Conversation.participant1_id, Conversation.participant2_id
     counterpart = sa.case((one == user_id, other), else_=one)
     nobody_left = sa.and_(sa.or_(one == user_id, other == user_id), User.user_id == counterpart, User.state == "erased")
     session.execute(_quietly(sa.delete(Conversation).where(nobody_left)))
     session.execute(_quietly(sa.delete(Block).where(Block.user_id == user_id)))
+    removed = sa.update(Message).where(Message.sender_id == user_id, Message.deleted_at.is_not(None))
+    session.execute(_quietly(removed.values(content=REMOVED, moderation_reason="")))
 
 
 def _erase_reports(session: Session, user_id: int) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from marketplace_api.db import Reader
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
-from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
+from marketplace_api.models.conversations import REMOVED, Block, Conversation, ConversationSide, Message
 from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
@@ -43,6 +43,9 @@ _CONVERSATIONS = [
     _c.conversation_id, _c.participant1_id, _c.participant2_id, _c.timestamp_created, _c.timestamp_updated, _side.archived,
     _side.unread_count, _side.hidden_through, _side.read_through,
 ]  # fmt: skip
+# What moderators removed is still there for who wrote it, as why it was removed is.
+_RECEIVED = [column for column in _m if column.name not in ("content", "moderation_reason")]
+_RECEIVED.append(sa.case((_m.deleted_at.is_(None), _m.content), else_=REMOVED).label("content"))
 _VERIFICATIONS = [column for column in _z if column.name not in ("file_key", "key_id", "envelope", "decided_by")]
 _NOTIFICATIONS = [column for column in _n if column.name not in ("group_key", "event_id")]
 _reports = Report.__table__.c
@@ -74,7 +77,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "reviews": _all(db, _r.review_id, sa.select(*_r).where(_r.reviewer_id == user_id)),
         "conversations": _all(db, _c.conversation_id, _conversations(user_id)),
         "messages_sent": _all(db, _m.message_id, sa.select(*_m).where(_m.sender_id == user_id)),
-        "messages_received": _all(db, _m.message_id, sa.select(*_m).where(_m.receiver_id == user_id)),
+        "messages_received": _all(db, _m.message_id, sa.select(*_RECEIVED).where(_m.receiver_id == user_id)),
         "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
         "verifications": _all(db, _z.verification_id, sa.select(*_VERIFICATIONS).where(_z.user_id == user_id)),
         "notifications": _all(db, _n.notification_id, sa.select(*_NOTIFICATIONS).where(_n.user_id == user_id)),

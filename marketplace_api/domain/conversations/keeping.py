@@ -49,7 +49,7 @@ def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
 
 
 def mark_read(session: Session, actor: Actor, message_id: int) -> None:
-    """The receiver has read one message; to have read it before is no error.
+    """The receiver has read one message; to have read it before, or that it was removed, is no error.
 
     Raises NotFound, and Forbidden for its sender.
     """
@@ -62,7 +62,9 @@ def mark_read(session: Session, actor: Actor, message_id: int) -> None:
     side = _lock(session, actor, row.conversation_id)
     if message_id <= side.read_through or message_id <= side.hidden_through:
         return
-    unread = sa.update(Message).where(Message.message_id == message_id, Message.is_read.is_(False)).values(is_read=True)
+    # One that was removed is not counted as unread, and is unread again should it come back.
+    is_unread = sa.and_(Message.is_read.is_(False), Message.deleted_at.is_(None))
+    unread = sa.update(Message).where(Message.message_id == message_id, is_unread).values(is_read=True)
     if (
         session.execute(unread.returning(Message.message_id), execution_options={"synchronize_session": False}).first()
         is None

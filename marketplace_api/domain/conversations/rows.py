@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from marketplace_api.db import Prepared, Reader, table_of
 from marketplace_api.domain.accounts.rows import LIVING
 from marketplace_api.models.accounts import User
-from marketplace_api.models.conversations import Block, Conversation, ConversationSide, Message
+from marketplace_api.models.conversations import REMOVED, Block, Conversation, ConversationSide, Message
 from marketplace_api.models.listings import Listing
 
 _c, _m, _b = table_of(Conversation).c, table_of(Message).c, table_of(Block)
@@ -74,12 +74,16 @@ def message_columns(
 ) -> tuple[sa.ColumnElement[Any], ...]:
     """What every representation of a message is made from; the parameters say how far either side has read.
 
-    ``listing_is_open`` tells whether the viewer may open the listing that it is about.
+    ``listing_is_open`` tells whether the viewer may open the listing that it is about. Of a message that moderators
+    removed nobody reads the content here, and its sender reads why.
     """
     read_through = sa.case((_m.sender_id == viewer, read_by_other), else_=read_by_viewer)
     is_open = sa.or_(_l.is_public, sa.and_(_l.user_id == viewer, _l.deleted_at.is_(None)))
     return (
-        _m.message_id, _m.conversation_id, _m.sender_id, _m.receiver_id, _m.listing_id, _m.content, _m.timestamp_sent,
+        _m.message_id, _m.conversation_id, _m.sender_id, _m.receiver_id, _m.listing_id, _m.timestamp_sent, _m.version,
+        sa.case((_m.deleted_at.is_(None), _m.content), else_=sa.literal_column(f"'{REMOVED}'")).label("content"),
+        _m.deleted_at.is_not(None).label("is_removed"),
+        sa.case((_m.sender_id == viewer, _m.moderation_reason)).label("moderation_reason"),
         sa.or_(_m.is_read, _m.message_id <= read_through).label("is_read"),
         sa.func.coalesce(is_open, sa.false()).label("listing_is_open"),
     )  # fmt: skip

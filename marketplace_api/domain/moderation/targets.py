@@ -15,6 +15,8 @@ from marketplace_api.db import Reader, table_of
 from marketplace_api.domain import categories
 from marketplace_api.domain.accounts import bulk as accounts
 from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.conversations import bulk as messages
+from marketplace_api.domain.conversations.reported import REPORTED
 from marketplace_api.domain.listings import bulk as listings
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.domain.moderation.results import Done, Result
@@ -22,6 +24,7 @@ from marketplace_api.domain.moderation.where import Condition, Field, Kind, refu
 from marketplace_api.domain.reviews import bulk as reviews
 from marketplace_api.models.accounts import ROLES, STATES, User
 from marketplace_api.models.listings import Listing
+from marketplace_api.models.reports import REASONS
 from marketplace_api.models.reviews import Review
 
 Act = Callable[[Session, Actor, str, str, Sequence[int]], list[Result]]
@@ -206,4 +209,32 @@ REVIEWS = Target(
     part=50,
 )
 
-TARGETS: Mapping[str, Target] = {target.name: target for target in (LISTINGS, USERS, REVIEWS)}
+# Only what was reported: the rest is nobody's business but of the two. One message is one transaction, which so waits
+# for one conversation at a time.
+MESSAGES = Target(
+    name="messages",
+    key=REPORTED.c.message_id,
+    named={
+        "content": _text(REPORTED.c.content),
+        "sender": _text(REPORTED.c.sender_username),
+        "receiver": _text(REPORTED.c.receiver_username),
+        "reason": Named(Field(Kind.SET, REASONS), REPORTED.c.reasons),
+        "reports": _number(REPORTED.c.reports),
+        "undecided": _number(REPORTED.c.undecided),
+        "status": _choice(REPORTED.c.status, "sent", "deleted"),
+        "sent": _time(REPORTED.c.timestamp_sent),
+        "reported": _time(REPORTED.c.date_reported),
+        "message_id": _id(REPORTED.c.message_id),
+        "conversation_id": _id(REPORTED.c.conversation_id),
+        "sender_id": _id(REPORTED.c.sender_id),
+        "receiver_id": _id(REPORTED.c.receiver_id),
+        "listing_id": _id(REPORTED.c.listing_id),
+    },
+    shown=("message_id", "sender", "content", "status", "reports", "reason", "sent"),
+    actions=messages.ACTIONS,
+    act=messages.act,
+    put_back=messages.put_back,
+    part=1,
+)
+
+TARGETS: Mapping[str, Target] = {target.name: target for target in (LISTINGS, USERS, REVIEWS, MESSAGES)}

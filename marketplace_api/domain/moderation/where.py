@@ -184,17 +184,30 @@ def _number(name: str, value: str) -> Decimal:
 
 
 def _time(name: str, operator: str, value: str, now: datetime) -> Condition:
-    age = _AGE.fullmatch(value)
     try:
-        if age is not None:
-            moment = now - timedelta(seconds=int(age[1]) * _SECONDS[age[2]])
-            return Condition(name, _MIRRORED[operator], moment)
-        moment = datetime.fromisoformat(value)
-        # PostgreSQL does not know every offset that Python does.
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        compared = moment(value, now)
     except (ValueError, OverflowError) as error:
         raise refused(f"{name!r} needs an age such as 7d, or a date such as 2026-11-01, not {value!r}.") from error
-    return Condition(name, operator, moment)
+    # What is younger than an age is later than the moment that it stands for.
+    return Condition(name, _MIRRORED[operator] if is_age(value) else operator, compared)
+
+
+def is_age(value: str) -> bool:
+    """Whether a time is told as an age, such as ``7d``."""
+    return _AGE.fullmatch(value) is not None
+
+
+def moment(value: str, now: datetime) -> datetime:
+    """The moment (aware) that an age before ``now``, a date or a moment stands for; without a zone it is UTC.
+
+    Raises ValueError and OverflowError.
+    """
+    age = _AGE.fullmatch(value)
+    if age is not None:
+        return now - timedelta(seconds=int(age[1]) * _SECONDS[age[2]])
+    found = datetime.fromisoformat(value)
+    # PostgreSQL does not know every offset that Python does.
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _example(fields: Mapping[str, Field]) -> str:

@@ -22,6 +22,7 @@ class NotificationType(StrEnum):
     LISTING_REJECTED = "listing_rejected"
     LISTING_SUSPENDED = "listing_suspended"
     LISTING_REINSTATED = "listing_reinstated"
+    MESSAGE_REMOVED = "message_removed"
     REPORT_RESOLVED = "report_resolved"
     REPORT_DISMISSED = "report_dismissed"
     BOOKMARK_PRICE_DROPPED = "bookmark_price_dropped"
@@ -54,6 +55,7 @@ KINDS: Mapping[NotificationType, Kind] = {
     _T.LISTING_REJECTED: _kind("A listing of yours was not verified", "email"),
     _T.LISTING_SUSPENDED: _kind("A listing of yours was taken down", "email", "web_push"),
     _T.LISTING_REINSTATED: _kind("A listing of yours is back", "email"),
+    _T.MESSAGE_REMOVED: _kind("A message of yours was removed", "email"),
     _T.REPORT_RESOLVED: _kind("Something was done about your report"),
     _T.REPORT_DISMISSED: _kind("Your report was looked at"),
     _T.BOOKMARK_PRICE_DROPPED: _kind("A listing that you keep costs less", "web_push"),

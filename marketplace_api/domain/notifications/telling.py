@@ -139,7 +139,7 @@ def tell(session: Session, user_id: int, notice: Notice) -> None:
 
 
 def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
-    """Tell of a message that was not read meanwhile.
+    """Tell of a message that was neither read nor removed meanwhile.
 
     The receiver's side of the conversation is held, so that who reads it now does so before this, or marks as read what
     this makes.
@@ -153,8 +153,10 @@ def tell_of_message(session: Session, receiver_id: int, message_id: int, notice:
     if seen is None or message_id <= max(seen):
         return
     # Not together with the side: what was committed while that was waited for must be seen.
-    unread = sa.select(_m.message_id).where(_m.message_id == message_id, _m.is_read.is_(False))
-    if session.execute(unread).first() is not None:
+    news = sa.select(_m.message_id).where(
+        _m.message_id == message_id, _m.is_read.is_(False), _m.deleted_at.is_(None)
+    )  # fmt: skip
+    if session.execute(news).first() is not None:
         tell(session, receiver_id, notice)
 
 

@@ -61,6 +61,15 @@ def _price(row: Any) -> Text:
     return Text("Price dropped", f"The price of {_listing(row, 'a listing that you keep')} dropped{sums}.")
 
 
+def _removed(row: Any) -> Text:
+    reason = row.data.get("reason")
+    because = f"; the reason: “{reason}”" if reason else ""
+    if row.count == 1:
+        return Text("Message removed", f"A moderator removed a message of yours{because}.")
+    because = because.replace("the reason", "the last time")
+    return Text(f"{row.count} messages removed", f"Moderators removed {row.count} messages of yours{because}.")
+
+
 def _login(row: Any) -> Text:
     device = f" ({row.session_device})" if row.session_device else ""
     advice = "If that was not you, end the session and change your password."
@@ -118,6 +127,7 @@ _TEXTS: Mapping[T, Callable[[Any], Text]] = {
         "{} is back where it was before it was taken down.",
         "{} of your listings are back where they were before they were taken down.",
     ),
+    T.MESSAGE_REMOVED: _removed,
     T.REPORT_RESOLVED: _plain("Report resolved", "Thank you for your report: a moderator has acted on it."),
     T.REPORT_DISMISSED: _plain("Report looked at", "A moderator looked at your report and found nothing to act on."),
     T.BOOKMARK_PRICE_DROPPED: _price,

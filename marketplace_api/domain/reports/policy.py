@@ -14,7 +14,7 @@ from marketplace_api.domain.accounts.rows import LIVING
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.listings import visibility
 from marketplace_api.domain.reviews import rows as review_rows
-from marketplace_api.errors import Conflict, DomainError, Forbidden, NotFound
+from marketplace_api.errors import Conflict, DomainError, Forbidden, Gone, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def of_message(message_id: int, row: Any | None) -> Case:
     """The case of a message as the caller sees it; ``row`` is ``None`` for all but the two who wrote to each other."""
     if row is None:
         return Case("message", message_id, 0, NotFound("There is no such message."))
-    return Case("message", message_id, row.sender_id)
+    absence = Gone("This message was removed already.") if row.is_removed else None
+    return Case("message", message_id, row.sender_id, absence)
 
 
 def of_review(review_id: int, row: Any | None, actor: Actor) -> Case:

@@ -29,7 +29,8 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
     """What every representation of a report is made from, for the account ``viewer``.
 
     ``subject_title`` is the listing's title, the person's name or the beginning of the review; ``subject_status`` its
-    state. ``message_content`` is there only for whom the report is assigned to, for to be assigned is on record.
+    state. ``message_content`` is there only for whom the report is assigned to, for to be assigned is on record;
+    ``message_is_open`` tells whether the viewer may decide what becomes of the message.
     """
     own = report.c
     alive = sa.or_(*(_reported.c.state == sa.literal_column(f"'{state}'") for state in LIVING))
@@ -45,7 +46,10 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
             (kind == "review", sa.func.left(_review.c.comment, 200)),
         ).label("subject_title"),
         sa.case(
-            (sa.func.coalesce(_listing.c.deleted_at, _review.c.deleted_at).is_not(None), "deleted"),
+            (
+                sa.func.coalesce(_listing.c.deleted_at, _review.c.deleted_at, _message.c.deleted_at).is_not(None),
+                "deleted",
+            ),
             (kind == "listing", _listing.c.status), (kind == "user", _reported.c.state),
             (kind == "review", "published"), (_message.c.message_id.is_not(None), "sent"), else_="deleted",
         ).label("subject_status"),
@@ -54,6 +58,7 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
             (kind == "review", _review.c.deleted_at.is_(None)), else_=sa.false(),
         ).label("subject_is_public"),
         sa.case((own.assignee_id == viewer, _message.c.content)).label("message_content"),
+        sa.and_(_message.c.message_id.is_not(None), own.reporter_id.is_distinct_from(viewer)).label("message_is_open"),
     )  # fmt: skip
 
 

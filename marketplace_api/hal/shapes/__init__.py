@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
-from marketplace_api.hal.shapes import accounts, entry, listings, moderation, notifications, people, verifications
+from marketplace_api.hal.shapes import (
+    accounts,
+    entry,
+    listings,
+    moderated_messages,
+    moderation,
+    notifications,
+    people,
+    verifications,
+)
 from marketplace_api.hal.shapes.base import LINK, TEMPLATE, TEMPLATE_PROPERTY, Schema, Shape
 from marketplace_api.hal.shapes.documents import DOCUMENTS
 
@@ -21,6 +30,7 @@ SHAPES: Mapping[str, Shape] = {
     **notifications.SHAPES,
     **verifications.SHAPES,
     **moderation.SHAPES,
+    **moderated_messages.SHAPES,
     **entry.SHAPES,
 }
 

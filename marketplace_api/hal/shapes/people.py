@@ -37,6 +37,8 @@ _MESSAGE: Mapping[str, Schema] = {
     "message_id": IDENTIFIER, "conversation_id": IDENTIFIER, "sender_id": IDENTIFIER, "receiver_id": IDENTIFIER,
     "listing_id": {"type": ["integer", "null"]}, "content": TEXT, "timestamp_sent": MOMENT,
     "is_read": {**FLAG, "description": "By its receiver."},
+    "is_removed": {**FLAG, "description": "By a moderator: `content` says so, and its own words are gone."},
+    "moderation_reason": {**OPTIONAL_TEXT, "description": "Why it was removed, for its sender."},
 }  # fmt: skip
 _CONVERSATION: Mapping[str, Schema] = {
     "conversation_id": IDENTIFIER, "participant1_id": IDENTIFIER, "participant2_id": IDENTIFIER,
@@ -57,7 +59,9 @@ SHAPES: Mapping[str, Shape] = {
         },
         ("self", "first", "up"), frozenset({"totalIsCapped"}), {"reviews": Embedded("review")},
     ),
-    "direct_message": Shape(_MESSAGE, ("self", "mkt:conversation"), key="message_id"),
+    "direct_message": Shape(
+        _MESSAGE, ("self", "mkt:conversation"), frozenset({"moderation_reason"}), key="message_id"
+    ),
     "direct_messages": Shape(
         PAGE, ("self", "first", "up"), frozenset({"totalIsCapped"}), {"messages": Embedded("direct_message")}
     ),

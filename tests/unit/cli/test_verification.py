@@ -186,7 +186,7 @@ def test_many_are_decided_about_and_each_failure_is_told(run: Run, committed_dat
     assert all_failed.stdout == "Approved 0 of 4 verifications; 4 failed.\n"
 
 
-@pytest.mark.parametrize("stdin", ["x\n", "1\n-2\n", "0\n", "9" * 30, "1 2\n", "١\n", "\xff\n", "9223372036854775808"])
+@pytest.mark.parametrize("stdin", ["x\n", "1\n-2\n", "0\n", "9" * 30, "١\n", "\xff\n", "9223372036854775808"])
 def test_what_is_no_id_stops_before_anything_is_done(run: Run, committed_databases: Databases, stdin: str) -> None:
     (first,) = waiting(committed_databases, 1)
     result = run("--yes", "verification", "approve", str(first), "-", stdin=stdin)

@@ -45,7 +45,7 @@ def true_unread(db: Session, user: User) -> int:
     """The unread messages of a person, counted one by one."""
     statement = sa.text(
         "SELECT count(*) FROM messages AS m JOIN conversation_sides AS s USING (conversation_id) "
-        "WHERE s.user_id = :id AND m.receiver_id = :id AND NOT m.is_read "
+        "WHERE s.user_id = :id AND m.receiver_id = :id AND NOT m.is_read AND m.deleted_at IS NULL "
         "AND m.message_id > greatest(s.read_through, s.hidden_through)"
     )
     return int(db.execute(statement, {"id": user.user_id}).scalar_one())
