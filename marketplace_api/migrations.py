@@ -48,6 +48,12 @@ def head() -> str | None:
     return ScriptDirectory(str(FOLDER)).get_current_head()
 
 
+@lru_cache(maxsize=1)
+def revisions() -> frozenset[str]:
+    """All revisions in ``alembic/``."""
+    return frozenset(script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions())
+
+
 def current(connection: sa.Connection) -> str | None:
     """The revision that the database is at, ``None`` when it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -63,7 +63,7 @@ def granian_runner(
         port=port_of(global_conf),
         interface=Interfaces.WSGI,
         websockets=False,
-        workers=int(workers or _cores()),
+        workers=int(workers or cores()),
         blocking_threads=int(blocking_threads),
         backlog=int(backlog),
         respawn_failed_workers=True,
@@ -139,7 +139,7 @@ def end_with_supervisor() -> None:
         end_with_parent(int(supervisor))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

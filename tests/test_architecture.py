@@ -19,6 +19,7 @@ STOREYS = (
     {"db"},
     {"migrations"},
     {"boot"},
+    {"facts"},
     {"models"},
     {"gateways"},
     {"domain"},
