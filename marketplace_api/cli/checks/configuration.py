@@ -16,7 +16,7 @@ from marketplace_api.settings import DEVELOPMENT_SECRET, Settings, SettingsError
 LIKE = 0.86
 """How much the name of a variable must resemble a setting's to be taken for a slip of the pen."""
 
-_ALSO_OURS = frozenset({"PORT", "MARKETPLACE_INI"})
+_ALSO_OURS = frozenset({"PORT", "MARKETPLACE_HOST", "MARKETPLACE_INI"})
 
 
 def wrong_settings(error: SettingsError) -> Iterator[Finding]:
