@@ -139,6 +139,11 @@ def upgrade(url: str, revision: str = "head") -> None:
                 f"The migrations need more rights ({_last_line(cause)}): make the user of DATABASE_URL the owner of "
                 "the database, or run `marketplace-admin db upgrade` as its owner."
             ) from None
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            raise BootError(
+                "A lock did not come free within lock_timeout, so nothing was changed: run it again, or see in "
+                "pg_stat_activity which transaction stays open."
+            ) from None
         raise
 
 

@@ -79,8 +79,8 @@ def _migrations(_installation: Installation, url: str, _look: Look, _facts: Serv
     revision, newest = boot.current_revision(url), migrations.head()
     if revision == newest:
         yield ok("migrations", f"at {revision}, the newest")
-    elif revision is not None and revision not in migrations.revisions():
-        yield problem(
+    elif migrations.suffices(revision):
+        yield warning(
             "migrations",
             f"at {revision}, which this code does not know: it is older than the database",
             "Install the release that made the migration, or a newer one; do not migrate back under a running service.",

