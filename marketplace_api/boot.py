@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -141,6 +139,11 @@ def upgrade(url: str, revision: str = "head") -> None:
                 f"The migrations need more rights ({_last_line(cause)}): make the user of DATABASE_URL the owner of "
                 "the database, or run `marketplace-admin db upgrade` as its owner."
             ) from None
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            raise BootError(
+                "A lock did not come free within lock_timeout, so nothing was changed: run it again, or see in "
+                "pg_stat_activity which transaction stays open."
+            ) from None
         raise
 
 
@@ -156,33 +159,6 @@ def current_revision(url: str) -> str | None:
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(row[0]) if row else None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """What a look at a database tells; the two counts of the job queue are ``None`` before the migrations."""
-
-    version: str
-    now: datetime
-    workers: int | None
-    failed_jobs: int | None
-
-
-def server_facts(url: str) -> ServerFacts:
-    """A look at the database at ``url``."""
-    with _connect(url) as connection:
-        version, now, has_queue = connection.execute(
-            "SELECT current_setting('server_version'), clock_timestamp(), "
-            "to_regclass('procrastinate_workers') IS NOT NULL"
-        ).fetchone() or ("", datetime.min, False)
-        workers = failed = None
-        if has_queue:
-            workers, failed = connection.execute(
-                "SELECT (SELECT count(*) FROM procrastinate_workers "
-                "WHERE last_heartbeat > now() - interval '1 minute'), (SELECT count(*) FROM procrastinate_jobs "
-                "WHERE status = 'failed')"
-            ).fetchone() or (None, None)
-    return ServerFacts(version, now, workers, failed)
 
 
 def check_extensions(url: str) -> None:

@@ -58,6 +58,20 @@ def head() -> str | None:
     return ScriptDirectory(str(FOLDER)).get_current_head()
 
 
+@lru_cache(maxsize=1)
+def revisions() -> frozenset[str]:
+    """All revisions in ``alembic/``."""
+    return frozenset(script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions())
+
+
+def suffices(revision: str | None) -> bool:
+    """Whether this code can work on a database at ``revision``: the newest that it knows, or one that it does not know.
+
+    That is the work of a newer release, and those only add to what the one before them reads.
+    """
+    return revision == head() or (revision is not None and revision not in revisions())
+
+
 def current(connection: sa.Connection) -> str | None:
     """The revision that the database is at, ``None`` when it was never migrated."""
     from alembic.runtime.migration import MigrationContext

@@ -6,13 +6,16 @@ INI key=value …` is pserve for `marketplace-admin up`: it ends with its parent
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +30,8 @@ from marketplace_api.settings import SettingsError
 INI_VARIABLE = "MARKETPLACE_SERVE_INI"
 OPTIONS_VARIABLE = "MARKETPLACE_SERVE_OPTIONS"
 SUPERVISOR_VARIABLE = "MARKETPLACE_SUPERVISOR"
+HOST_VARIABLE = "MARKETPLACE_HOST"
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PR_SET_PDEATHSIG = 1
 # With the default of 5 ms a thread that answers one request waits that long whenever another one computes.
 SWITCH_INTERVAL = 0.0005
@@ -47,14 +52,16 @@ def granian_runner(
     """Serve the ini's app with granian until SIGTERM or SIGINT, then answer what was begun.
 
     ``workers`` is the number of processes, one per core if empty; ``blocking_threads`` how many requests each of them
-    works on at a time. The port is :func:`port_of` ``global_conf``. A worker that dies is replaced.
+    works on at a time. Host and port are :func:`host_of` and :func:`port_of`. A worker that dies is replaced.
     """
     if unknown:
         raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
+    host = host_of(host)
     _require_free(host, port_of(global_conf))
     os.environ[INI_VARIABLE] = global_conf["__file__"]
     options = {key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")}
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
+    _share_metrics()
     # A fork would share this process's database connections with the workers.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
@@ -63,7 +70,7 @@ def granian_runner(
         port=port_of(global_conf),
         interface=Interfaces.WSGI,
         websockets=False,
-        workers=int(workers or _cores()),
+        workers=int(workers or cores()),
         blocking_threads=int(blocking_threads),
         backlog=int(backlog),
         respawn_failed_workers=True,
@@ -83,10 +90,22 @@ def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0
     Bodies stay in memory: waitress would write larger ones to a temporary file, and some are documents that no disk
     may see unencrypted.
     """
+    host = host_of(host)
     _require_free(host, port_of(global_conf))
     sys.setswitchinterval(SWITCH_INTERVAL)
     in_memory = {"inbuf_overflow": MOST_BODY, "max_request_body_size": MOST_BODY}
     waitress.serve_paste(app, global_conf, **{**in_memory, **options, "host": host, "port": port_of(global_conf)})
+
+
+def _share_metrics() -> None:
+    """Let the processes count into one folder, from which each of them answers `/metrics` for all.
+
+    A new one for each start, because counters of a process that has ended must not go on in another.
+    """
+    if METRICS_VARIABLE not in os.environ:
+        folder = tempfile.mkdtemp(prefix="marketplace-metrics-")
+        os.environ[METRICS_VARIABLE] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -100,6 +119,11 @@ def _require_free(host: str, port: int) -> None:
         raise SystemExit(
             f"Error: cannot listen on {host}:{port} ({error.strerror}); stop what runs there, or choose another port."
         ) from None
+
+
+def host_of(host: str) -> str:
+    """The environment's MARKETPLACE_HOST, which a container sets to 0.0.0.0, else the ``host`` of the ini's section."""
+    return os.environ.get(HOST_VARIABLE) or host
 
 
 def port_of(global_conf: Mapping[str, str]) -> int:
@@ -139,7 +163,7 @@ def end_with_supervisor() -> None:
         end_with_parent(int(supervisor))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

@@ -20,6 +20,7 @@ STOREYS = (
     {"db"},
     {"migrations"},
     {"boot"},
+    {"facts"},
     {"models"},
     {"gateways"},
     {"domain"},

@@ -33,7 +33,7 @@ def run(context: Context, threads: int) -> None:
 
     Example: `marketplace-admin --ini production.ini jobs run --threads 8`
     """
-    from marketplace_api import boot
+    from marketplace_api import boot, migrations
     from marketplace_api.crash_reports import configure_sentry
     from marketplace_api.jobs.worker import run_worker
     from marketplace_api.logs import configure_logging
@@ -45,7 +45,7 @@ def run(context: Context, threads: int) -> None:
     configure_sentry(context.settings, VERSION)
     with context.databases() as databases:
         url = boot.connection_url(databases)
-        if not boot.schema_is_current(url):
+        if not migrations.suffices(boot.current_revision(url)):
             raise click.ClickException("The database is not migrated: run `marketplace-admin db upgrade` first.")
         run_worker(context.settings, databases, threads=threads)
 

@@ -143,9 +143,9 @@ def _welcome(context: Context, url: str) -> None:
 
 def address(server: dict[str, str]) -> tuple[str, int]:
     """Where the server of this ini section listens, as this machine reaches it."""
-    from marketplace_api.serve import port_of
+    from marketplace_api.serve import host_of, port_of
 
-    host = server.get("host", "127.0.0.1")
+    host = host_of(server.get("host", "127.0.0.1"))
     return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "::") else host), port_of(server)  # noqa: S104  compared only
 
 

@@ -1,13 +1,20 @@
-"""Whether the database can serve: reachable, and migrated to what this code expects."""
+"""Whether the database can serve: reachable, and migrated to what this code expects; and how busy it is."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
+from marketplace_api.facts import CONNECTIONS, QUEUE, QueueFacts
 
 OK = "ok"
+
+_QUEUE = sa.text(QUEUE)
+_CONNECTIONS = sa.text(CONNECTIONS)
+_MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
 
 def database_state(databases: Databases) -> dict[str, str]:
@@ -24,5 +31,30 @@ def database_state(databases: Databases) -> dict[str, str]:
         return {"database": "no free connection", "migrations": "unknown"}
     return {
         "database": OK,
-        "migrations": OK if present == migrations.head() else f"at {present or 'none'}, not {migrations.head()}",
+        "migrations": OK if migrations.suffices(present) else f"at {present or 'none'}, not {migrations.head()}",
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What monitors watch of the database: the ``queue``, and its connections by what they do."""
+
+    queue: QueueFacts
+    connections: dict[str, int]
+    most_connections: int
+
+
+def vitals(databases: Databases) -> Vitals | None:
+    """Asked of the primary; ``None`` while that is away or has not been migrated."""
+    try:
+        with databases.write.connect() as connection:
+            queue = connection.execute(_QUEUE).mappings().one()
+            states = connection.execute(_CONNECTIONS).all()
+            most = connection.execute(_MOST_CONNECTIONS).scalar_one()
+    except sa.exc.ProgrammingError:
+        return None
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        if not is_outage(error):
+            raise
+        return None
+    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most)

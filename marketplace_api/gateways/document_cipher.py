@@ -82,6 +82,10 @@ class DocumentKeys:
             return cls(keys)
         return cls({DEVELOPMENT_KEY_ID: _derived(settings.secret)})
 
+    def knows(self, key_id: str) -> bool:
+        """Whether what is sealed under this key can be opened."""
+        return key_id in self._keys
+
     def seal(self, document_id: str, stream: IO[bytes]) -> tuple[Envelope, Iterator[bytes]]:
         """Envelope and sealed chunks of what is left of ``stream``; no more of it than two chunks is held at a time."""
         key = AESGCM.generate_key(KEY * 8)

@@ -86,9 +86,9 @@ class SmtpMailer:
     timeout: float = TIMEOUT_SECONDS
 
     @classmethod
-    def from_url(cls, url: str) -> SmtpMailer:
+    def from_url(cls, url: str, timeout: float = TIMEOUT_SECONDS) -> SmtpMailer:
         """From ``smtp://user:password@host:587?starttls=1`` or ``smtps://…``; raises :class:`SettingsError`."""
-        return cls(**mail_server(url)._asdict())
+        return cls(**mail_server(url)._asdict(), timeout=timeout)
 
     def send(self, message: EmailMessage) -> None:
         # Every `from None` is there because smtplib's errors hold the recipients, and tracebacks are logged.

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, storage_from_string
+from valkey import Valkey
+from valkey.exceptions import AuthenticationError, ValkeyError
+
+from marketplace_api.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +95,24 @@ class Limiter:
             log.warning(
                 "rate limit store unavailable, requests pass unlimited", extra={"error_type": type(error).__name__}
             )
+
+
+def check_store(url: str) -> None:
+    """Return if the store at ``url`` answers and lets us in.
+
+    Raises :class:`marketplace_api.errors.Unavailable`: what is in the way, a colon, what to set.
+    """
+    try:
+        with closing(Valkey.from_url(_with_scheme(url), socket_timeout=2, socket_connect_timeout=2)) as store:
+            store.ping()
+    except AuthenticationError:
+        raise Unavailable(
+            "Redis refuses our password, so requests pass unlimited: mend it in REDIS_URL (redis://:password@host:6379/0)"
+        ) from None
+    except (ValkeyError, OSError, ValueError) as error:
+        raise Unavailable(
+            f"Redis does not answer ({type(error).__name__}), so requests pass unlimited: mend REDIS_URL, or start the server"
+        ) from None
 
 
 def _scaled(text: str, multiplier: int) -> RateLimitItem:

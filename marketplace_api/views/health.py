@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -16,6 +13,7 @@ from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.root import Root
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.version import VERSION
+from marketplace_api.views.metrics import exposition
 from marketplace_api.views.responses import document
 from marketplace_api.views.service import Service
 
@@ -62,12 +60,10 @@ def _redis_state(registry: object) -> str:
 
 
 @metrics.operation("GET", "metrics", P.METRICS_READ, title="Prometheus metrics", result="metrics")
-def measure(_request: Request) -> Response:
-    collected = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        collected = CollectorRegistry()
-        MultiProcessCollector(collected)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(collected), headerlist=[("Content-Type", CONTENT_TYPE_LATEST), *_NO_STORE])
+def measure(request: Request) -> Response:
+    settings, databases = request.registry.app_settings, request.registry.databases
+    body = exposition(settings, databases)
+    return Response(body, headerlist=[("Content-Type", CONTENT_TYPE_LATEST), *_NO_STORE])
 
 
 @version.operation("GET", "version", P.API_READ, title="Which version is this?", result="version")

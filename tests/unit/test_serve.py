@@ -35,6 +35,13 @@ def test_the_port_comes_from_environment_command_line_or_ini(monkeypatch: pytest
             serve.port_of({})
 
 
+def test_a_container_listens_where_its_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MARKETPLACE_HOST", raising=False)
+    assert serve.host_of("127.0.0.1") == "127.0.0.1"
+    monkeypatch.setenv("MARKETPLACE_HOST", "0.0.0.0")
+    assert serve.host_of("127.0.0.1") == "0.0.0.0"
+
+
 def test_unknown_keys_of_the_server_section_are_named() -> None:
     with pytest.raises(ValueError, match="threads"):
         serve.granian_runner(None, {"__file__": "x"}, threads="4")

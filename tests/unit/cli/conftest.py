@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from marketplace_api import boot
 from marketplace_api.cli import main
 from marketplace_api.db import Databases
+from tests.unit.cli.faults import Installation, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., Result]
@@ -27,3 +28,16 @@ def run(committed_databases: Databases, tmp_path: Path, monkeypatch: pytest.Monk
         return CliRunner().invoke(main, list(words), input=stdin)
 
     return run
+
+
+@pytest.fixture
+def installation(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    committed_databases: Databases,
+    request: pytest.FixtureRequest,
+) -> Installation:
+    """For faults to be planted in."""
+    monkeypatch.setenv("PORT", str(free_port()))
+    return Installation(run, monkeypatch, tmp_path, committed_databases, request)

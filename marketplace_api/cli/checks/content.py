@@ -1,0 +1,109 @@
+"""What the database says about work in progress: jobs, files, sealed documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
+from marketplace_api.domain.files.store import KINDS
+from marketplace_api.errors import Unavailable
+from marketplace_api.facts import Look, QueueFacts, ServerFacts
+from marketplace_api.gateways.document_cipher import DocumentKeys
+from marketplace_api.gateways.storage import make_storage
+from marketplace_api.settings import Settings, SettingsError
+
+MOST_WAITING_SECONDS = 15 * 60
+SWEEP_EVERY_SECONDS = 3600
+SAMPLE = 100
+"""Files of each kind that are held against their rows."""
+
+
+def jobs(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+    """Whether the queue is worked on."""
+    if not facts.has_queue:
+        return
+    queue = look.queue()
+    found = list(_queue(queue))
+    yield from found
+    if not found:
+        yield ok("jobs", f"{queue.workers} worker{'s' * (queue.workers != 1)}, {queue.todo} waiting, none failed")
+
+
+def _queue(queue: QueueFacts) -> Iterator[Finding]:
+    if queue.workers == 0:
+        yield warning("jobs", "no worker is running, so no mail is sent", "marketplace-admin jobs run")
+    if queue.failed:
+        remedy = "marketplace-admin jobs list --status failed, mend the cause, then marketplace-admin jobs retry ID"
+        yield warning("failed jobs", f"{queue.failed} failed", remedy)
+    if queue.stalled:
+        told = f"{queue.stalled} are held by workers that gave no sign of life for two minutes"
+        yield warning("stalled jobs", told, "Start a worker, which takes them over: marketplace-admin jobs run")
+    if queue.oldest_seconds > MOST_WAITING_SECONDS:
+        told = f"the oldest of {queue.todo} waits for {queue.oldest_seconds / 60:.0f} minutes"
+        remedy = (
+            "Start more workers (marketplace-admin jobs run --threads 8), and look into their log for what is slow."
+        )
+        yield warning("oldest job", told, remedy)
+
+
+def files(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+    """Whether files and their rows belong together, by a sample."""
+    if not (facts.has_files and facts.has_queue):
+        return
+    found = look.files()
+    if found.missing:
+        told = f"{found.missing} that listings, people or verifications need are gone from the storage"
+        remedy = "Bring them back from the last backup of DATA_DIR/files or the bucket; the hourly sweep finds them."
+        yield warning("lost files", told, remedy)
+    overdue = found.swept_seconds is not None and found.swept_seconds > 3 * SWEEP_EVERY_SECONDS
+    if overdue or found.unfinished:
+        told = f"{found.unfinished} uploads that broke off lie about; files should be swept every hour and were not"
+        remedy = (
+            "Start a worker (marketplace-admin jobs run); if one runs, see marketplace-admin jobs list --status failed."
+        )
+        yield warning("file sweep", told, remedy)
+    else:
+        yield ok("file sweep", "nothing lies about")
+    try:
+        strays = look.unknown_keys(list(_old_keys(installation.settings)))
+    except (Unavailable, SettingsError):
+        return  # told by the look at the storage itself
+    if strays:
+        told = f"{len(strays)} of a sample belong to no row of this database, such as {strays[0]}"
+        remedy = (
+            "Check that DATABASE_URL and the storage (DATA_DIR or S3_BUCKET) belong together; if they do, the hourly "
+            "sweep deletes a few by itself and logs files.apart for many."
+        )
+        yield warning("stray files", told, remedy)
+
+
+def _old_keys(settings: Settings) -> Iterator[str]:
+    """Keys of some files that are no longer being written."""
+    storage, before = make_storage(settings), datetime.now(UTC) - timedelta(hours=2)
+    for kind in KINDS:
+        yield from (file.key for file in islice(storage.walk(f"{kind}-"), SAMPLE) if file.modified < before)
+
+
+def documents(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+    """Whether all keys are at hand that open documents."""
+    if not facts.has_documents:
+        return
+    try:
+        keys = DocumentKeys.from_settings(installation.settings)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            yield problem("document keys", mistake.problem, mistake.remedy)
+        return
+    sealed = look.document_keys()
+    lacking = {key_id: count for key_id, count in sealed.items() if not keys.knows(key_id)}
+    if lacking:
+        told = ", ".join(f"{count} sealed under {key_id}" for key_id, count in sorted(lacking.items()))
+        remedy = (
+            "Add that key behind the present one in DOCUMENT_KEYS (new:…,old:…) and restart; drop a key only after "
+            "marketplace-admin keys rotate-documents leaves none."
+        )
+        yield problem("document keys", f"documents cannot be opened: {told}, a key that is not set", remedy)
+    else:
+        yield ok("document keys", f"{sum(sealed.values())} documents, all of which can be opened")

@@ -1,0 +1,119 @@
+"""This machine: folders, space on their disks, the port, and who answers there."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
+from marketplace_api.setting_values import LOOPBACK
+from marketplace_api.version import VERSION
+
+LEAST_FREE_BYTES = 500_000_000
+ANSWER_SECONDS = 3
+MOST_READ = 10_000
+
+
+def folders(installation: Installation) -> Iterator[Finding]:
+    """Those of the local gateways."""
+    settings = installation.settings
+    yield _folder("data folder", settings.data_dir)
+    if settings.storage_backend == "local":
+        yield _folder("files", settings.data_dir / "files")
+
+
+def _folder(check: str, folder: Path) -> Finding:
+    """Whether we may write there, or may make it: found out without trying."""
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        # Effective ids are what writing goes by, also for a program that has changed its user.
+        may_write = there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=_BY_EFFECT)
+        facts = os.statvfs(there)
+    except PermissionError:
+        return problem(check, f"{folder} lies below a folder that is closed to this user", _rights(folder))
+    if not may_write:
+        return problem(check, f"{folder} cannot be {'written' if there == folder else 'made'}", _rights(there))
+    free = facts.f_bavail * facts.f_frsize
+    if free < LEAST_FREE_BYTES:
+        remedy = "Free some space, enlarge the disk, or set DATA_DIR to a larger one."
+        return warning(check, f"{folder}: only {free // 1_000_000} MB are free", remedy)
+    made = "" if there == folder else ", which the start will make"
+    return ok(check, f"{folder}{made}, {free // 1_000_000_000} GB free")
+
+
+_BY_EFFECT = os.access in os.supports_effective_ids
+
+
+def _rights(folder: Path) -> str:
+    return f"Give this user the right to write in {folder}, or set DATA_DIR."
+
+
+def port(installation: Installation) -> Iterator[Finding]:
+    """Who answers where the API listens, or would."""
+    from marketplace_api.cli.up import address
+
+    host, number = address(installation.server)
+    place = f"{host}:{number}"
+    version, refusal = _version(f"http://{place}")
+    if isinstance(refusal, ConnectionRefusedError):
+        yield ok("port", f"{place} is free: the API is not running here")
+    elif version is None:
+        yield problem(
+            "port",
+            f"{place} is taken by another program",
+            f"Stop it (ss -ltnp 'sport = :{number}' names it), or choose another port: PORT or http_port in the ini.",
+        )
+    elif version != VERSION:
+        told = f"version {version} answers at {place}, but this is {VERSION}"
+        yield warning("port", told, "Restart the API, so that it runs the code that is installed.")
+    else:
+        yield ok("port", f"the API answers at {place}")
+
+
+def public_address(installation: Installation) -> Iterator[Finding]:
+    """Whether what mails link to is us, as far as this machine can see."""
+    url = installation.settings.public_url.rstrip("/")
+    if not installation.settings.production or urlsplit(url).hostname in LOOPBACK:
+        return
+    version, refusal = _version(url)
+    if version is not None:
+        yield ok("proxy", f"{url} leads to version {version}")
+    elif _is_about_certificates(refusal):
+        told = f"{url} has a certificate that cannot be trusted"
+        yield warning("proxy", told, "Renew it, or install the whole chain at the proxy.")
+    elif refusal is not None:
+        told = f"{url} does not answer this machine ({type(refusal).__name__})"
+        remedy = f"Check DNS, proxy and firewall from outside: curl -i {url}/healthz; or mend PUBLIC_URL."
+        yield warning("proxy", told, remedy)
+    else:
+        told = f"{url} is answered by something that is not this API"
+        yield warning("proxy", told, "Let the proxy pass all paths to the API, or mend PUBLIC_URL.")
+
+
+def _version(url: str) -> tuple[str | None, BaseException | None]:
+    """The version of our API at ``url``; or ``None``, and what was in the way if nobody answered."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/version", timeout=ANSWER_SECONDS) as answer:
+            found = json.loads(answer.read(MOST_READ))
+        return (str(found["version"]) if isinstance(found, dict) and "version" in found else None), None
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None, None
+    except urllib.error.URLError as error:
+        return None, error.reason if isinstance(error.reason, BaseException) else error
+    except (ValueError, HTTPException):
+        return None, None
+    except OSError as error:
+        return None, error
+
+
+def _is_about_certificates(error: BaseException | None) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError)

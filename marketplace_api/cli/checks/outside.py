@@ -1,0 +1,73 @@
+"""What lies beyond this machine and its database: the mail server, the bucket, Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
+from marketplace_api.errors import Unavailable
+from marketplace_api.gateways.email import SmtpMailer
+from marketplace_api.gateways.limiter import check_store
+from marketplace_api.gateways.storage import make_storage
+from marketplace_api.setting_values import LOOPBACK
+from marketplace_api.settings import SettingsError
+
+MAIL_SECONDS = 5
+# What a storage says is in the way, by the word for it in its own protocol or in boto3's.
+_BUCKET_REMEDIES = (
+    (("InvalidAccessKeyId", "SignatureDoesNotMatch", "403"), "Mend S3_ACCESS_KEY and S3_SECRET_KEY."),
+    (("NoCredentialsError",), "Set S3_ACCESS_KEY and S3_SECRET_KEY, or give this machine a role."),
+    (("AccessDenied",), "Mend S3_ACCESS_KEY and S3_SECRET_KEY, or let that account put and delete in the bucket."),
+    (("NoSuchBucket", "404"), "Make the bucket, or mend S3_BUCKET and S3_REGION."),
+    (("PermanentRedirect", "AuthorizationHeaderMalformed"), "Mend S3_REGION: the bucket is in another one."),
+    (("EndpointConnectionError", "Timeout", "SSLError"), "Mend S3_ENDPOINT, start that server, or open the firewall."),
+)
+
+
+def mail(installation: Installation) -> Iterator[Finding]:
+    """Whether mail can leave, found out by everything but sending some."""
+    settings = installation.settings
+    if settings.email_backend != "smtp":
+        if settings.production:
+            remedy = "Set EMAIL_BACKEND=smtp and SMTP_URL=smtp://user:password@host:587?starttls=1."
+            yield warning("mail", "written to files, sent to nobody", remedy)
+        else:
+            yield ok("mail", f"written to {settings.data_dir / 'mail'}")
+        return
+    mailer = SmtpMailer.from_url(settings.smtp_url, timeout=MAIL_SECONDS)
+    yield attempt("mail", mailer.check, f"{mailer.host}:{mailer.port} lets us in")
+    encrypts = mailer.implicit_tls or mailer.starttls
+    if settings.production and not encrypts and mailer.host not in LOOPBACK:
+        told = f"goes to {mailer.host} in clear text, and it holds links that open accounts"
+        yield warning("mail encryption", told, "Add ?starttls=1 to SMTP_URL, or use smtps://.")
+
+
+def bucket(installation: Installation) -> Iterator[Finding]:
+    """Whether files can be kept in the bucket, if that is where they live."""
+    settings = installation.settings
+    if settings.storage_backend != "s3":
+        return
+    try:
+        # A bucket tells only by being written to; what is put there is taken away at once.
+        make_storage(settings).check()
+    except SettingsError as error:
+        yield explained("files", error)
+    except Unavailable as error:
+        told = str(error.detail)
+        remedy = next(
+            (remedy for signs, remedy in _BUCKET_REMEDIES if any(sign in told for sign in signs)),
+            "Check S3_ENDPOINT, S3_BUCKET and the keys.",
+        )
+        place = settings.storage_endpoint or "Amazon"
+        yield problem("files", f"the bucket {settings.storage_bucket} at {place} cannot be used: {told}", remedy)
+    else:
+        yield ok("files", f"can be kept in the bucket {settings.storage_bucket}")
+
+
+def redis(installation: Installation) -> Iterator[Finding]:
+    """Whether the rate limits of all processes meet."""
+    settings = installation.settings
+    if settings.redis_url:
+        yield attempt("redis", lambda: check_store(settings.redis_url), "answers")
+    elif settings.production:
+        yield ok("redis", "none, so that each process counts rate limits by itself")

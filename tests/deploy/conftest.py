@@ -1,0 +1,23 @@
+"""What a monitor is really told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.client import Client
+
+
+@pytest.fixture
+def metrics(client: Client) -> dict[str, set[str]]:
+    """After some traffic: every name of a sample in ``/metrics``, and the names of its labels."""
+    for path in ("/api", "/api/listings", "/api/listings/1", "/nowhere"):
+        client.get(path)
+    found: dict[str, set[str]] = {}
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith("marketplace_"):
+            name, _, labels = line.partition("{")
+            told = re.findall(r'([a-z_]+)="', labels)
+            found.setdefault(name.partition(" ")[0], set()).update(told)
+    return found

@@ -1,0 +1,189 @@
+"""The files in deploy/ say what is true: paths, commands, ports, users, variables and versions."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from configparser import ConfigParser
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.gateways.document_cipher import generate_key
+from marketplace_api.settings import Settings
+from tests.deploy.world import DEPLOY, ROOT, SECRETS, VARIABLES, check_command
+
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+CONDITIONS = {"service_healthy", "service_completed_successfully"}
+
+
+def _ini(name: str = "production.ini") -> ConfigParser:
+    ini = ConfigParser()
+    ini.read_string((ROOT / name).read_text().replace("%(here)s", str(ROOT)))
+    return ini
+
+
+# The image.
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[tuple[str, str]]:
+    text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
+
+
+def test_everything_that_is_copied_is_there_and_reaches_the_builder(instructions: list[tuple[str, str]]) -> None:
+    ignored, *passed = [
+        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    assert ignored == "*"
+    copied = [
+        path for word, rest in instructions if word == "COPY" and "--from" not in rest for path in rest.split()[:-1]
+    ]
+    assert "marketplace_api" in copied and "alembic" in copied
+    for path in copied:
+        assert (ROOT / path).exists(), path
+        assert any(fnmatch(path, allowed.removeprefix("!")) for allowed in passed), f"{path} does not reach the builder"
+
+
+def test_the_image_runs_as_nobody_special_and_listens_where_the_ini_says(instructions: list[tuple[str, str]]) -> None:
+    last = instructions[max(place for place, (word, _) in enumerate(instructions) if word == "FROM") :]
+    given = dict(last)
+    user = given["USER"].partition(":")[0]
+    assert user.isdigit() and int(user) > 0
+    environment = dict(pair.split("=", 1) for pair in shlex.split(given["ENV"]))
+    assert set(environment) <= VARIABLES
+    assert not {*environment} & SECRETS, "a secret lies in a layer"
+    assert not [rest for word, rest in instructions if word == "ARG"]
+    assert given["EXPOSE"] == environment["PORT"] == _ini()["DEFAULT"]["http_port"]
+    assert given["VOLUME"] == environment["DATA_DIR"] == _ini()["DEFAULT"]["data_dir"]
+    check_command(json.loads(given["CMD"]))
+    assert "/healthz" in given["HEALTHCHECK"] and 'environ["PORT"]' in given["HEALTHCHECK"].replace("\\", "")
+    assert environment["MARKETPLACE_INI"] == f"{given['WORKDIR']}/production.ini"
+    assert environment["MARKETPLACE_ALEMBIC"] == f"{given['WORKDIR']}/alembic"
+
+
+def test_every_dependency_has_a_version_that_setup_cfg_allows() -> None:
+    lines = [line for line in (DEPLOY / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = dict(line.split("==") for line in lines)
+    setup = _ini("setup.cfg")
+    wanted = "\n".join([
+        setup["options"]["install_requires"], setup["options.extras_require"]["s3"],
+        setup["options.extras_require"]["video"],
+    ])  # fmt: skip
+    for line in filter(None, (line.strip() for line in wanted.splitlines())):
+        if line.startswith("#"):
+            continue
+        needed = Requirement(line)
+        name = re.sub(r"[-_.]+", "-", needed.name).lower()
+        assert name in pins, f"{name} has no version in constraints.txt"
+        assert needed.specifier.contains(Version(pins[name])), f"{name} {pins[name]} is not {needed.specifier}"
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+def test_the_linter_has_nothing_to_say() -> None:
+    subprocess.run(["hadolint", str(DEPLOY / "Dockerfile")], check=True)
+
+
+# Compose.
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+
+
+def test_services_wait_for_what_they_need(compose: Any) -> None:
+    services = compose["services"]
+    assert {"migrate", "api", "worker", "database", "cache", "files", "mail"} == set(services)
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            assert how["condition"] in CONDITIONS
+            if how["condition"] == "service_healthy":
+                assert services[needed]["healthcheck"]["test"], f"{name} waits for the health of {needed}"
+        if service["image"] == "marketplace-api":
+            check_command(service["command"])
+            assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert services["api"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert services["migrate"]["restart"] == "no"
+    build = services["migrate"]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+    named = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())}
+    assert named == set(compose["volumes"])
+
+
+def test_production_starts_with_what_compose_gives(compose: Any) -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    offered = set(re.findall(r"^([A-Z0-9_]+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE))
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    assert asked == offered
+    values = {
+        **dict.fromkeys(asked, "a-value-somebody-filled-in"), "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+        "JWT_KEYS": f"one:{generate_seed()}", "DOCUMENT_KEYS": f"one:{generate_key()}",
+        "PUBLIC_URL": "https://market.example",
+    }  # fmt: skip
+    given = compose["services"]["api"]["environment"]
+    assert set(given) <= VARIABLES
+    filled = {name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: values[m[1]], value) for name, value in given.items()}
+    settings = Settings.load(dict(_ini()["app:main"]), filled)
+    assert settings.production and settings.storage_backend == "s3" and settings.email_backend == "smtp"
+    for name, url in (
+        ("database", settings.database_url),
+        ("cache", settings.redis_url),
+        ("files", settings.storage_endpoint),
+    ):
+        assert re.search(rf"[/@]{name}:", url), f"{url} names no service"
+    assert compose["services"]["database"]["image"] == "postgres:18"
+
+
+# systemd, Procfile, proxy.
+
+
+@pytest.mark.parametrize("path", [path for path in UNITS if "backup" not in path.name], ids=lambda path: path.name)
+def test_units_start_what_there_is(path: Path) -> None:
+    [command] = re.findall(r"^ExecStart=(.*)$", path.read_text(), re.MULTILINE)
+    check_command(shlex.split(command))
+    variables = " ".join(re.findall(r"^Environment=(.*)$", path.read_text(), re.MULTILINE))
+    assert {pair.partition("=")[0] for pair in variables.split()} <= VARIABLES
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    """As they are, but for the programs, which live where they are installed."""
+    for path in UNITS:
+        name = path.name.replace("@.", "@1.")
+        (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(), flags=re.M))
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, check=False
+    )
+    mine = [line for line in told.stderr.splitlines() if "marketplace" in line and "/bin/true" not in line]
+    assert (told.returncode, mine) == (0, [])
+
+
+def test_procfile_starts_what_there_is() -> None:
+    lines = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text().splitlines())
+    assert set(lines) == {"release", "api", "worker"}
+    for line in lines.values():
+        check_command(shlex.split(line))
+
+
+def test_the_proxy_is_the_one_that_is_trusted() -> None:
+    text = (DEPLOY / "Caddyfile").read_text()
+    assert text.count("{") == text.count("}")
+    assert f"reverse_proxy 127.0.0.1:{_ini()['DEFAULT']['http_port']}" in text
+    assert text.count("X-Forwarded-For {remote_host}") == _ini().getint("app:main", "http.trusted_proxies") == 1
+    [most] = re.findall(r"max_size (\d+)MB", text)
+    largest = max(field.default for field in Settings.__dataclass_fields__.values() if field.name.endswith("_limit"))
+    assert int(most) * 1_000_000 > largest
+    assert re.search(r"@inside path .*/metrics", text) and "respond @inside 404" in text

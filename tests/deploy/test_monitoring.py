@@ -1,0 +1,115 @@
+"""Rules and dashboard ask for what /metrics really tells, and every alert leads to a page that says what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.world import DEPLOY, ROOT
+
+FOLDER = DEPLOY / "monitoring"
+SCRAPED = {"up": {"job", "instance"}}
+TARGET = {"job", "instance", "le"}
+# What follows a word of PromQL that is a function, an aggregation or one of its modifiers.
+WORDS = {
+    "sum", "min", "max", "by", "rate", "histogram_quantile", "offset", "topk", "count",
+}  # fmt: skip
+
+
+def _rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load((FOLDER / "alerts.yaml").read_text())
+    assert list(document) == ["groups"]
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def _panels() -> list[dict[str, Any]]:
+    panels: list[dict[str, Any]] = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    return panels
+
+
+def _check_query(query: str, metrics: dict[str, set[str]]) -> None:
+    """Every metric is there, every label is one of it, and brackets close."""
+    known = {**metrics, **SCRAPED}
+    for opening, closing in ("()", "{}", "[]"):
+        assert query.count(opening) == query.count(closing), query
+    bare = re.sub(r'"[^"]*"', '""', query)
+    for name, matchers in re.findall(r"\b([a-z]\w*)(?:\{([^}]*)\})", bare):
+        assert name in known, f"{name} is not in /metrics"
+        assert set(re.findall(r"(\w+)\s*(?:=~|!=|=)", matchers)) <= known[name] | TARGET, query
+    grouped = {label.strip() for labels in re.findall(r"\bby \(([^)]*)\)", bare) for label in labels.split(",")}
+    assert grouped <= set().union(*known.values()) | TARGET, query
+    plain = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\bby \([^)]*\)", "", bare)
+    asked = set(re.findall(r"\b[a-z_]\w*", plain)) - WORDS
+    asked = {word for word in asked if not re.fullmatch(r"[a-z]", word) and not re.fullmatch(r"e\d+", word)}
+    assert asked and asked <= set(known), query
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_what_there_is(rule: dict[str, Any], metrics: dict[str, set[str]]) -> None:
+    assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+    assert re.fullmatch(r"\d+m", rule["for"])
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    _check_query(rule["expr"], metrics)
+    assert set(rule["annotations"]) == {"summary", "runbook"}
+    page, _, place = rule["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert place in {heading.lower().replace(" ", "-") for heading in headings}
+    labels = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert labels <= set().union(*metrics.values()) | TARGET
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [rule["alert"] for rule in _rules()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_takes_the_rules() -> None:
+    subprocess.run(["promtool", "check", "rules", str(FOLDER / "alerts.yaml")], check=True)
+
+
+def test_the_scrape_is_named_as_the_rules_and_panels_say() -> None:
+    document = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
+    [scrape] = document["scrape_configs"]
+    assert (scrape["job_name"], scrape["metrics_path"]) == ("marketplace", "/metrics")
+    assert all((FOLDER / name).exists() for name in document["rule_files"])
+    jobs = set(re.findall(r'job="(\w+)"', (FOLDER / "alerts.yaml").read_text()))
+    jobs |= set(re.findall(r'job=\\"(\w+)\\"', (FOLDER / "dashboard.json").read_text()))
+    assert jobs == {"marketplace"}
+
+
+@pytest.mark.parametrize("panel", _panels(), ids=lambda panel: panel["title"])
+def test_a_panel_asks_for_what_there_is(panel: dict[str, Any], metrics: dict[str, set[str]]) -> None:
+    assert set(panel["gridPos"]) == {"x", "y", "w", "h"}
+    assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+    if panel["type"] == "row":
+        return
+    assert panel["type"] in ("stat", "timeseries")
+    assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    for target in panel["targets"]:
+        assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= set().union(*metrics.values()) | TARGET
+        _check_query(target["expr"].replace("$__rate_interval", "1m"), metrics)
+
+
+def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in _panels():
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert len({panel["id"] for panel in _panels()}) == len(_panels())
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text())
+    assert {"title", "uid", "schemaVersion", "time", "templating"} <= set(dashboard)
+    assert dashboard["templating"]["list"][0]["name"] == "datasource"

@@ -1,0 +1,58 @@
+"""What the tests of the files for deployment share: names that are known, and commands that there are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from marketplace_api import serve
+from marketplace_api.cli import main
+from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.gateways.document_cipher import generate_key
+from marketplace_api.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+SETTINGS = {field.metadata["env"]: field.metadata for field in fields(Settings)}
+SECRETS = {name for name, about in SETTINGS.items() if about["secret"]}
+# Read by the programs beside the settings, and by Python itself.
+VARIABLES = {
+    *SETTINGS, "PORT", "MARKETPLACE_INI", "MARKETPLACE_ALEMBIC", serve.HOST_VARIABLE, serve.METRICS_VARIABLE,
+    "PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE",
+}  # fmt: skip
+
+
+def check_command(words: list[str]) -> None:
+    """It is one of our two programs, with an ini that is there and a command that there is."""
+    program, rest = Path(words[0]).name, list(words[1:])
+    assert program in ("pserve", "marketplace-admin"), program
+    if program == "pserve":
+        assert [Path(word).name for word in rest] == ["production.ini"]
+        return
+    command: click.Command = main
+    while rest:
+        word = rest.pop(0)
+        if word == "--ini":
+            assert Path(rest.pop(0)).name == "production.ini"
+        elif not word.startswith("-"):
+            assert isinstance(command, click.Group)
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, f"there is no command {word}"
+            command = found
+    assert not isinstance(command, click.Group)
+
+
+def production_environment(url: str, folder: Path, **more: str) -> dict[str, str]:
+    """What production needs, for programs of this very code."""
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES - {"PATH"}}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "DATA_DIR": str(folder),
+        "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
+        "DOCUMENT_KEYS": f"one:{generate_key()}", "PUBLIC_URL": "https://market.example", **more,
+    }  # fmt: skip

@@ -1,0 +1,71 @@
+"""What /metrics tells of queue, database and disk; also while the database is away."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from marketplace_api import boot, migrations
+from marketplace_api.db import Databases, make_databases
+from tests.client import Client
+
+
+def _samples(client: Client) -> dict[str, float]:
+    """Every sample of ours by name and labels."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    lines = re.findall(r"^(marketplace_\S+) (\S+)$", answer.text, re.MULTILINE)
+    return {name: float(value) for name, value in lines}
+
+
+@pytest.fixture
+def caller(live_app: Any) -> Client:
+    return Client(live_app)
+
+
+def test_the_queue_is_told_by_status_and_age(caller: Client, committed_databases: Databases) -> None:
+    with committed_databases.session() as session, session.begin():
+        for statement in (
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now()), (now() - interval '1 hour')",
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('q', 't', 'failed'), ('q', 't', 'failed')",
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, scheduled_at) VALUES "
+            "('q', 't', now() + interval '1 day'), ('q', 't', now() - interval '10 minutes'), ('q', 't', NULL)",
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, status, worker_id) "
+            "SELECT 'q', 't', 'doing', id FROM procrastinate_workers",
+        ):
+            session.execute(sa.text(statement))
+    told = _samples(caller)
+    counts = {
+        status: told[f'marketplace_jobs{{status="{status}"}}'] for status in ("todo", "doing", "failed", "stalled")
+    }
+    assert counts == {"todo": 3, "doing": 2, "failed": 2, "stalled": 1}
+    assert 600 <= told["marketplace_jobs_oldest_seconds"] < 900
+    assert told["marketplace_workers"] == 1
+
+
+def test_connections_disk_and_memory(caller: Client) -> None:
+    told = _samples(caller)
+    assert told['marketplace_database_connections{state="active"}'] >= 1
+    assert told["marketplace_database_connections_limit"] == 100
+    assert 0 < told["marketplace_disk_free_bytes"] < told["marketplace_disk_size_bytes"]
+    assert any(name.startswith("marketplace_process_memory_bytes") and value > 10e6 for name, value in told.items())
+    assert told['marketplace_ready{check="database"}'] == told['marketplace_ready{check="migrations"}'] == 1
+
+
+def test_a_database_that_is_away_is_told_and_nothing_is_guessed(caller: Client, configured: tuple[Any, Any]) -> None:
+    configured[1].target = away = make_databases("postgresql://u@127.0.0.1:1/x")
+    told = _samples(caller)
+    away.dispose()
+    assert told['marketplace_ready{check="database"}'] == 0
+    assert not any(name.startswith(("marketplace_jobs", "marketplace_workers")) for name in told)
+
+
+def test_a_database_without_tables_is_not_ready(caller: Client, committed_databases: Databases) -> None:
+    migrations.downgrade(boot.connection_url(committed_databases), "base")
+    told = _samples(caller)
+    assert told['marketplace_ready{check="database"}'] == 1
+    assert told['marketplace_ready{check="migrations"}'] == 0
+    assert "marketplace_workers" not in told
