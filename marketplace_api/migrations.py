@@ -51,3 +51,8 @@ def head() -> str | None:
 def current(connection: sa.Connection) -> str | None:
     """The revision that the database is at, ``None`` when it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def knows(revision: str) -> bool:
+    """Whether the revision is one of those in ``alembic/``."""
+    return any(script.revision == revision for script in ScriptDirectory(str(FOLDER)).walk_revisions())

@@ -22,6 +22,7 @@ STOREYS = (
     {"models"},
     {"gateways"},
     {"domain"},
+    {"backup"},
     {"security"},
     {"resources"},
     {"schemas", "hal"},
