@@ -187,7 +187,7 @@ class Reader:
     def members(self) -> Iterator[Member]:
         """All of them, in their order; only headers are read."""
         with self.path.open("rb") as file:
-            while len(block := file.read(BLOCK)) == BLOCK and any(block):
+            while any(block := file.read(BLOCK)):
                 try:
                     header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
                 except (tarfile.HeaderError, ValueError):
@@ -197,6 +197,8 @@ class Reader:
                     raise self.damaged(f"{header.name} is cut short")
                 yield member
                 file.seek(header.size + -header.size % BLOCK, os.SEEK_CUR)
+            if len(block + file.read(BLOCK)) < 2 * BLOCK:
+                raise self.damaged("its end is missing")
 
     def open(self, member: Member) -> IO[bytes]:
         """The member's content as a file of its own that can seek."""
