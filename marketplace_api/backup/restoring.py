@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
             tell=lambda sent: tell(f"Restoring the database … {sent / 1e6:,.0f} MB"),
         )  # fmt: skip
         tell("Gathering statistics …")
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        # All is there already, and without this the server's own care comes to it later.
+        with suppress(psycopg.Error), psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
             connection.execute("ANALYZE")
     return Restored(manifest, found, manifest.migration != migrations.head())
 

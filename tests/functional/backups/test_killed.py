@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -123,3 +124,23 @@ def test_a_server_that_ends_the_connection(source: Place, target: Place, tmp_pat
     assert "pg_dump gave up, and nothing was kept" in told
     assert len(told.splitlines()) == 1
     assert not list(tmp_path.glob("copy.tar*"))
+
+
+@pytest.mark.usefixtures("marketplace")
+def test_what_is_deleted_meanwhile_is_counted(source: Place, target: Place, tmp_path: Path) -> None:
+    """The database is as it was at the beginning, the storage is not."""
+    with started(source, "--json", "db", "backup", tmp_path / "copy.tar", "--with-files") as process:
+        with held_up(source, "categories"):
+            wait_until(source, waiting_for("categories"))
+            ((full, card, thumb),) = source.ask(
+                "DELETE FROM listing_photos WHERE photo_id = (SELECT max(photo_id) FROM listing_photos) "
+                "RETURNING full_key, card_key, thumb_key"
+            )
+            source.ask(f"DELETE FROM files WHERE key IN ('{full}', '{card}', '{thumb}')")
+            for key in (full, card, thumb):
+                next((source.folder / "files").rglob(key)).unlink()
+        out, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (0, "")
+    made = json.loads(out)
+    assert (made["files"], made["files_included"], made["files_gone"]) == (7, 4, sorted([full, card, thumb]))
+    assert target.told("db", "restore", tmp_path / "copy.tar", code=5)["files_missing"] == sorted([full, card, thumb])
