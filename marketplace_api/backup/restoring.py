@@ -87,8 +87,8 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
             tell=lambda sent: tell(f"Restoring the database … {sent / 1e6:,.0f} MB"),
         )  # fmt: skip
         tell("Gathering statistics …")
-        # All is there already, and without this the server's own care comes to it later.
-        with suppress(psycopg.Error), psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        # All is there already, and where this is cut short the server's own care comes to it later.
+        with suppress(psycopg.Error, KeyboardInterrupt), psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ANALYZE")
     return Restored(manifest, found, manifest.migration != migrations.head())
 
