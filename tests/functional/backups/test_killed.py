@@ -54,7 +54,11 @@ def wait_until(place: Place, condition: str) -> None:
 
 
 def waiting_for(table: str) -> str:
-    return f"SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"
+    # Databases that were cloned have tables of the same numbers.
+    return (
+        f"SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
 
 
 def is_alone(place: Place) -> None:
