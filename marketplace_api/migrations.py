@@ -61,6 +61,8 @@ def head() -> str | None:
 @lru_cache(maxsize=1)
 def revisions() -> frozenset[str]:
     """All revisions in ``alembic/``."""
+    from alembic.script import ScriptDirectory
+
     return frozenset(script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions())
 
 

@@ -24,6 +24,7 @@ STOREYS = (
     {"models"},
     {"gateways"},
     {"domain"},
+    {"backup"},
     {"security"},
     {"resources"},
     {"schemas", "hal"},

@@ -1,4 +1,4 @@
-"""`marketplace-admin db`: migrations, demo data, a prompt."""
+"""`marketplace-admin db`: migrations, demo data, a prompt; backups are in ``backups.py``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from pathlib import Path
 
 import rich_click as click
 
+from marketplace_api.cli import backups
 from marketplace_api.cli.context import Context, pass_context
 
 
 @click.group()
 def db() -> None:
     """The database."""
+
+
+for command in (backups.backup, backups.restore, backups.verify, backups.check):
+    db.add_command(command)
 
 
 @db.command()
@@ -86,25 +91,6 @@ def current(context: Context) -> None:
     context.output.record({"current": revision, "head": newest}, f"{revision or 'never migrated'}{remark}")
     if revision != newest:
         raise SystemExit(1)
-
-
-@db.command()
-@pass_context
-def check(context: Context) -> None:
-    """Compare the migrated schema with the models; exit code 1 if they differ.
-
-    Example: `marketplace-admin db check`
-    """
-    from alembic.util.exc import CommandError
-
-    from marketplace_api import boot, migrations
-
-    with context.databases() as databases:
-        try:
-            migrations.check(boot.connection_url(databases))
-        except CommandError as error:
-            raise click.ClickException(str(error)) from None
-    context.output.record({"check": "ok"}, "The schema is what the models say.")
 
 
 @db.command()

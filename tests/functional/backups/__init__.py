@@ -1,0 +1,1 @@
+"""Backups, as an operator makes and restores them."""

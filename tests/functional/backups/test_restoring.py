@@ -1,0 +1,128 @@
+"""What becomes of jobs, sessions, rights and files on the way, and what `db check` then says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from marketplace_api.jobs.worker import run_pending
+from marketplace_api.settings import Settings
+from tests.functional.backups.world import MakePlace, Marketplace, Place
+
+JOBS = "SELECT status::text, count(*)::int FROM procrastinate_jobs GROUP BY status ORDER BY status::text"
+
+
+@pytest.fixture
+def role(source: Place) -> Iterator[str]:
+    """A role of the server that may read listings, and no more."""
+    name = f"reader_{uuid4().hex[:8]}"
+    source.ask(f"CREATE ROLE {name}")
+    yield name
+    source.ask(f"DROP OWNED BY {name}")
+    source.ask(f"DROP ROLE {name}")
+
+
+def test_jobs_in_flight_begin_anew(
+    source: Place, target: Place, marketplace: Marketplace, make_place: MakePlace, settings: Settings, tmp_path: Path
+) -> None:
+    ((waiting,),) = source.ask("SELECT count(*) FROM procrastinate_jobs")
+    assert waiting > 2
+    source.ask("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    source.ask(
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers) "
+        "WHERE id = (SELECT min(id) FROM procrastinate_jobs WHERE queueing_lock IS NULL)"
+    )
+    # One job is being done while the next of its kind waits already.
+    for status in ("doing", "todo"):
+        source.ask(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, queueing_lock, lock) "
+            f"SELECT 'default', 'sweep_files', '{json.dumps({'timestamp': 0})}', '{status}', 'sweep_files', 'sweep_files'"
+        )
+    source.told("db", "backup", tmp_path / "copy.tar", "--with-files")
+    target.told("db", "restore", tmp_path / "copy.tar")
+    assert target.ask(JOBS) == [("todo", waiting + 1)]
+    assert target.ask("SELECT count(*) FROM procrastinate_workers") == [(0,)]
+    run_pending(settings, target.databases)
+    assert target.ask("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('failed', 'doing')") == [(0,)]
+
+    quiet = make_place("quiet")
+    quiet.told("db", "restore", tmp_path / "copy.tar", "--without-jobs", "--end-sessions")
+    assert quiet.ask(JOBS) == []
+    assert quiet.ask("SELECT count(*) FROM sessions WHERE ended_at IS NULL") == [(0,)]
+    assert quiet.ask("SELECT count(*) > 0 FROM sessions WHERE end_reason = 'restored'") == [(True,)]
+
+
+def test_rights_and_policies_come_along(
+    source: Place, target: Place, marketplace: Marketplace, role: str, tmp_path: Path
+) -> None:
+    source.ask("ALTER TABLE listings ENABLE ROW LEVEL SECURITY")
+    source.ask(f"GRANT SELECT ON listings TO {role}")
+    source.ask(f"CREATE POLICY seen ON listings TO {role} USING (status = 'active')")
+    source.told("db", "backup", tmp_path / "copy.tar", "--with-files")
+    target.told("db", "restore", tmp_path / "copy.tar")
+    granted = "SELECT grantee, privilege_type FROM information_schema.table_privileges WHERE table_name = 'listings'"
+    assert target.ask(f"{granted} AND grantee = '{role}'") == [(role, "SELECT")]
+    assert target.ask("SELECT polname FROM pg_policy") == [("seen",)]
+    assert target.ask("SELECT relrowsecurity FROM pg_class WHERE relname = 'listings'") == [(True,)]
+    target.ask(f"DROP OWNED BY {role}")
+
+
+def test_a_backup_without_files_names_those_that_are_missing(
+    source: Place, target: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    told = source.run("db", "backup", tmp_path / "copy.tar")
+    assert "The 7 files (" in told.stdout
+    assert "development (1). No key is in the backup." in told.stdout
+    restored = target.run("db", "restore", tmp_path / "copy.tar")
+    assert restored.exit_code == 5
+    assert [line.partition(":")[0] for line in restored.stderr.splitlines()] == sorted(source.files)
+    check = target.run("db", "check", "--files")
+    assert check.exit_code == 1
+    assert check.stderr.count(": the storage does not have it.\n") == 7
+    # The copy of the storage comes by other ways.
+    shutil.copytree(source.folder / "files", target.folder / "files")
+    assert target.told("db", "check", "--contents")["files_present"] == 7
+
+
+def test_a_file_that_the_storage_lost_is_named_and_one_that_was_deleted_counted(
+    source: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    lost, changed, *_ = sorted((source.folder / "files").rglob("photo-*"))
+    lost.unlink()
+    changed.write_bytes(b"other")
+    result = source.run("--json", "db", "backup", tmp_path / "copy.tar", "--with-files")
+    assert result.exit_code == 5
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == sorted([lost.name, changed.name])
+    told = json.loads(result.stdout)
+    assert told["files_damaged"] == sorted([lost.name, changed.name])
+    assert told["files_included"] == 5
+    assert source.told("db", "verify", tmp_path / "copy.tar")["files_included"] == 5
+    found = source.told("db", "check", "--files", code=1)
+    assert (found["files_missing"], found["files_changed"]) == ([lost.name], [changed.name])
+
+
+def test_check_compares_with_a_backup_and_finds_what_is_unsound(
+    source: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    source.told("db", "backup", tmp_path / "copy.tar")
+    assert source.told("db", "check", "--against", tmp_path / "copy.tar")["check"] == "ok"
+    source.ask("UPDATE listings SET title = 'Other' WHERE listing_id = (SELECT min(listing_id) FROM listings)")
+    source.ask("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_sessions_user_id'::regclass")
+    found = source.told("db", "check", "--against", tmp_path / "copy.tar", code=1)
+    assert found["findings"][0] == "index public.ix_sessions_user_id is not valid: REINDEX INDEX it"
+    assert found["findings"][1] == "public.listings has as many rows as the backup, but not the same"
+
+
+def test_an_older_backup_is_restored_and_then_migrated(source: Place, target: Place, tmp_path: Path) -> None:
+    assert source.run("--yes", "db", "downgrade", "0003").exit_code == 0
+    assert source.told("db", "backup", tmp_path / "copy.tar", "--with-files")["migration"] == "0003"
+    restored = target.run("db", "restore", tmp_path / "copy.tar")
+    assert restored.exit_code == 0
+    assert "run `marketplace-admin db upgrade`" in restored.stdout
+    assert target.run("db", "upgrade").exit_code == 0
+    assert target.told("db", "check")["check"] == "ok"
