@@ -16,6 +16,7 @@ PACKAGE = ROOT / "marketplace_api"
 STOREYS = (
     {"settings", "setting_rules", "setting_values", "errors", "version"},
     {"embedded_postgres", "embedded_programs", "logs"},
+    {"row_security"},
     {"db"},
     {"migrations"},
     {"boot"},
@@ -33,7 +34,7 @@ STOREYS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 
-SQL_ROOMS = {"db", "migrations", "models", "domain", "jobs"}
+SQL_ROOMS = {"row_security", "db", "migrations", "models", "domain", "jobs"}
 PYRAMID_FROM = LEVEL["security"]
 CORNICE_FILES = {"views/service.py", "app.py"}
 MAX_LINES = 400
