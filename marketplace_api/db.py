@@ -149,7 +149,7 @@ class Readers:
             return self._idle[known].pop()
         except IndexError:
             if not known and self._has_room():
-                return self._from_pool()
+                return self._engine.connect()
         try:
             return self._idle[not known].pop()
         except IndexError:

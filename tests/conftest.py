@@ -65,26 +65,26 @@ class _ForRequests(Databases):
 
     def session(self) -> Session:
         session = self._test.session()
-        before = _set_caller(self._test.connection, ("", ""))
+        before = set_caller(self._test.connection, ("", ""))
         close = session.close
 
         def close_and_restore() -> None:
             close()
             nonlocal before
             if before is not None:
-                _set_caller(self._test.connection, before)
+                set_caller(self._test.connection, before)
                 before = None
 
         session.close = close_and_restore  # type: ignore[method-assign]
         return session
 
     def reader(self, *, known: bool = False) -> sa.Connection:
-        return _RequestReader(self._test.connection, _set_caller(self._test.connection, ("", "")))  # type: ignore[return-value]
+        return _RequestReader(self._test.connection, set_caller(self._test.connection, ("", "")))  # type: ignore[return-value]
 
     def give_back(self, reader: sa.Connection) -> None:
         """The fixture closes the connection."""
         self._test.connection.connection.info.pop(row_security._CARRIES, None)
-        _set_caller(self._test.connection, reader.before)  # type: ignore[attr-defined]
+        set_caller(self._test.connection, reader.before)  # type: ignore[attr-defined]
 
     @property
     def on_event(self) -> Callable[[Session, Any], None] | None:
@@ -105,7 +105,7 @@ class _RequestReader:
         self.scalar = connection.scalar
 
 
-def _set_caller(connection: sa.Connection, caller: tuple[str, str]) -> tuple[str, str]:
+def set_caller(connection: sa.Connection, caller: tuple[str, str]) -> tuple[str, str]:
     """Make the connection this caller's (user id and roles), and return whose it was; past all that counts statements."""
     driver: Any = connection.connection.driver_connection
     answer = driver.pgconn.exec_params(

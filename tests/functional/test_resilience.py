@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from marketplace_api import migrations
 from marketplace_api.db import Databases, driver_url, make_databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.row_security import startup_options
 from tests.client import Client
 from tests.conftest import CurrentDatabases
 from tests.factories.accounts import PASSWORD, People
@@ -65,12 +66,14 @@ def fragile(server: Server) -> Iterator[Databases]:
 
 
 @pytest.fixture
-def people(fragile: Databases, configured: tuple[Any, CurrentDatabases]) -> Iterator[People]:
+def people(server: Server, fragile: Databases, configured: tuple[Any, CurrentDatabases]) -> Iterator[People]:
     """Callers of the application on the server that may be killed."""
     wsgi, current = configured
     current.target = fragile
-    with fragile.session() as session:
+    prepared = make_databases(server.url, pool_size=1, system=True)
+    with prepared.session() as session:
         yield People(session, wsgi)
+    prepared.dispose()
 
 
 @pytest.fixture
@@ -195,7 +198,10 @@ def test_a_pool_without_a_free_connection_is_told(
 ) -> None:
     people.session.close()
     engines: list[sa.Engine] = [
-        sa.create_engine(driver_url(server.url), pool_size=2, max_overflow=0, pool_timeout=0.2, isolation_level=level)
+        sa.create_engine(
+            driver_url(server.url), pool_size=2, max_overflow=0, pool_timeout=0.2, isolation_level=level,
+            connect_args={"options": startup_options(system=False)},
+        )  # fmt: skip
         for level in ("READ COMMITTED", "AUTOCOMMIT")
     ]
     small = Databases(engines[0], engines[1])

@@ -35,26 +35,24 @@ def url(committed_databases: Databases) -> str:
 
 @pytest.fixture
 def app(
-    url: str, configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases
+    url: str, configured: tuple[application.WsgiApp, CurrentDatabases], api_databases: Databases
 ) -> Iterator[application.WsgiApp]:
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     yield wsgi
-    committed_databases.dispose()
 
 
 @pytest.fixture
 def people(
-    configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases
+    configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases, api_databases: Databases
 ) -> Iterator[People]:
     """A database with a few messages, and the application on it."""
     url = connection_url(committed_databases)
     assert people_fill.fill(url, SIZE)
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     with floor.connection(url) as bare:
         yield People(SIZE, wsgi, bare)
-    committed_databases.dispose()
 
 
 def test_every_shape_is_measured_and_reported(
