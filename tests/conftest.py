@@ -147,6 +147,7 @@ def worker_databases(worker_url: str) -> Iterator[Databases]:
 @pytest.fixture
 def databases(worker_databases: Databases) -> Iterator[OneTransaction]:
     with worker_databases.write.connect() as connection, connection.begin() as outer:
+        connection.execute(sa.text("SELECT 1"))  # the driver begins a transaction with its first statement
         yield OneTransaction(worker_databases, connection)
         outer.rollback()
 
