@@ -143,9 +143,7 @@ def development_ready(
 def _for_everybody(databases: Databases) -> Iterator[Databases]:
     """The same database, seen in full."""
     url = databases.write.url.render_as_string(hide_password=False)
-    ours = make_databases(
-        url, pool_size=2, on_event=databases.on_event, owner_url=databases.owner_url, system=True
-    )
+    ours = make_databases(url, pool_size=2, on_event=databases.on_event, owner_url=databases.owner_url, system=True)
     try:
         yield ours
     finally:
@@ -224,7 +222,7 @@ def check_extensions(url: str) -> None:
 def check_role(url: str) -> None:
     """Raise :class:`BootError` where the application's role is missing and the owner at ``url`` may not make it."""
     with _connect(url) as connection:
-        (stands, name), = connection.execute(
+        ((stands, name),) = connection.execute(
             "SELECT rolsuper OR rolcreaterole OR EXISTS (SELECT FROM pg_roles WHERE rolname = %s), rolname "
             "FROM pg_roles WHERE rolname = current_user",
             [APP_ROLE],

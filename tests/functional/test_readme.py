@@ -34,8 +34,11 @@ def blocks() -> list[list[tuple[str, str]]]:
 
 @pytest.fixture
 def server(
-    configured: tuple[Any, Any], committed_databases: Databases, api_databases: Databases, settings: Settings,
-    monkeypatch: pytest.MonkeyPatch
+    configured: tuple[Any, Any],
+    committed_databases: Databases,
+    api_databases: Databases,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """The address of the service with the demo data, its drawings small to be quick."""
     monkeypatch.setattr(drawing, "WIDTH", 96)

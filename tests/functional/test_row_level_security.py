@@ -237,7 +237,7 @@ def test_nobody_writes_in_the_name_of_others(db: Session, world: World) -> None:
         for statement in FOREIGN:
             asked = {name: value for name, value in ids.items() if f":{name}" in statement}
             savepoint = connection.begin_nested()
-            with pytest.raises(sa.exc.ProgrammingError, match="row-level security|permission denied"):
+            with pytest.raises(sa.exc.ProgrammingError, match=r"row-level security|permission denied"):
                 connection.execute(sa.text(statement), asked)
                 pytest.fail(f"{statement} was done")
             savepoint.rollback()
@@ -259,7 +259,9 @@ def _addresses(world: World, db: Session) -> list[str]:
         def first(statement: str) -> int:
             return int(connection.execute(sa.text(statement), {"id": world.one.user.user_id}).scalar_one())
 
-        conversation = first("SELECT conversation_id FROM conversations WHERE :id IN (participant1_id, participant2_id)")
+        conversation = first(
+            "SELECT conversation_id FROM conversations WHERE :id IN (participant1_id, participant2_id)"
+        )
         named = {
             "conversation_id": conversation,
             "message_id": world.reported,
@@ -339,7 +341,7 @@ def test_the_lists_are_those_of_the_database(db: Session) -> None:
 def test_what_the_application_may_not_do_at_all(db: Session, statement: str) -> None:
     with seen_by(db, roles=SYSTEM) as connection:
         savepoint = connection.begin_nested()
-        with pytest.raises(sa.exc.DBAPIError, match="permission denied|must be owner|privileges"):
+        with pytest.raises(sa.exc.DBAPIError, match=r"permission denied|must be owner|privileges"):
             connection.execute(sa.text(statement))
             pytest.fail(f"{statement} was done")
         savepoint.rollback()
