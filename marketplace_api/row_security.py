@@ -130,4 +130,5 @@ def role_findings(connection: psycopg.Connection[Any]) -> RoleFacts:
     """A look at the roles and policies through ``connection``, which logged in by the application's URL."""
     row = connection.execute(_FACTS, [APP_ROLE]).fetchone()
     assert row is not None
-    return RoleFacts(*row[:6], unprotected=tuple(row[6]), unreadable=tuple(row[7]))
+    *facts, unprotected, unreadable = row
+    return RoleFacts(*facts, tuple(unprotected), tuple(unreadable))
