@@ -1,7 +1,7 @@
 """As whom the application talks to the database: its role, and the caller whom the policies of the tables ask for.
 
-Two settings of a connection say who calls: ``app.user_id``, and ``app.roles`` with ``moderator`` or ``system``. Where
-neither is set, nobody's rows are seen. See the revision that made the role and the policies.
+Two settings of a connection say who calls: ``app.user_id``, and ``app.roles``, which is ``moderator`` or ``system`` for
+who may see more than their own. Where neither is set, nobody's rows are seen. See the revision that made the role and the policies.
 """
 
 from __future__ import annotations
@@ -130,5 +130,5 @@ def role_findings(connection: psycopg.Connection[Any]) -> RoleFacts:
     """A look at the roles and policies through ``connection``, which logged in by the application's URL."""
     row = connection.execute(_FACTS, [APP_ROLE]).fetchone()
     assert row is not None
-    *facts, unprotected, unreadable = row
-    return RoleFacts(*facts, tuple(unprotected), tuple(unreadable))
+    login, is_superuser, bypasses, owns, exists, member, unprotected, unreadable = row
+    return RoleFacts(login, is_superuser, bypasses, owns, exists, member, tuple(unprotected), tuple(unreadable))

@@ -49,7 +49,7 @@ ME = "(SELECT nullif(current_setting('app.user_id', true), '')::bigint)"
 
 def has(role: str) -> str:
     """Asked once for a statement, not once for a row."""
-    return f"(SELECT string_to_array(current_setting('app.roles', true), ',') @> '{{{role}}}')"
+    return f"(SELECT current_setting('app.roles', true) = '{role}')"
 
 
 OWN = f"user_id = {ME}"
@@ -61,8 +61,8 @@ REPORTED = (
 )
 PUBLIC = "kind IN ('photo', 'picture', 'video')"
 
-# Table, name, command, and the condition on the rows that there are and that there come to be. Conditions for one
-# command are tried in the order of their names until one holds.
+# Table, name, command, and the condition on the rows that there are and that there come to be. Of the conditions for one
+# command PostgreSQL tries first what comes last by name; to judge costs more than to own.
 POLICIES = (
     ("conversations", "own_read", "SELECT", PARTICIPATES),
     ("conversations", "own_add", "INSERT", PARTICIPATES),
@@ -73,7 +73,7 @@ POLICIES = (
     ("messages", "own_read", "SELECT", f"sender_id = {ME} OR receiver_id = {ME}"),
     ("messages", "own_add", "INSERT", f"sender_id = {ME}"),
     ("messages", "own_change", "UPDATE", f"receiver_id = {ME}"),
-    ("messages", "reported_read", "SELECT", REPORTED),
+    ("messages", "judged_read", "SELECT", REPORTED),
     ("blocks", "own", "ALL", OWN),
     ("blocks", "own_read_of_others", "SELECT", f"blocked_id = {ME}"),
     ("notifications", "own", "ALL", OWN),

@@ -130,7 +130,9 @@ def test_every_dealing_of_people_is_measured_and_reported(
         measured = people.shape(shape, SECONDS, values=3)
         assert measured.statements >= 2, "the session, and what was asked for"
         found[shape.name] = measured.as_json()
-    told = {"shapes": found, "authentication": people.authentication(SECONDS, values=3)}
+    policies = {shape.name: people.policies(shape, SECONDS, values=3) for shape in people_shapes.SHAPES[:2]}
+    assert all(told["ratio"] > 0 for told in policies.values())
+    told = {"shapes": found, "policies": policies, "authentication": people.authentication(SECONDS, values=3)}
     assert told["authentication"]["first_use"] > 0
 
     results = _results({}, people={"10000": told, "1000000": told})
