@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from marketplace_api.db import driver_url
+from marketplace_api.row_security import SYSTEM
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 5
@@ -192,7 +193,9 @@ class Look:
 def looking(url: str) -> Iterator[Look]:
     """A look at the database at ``url``, read-only and impatient; raises psycopg's errors."""
     plain = driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    options = f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000}"
+    options = (
+        f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000} -c app.roles={SYSTEM}"
+    )
     with psycopg.connect(
         plain, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="marketplace doctor",
         client_encoding="utf8", options=options,

@@ -18,6 +18,7 @@ from marketplace_api.embedded_postgres import EmbeddedPostgres
 from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import PASSWORD, People, make_user, open_session
 from tests.factories.listings import make_listing
+from tests.postgres import as_owner
 from tests.problems import assert_problem
 from tests.statements import recorded
 
@@ -165,16 +166,17 @@ class ServerLog:
 
 @pytest.fixture
 def server_log(
-    postgres_server: EmbeddedPostgres, committed_databases: Databases, live_app: object
+    postgres_server: EmbeddedPostgres, committed_databases: Databases, api_databases: Databases, live_app: object
 ) -> Iterator[ServerLog]:
-    with committed_databases.write.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with committed_databases.write.begin() as connection, as_owner(connection):
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET log_statement = 'all'")
         log_folder = connection.exec_driver_sql(
             "SELECT current_setting('data_directory') || '/' || current_setting('log_directory')"
         )
         folder = Path(str(log_folder.scalar_one()))
-    committed_databases.dispose()  # the setting counts for connections from now on
+    for databases in (committed_databases, api_databases):
+        databases.dispose()  # the setting counts for connections from now on
     yield ServerLog(folder, committed_databases)
 
 

@@ -12,6 +12,7 @@ import psycopg
 from marketplace_api import boot, migrations
 from marketplace_api.cli.checks.content import documents, files, jobs
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
+from marketplace_api.cli.checks.roles import roles
 from marketplace_api.facts import Look, ServerFacts, looking
 from marketplace_api.serve import cores
 from marketplace_api.settings import Settings
@@ -211,6 +212,7 @@ Check = Callable[[Installation, str, Look, ServerFacts], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     _extensions,
     _migrations,
+    roles,
     _clock,
     _form,
     _connections,

@@ -6,13 +6,15 @@ reason, never what was written: the log outlives both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.conversations import reported
@@ -50,15 +52,16 @@ def remove(
     Unread, it counts as that no more. Raises NotFound for one that nobody reported, Forbidden for who sent or got it,
     PreconditionFailed, and Conflict ``wrong_state`` when it was removed before.
     """
-    row, side = _hold(session, actor, message_id, expected_version)
-    if row.deleted_at is not None:
-        raise refused(row)
-    _change(session, message_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
-    if _counts(row, side):
-        _unread(session, side, -1)
-        if side.unread_count == 1:
-            notifications.conversation_read(session, side.user_id, row.conversation_id)
-    return _told(session, replace(actor, reason=reason), EventType.MESSAGE_DELETED, row)
+    with _of_both(session, actor, message_id):
+        row, side = _hold(session, actor, message_id, expected_version)
+        if row.deleted_at is not None:
+            raise refused(row)
+        _change(session, message_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
+        if _counts(row, side):
+            _unread(session, side, -1)
+            if side.unread_count == 1:
+                notifications.conversation_read(session, side.user_id, row.conversation_id)
+        return _told(session, replace(actor, reason=reason), EventType.MESSAGE_DELETED, row)
 
 
 def restore(session: Session, actor: Actor, message_id: int, *, expected_version: int | None = None) -> Any:
@@ -67,13 +70,14 @@ def restore(session: Session, actor: Actor, message_id: int, *, expected_version
     Raises NotFound, Forbidden and PreconditionFailed as :func:`remove` does, and Conflict ``wrong_state`` where it is
     there, or where its sender was erased, and its words with them.
     """
-    row, side = _hold(session, actor, message_id, expected_version)
-    if row.deleted_at is None or row.sender_state == "erased":
-        raise refused(row)
-    _change(session, message_id, {"deleted_at": None, "moderation_reason": None})
-    if _counts(row, side):
-        _unread(session, side, 1)
-    return _told(session, actor, EventType.MESSAGE_RESTORED, row)
+    with _of_both(session, actor, message_id):
+        row, side = _hold(session, actor, message_id, expected_version)
+        if row.deleted_at is None or row.sender_state == "erased":
+            raise refused(row)
+        _change(session, message_id, {"deleted_at": None, "moderation_reason": None})
+        if _counts(row, side):
+            _unread(session, side, 1)
+        return _told(session, actor, EventType.MESSAGE_RESTORED, row)
 
 
 def is_restorable(row: Any) -> bool:
@@ -94,6 +98,17 @@ def absent() -> NotFound:
     return NotFound("There is no such message among those that were reported.")
 
 
+@contextmanager
+def _of_both(session: Session, actor: Actor, message_id: int) -> Iterator[None]:
+    """Sees what belongs to the two of the conversation, once it is sure that the caller may judge this message."""
+    found = reported.find(session, message_id, actor.user_id)
+    if found is None:
+        raise absent()
+    _require_other(actor, found)
+    with row_security.elevated(session):
+        yield
+
+
 def _hold(session: Session, actor: Actor, message_id: int, expected_version: int | None) -> tuple[Any, Any]:
     """The message, and the receiver's side of its conversation, held until the transaction ends.
 
@@ -103,7 +118,6 @@ def _hold(session: Session, actor: Actor, message_id: int, expected_version: int
     found = reported.find(session, message_id, actor.user_id)
     if found is None:
         raise absent()
-    _require_other(actor, found)
     lock_pair(session, found.sender_id, found.receiver_id)
     conversation = sa.select(_c.conversation_id).where(_c.conversation_id == found.conversation_id)
     session.execute(conversation.with_for_update(key_share=True))
