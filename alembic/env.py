@@ -1,6 +1,7 @@
-"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.migrations``, else of DATABASE_URL.
+"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.migrations``, else of DATABASE_OWNER_URL or
+DATABASE_URL.
 
-So `alembic -c development.ini history` works, and with DATABASE_URL set everything else.
+So `alembic -c development.ini history` works, and with one of them set everything else.
 """
 
 import os
@@ -24,8 +25,12 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind == "table" and name is not None and name.startswith(FOREIGN))
 
 
+def _of_environment() -> str:
+    return os.environ.get("DATABASE_OWNER_URL") or os.environ.get("DATABASE_URL", "")
+
+
 def run() -> None:
-    url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("DATABASE_URL", "")
+    url = context.config.get_main_option("sqlalchemy.url") or _of_environment()
     if not url:
         raise SystemExit(
             "Use `marketplace-admin db upgrade`, or set DATABASE_URL: the embedded server has no fixed address."

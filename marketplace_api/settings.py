@@ -66,6 +66,13 @@ class Settings:
         "A replica for safe requests; empty means the primary.",
         secret=True,
     )
+    database_owner_url: str = _setting(
+        "database.owner_url",
+        "DATABASE_OWNER_URL",
+        "",
+        "The same database as its owner, for migrations only; empty means that DATABASE_URL names the owner.",
+        secret=True,
+    )
     database_pool_size: int = _setting(
         "sqlalchemy.pool_size",
         "DATABASE_POOL_SIZE",

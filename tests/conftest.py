@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api import migrations
+from marketplace_api import migrations, row_security
 from marketplace_api.app import configure
 from marketplace_api.db import Databases, make_databases
 from marketplace_api.domain.files.sweep import Report, sweep
@@ -30,8 +32,8 @@ from tests.factories.accounts import People
 class OneTransaction(Databases):
     """All sessions and readers of a test share one connection, whose outer transaction is rolled back at the end."""
 
-    def __init__(self, engine: sa.Engine, connection: sa.Connection) -> None:
-        super().__init__(engine, engine)
+    def __init__(self, databases: Databases, connection: sa.Connection) -> None:
+        super().__init__(databases.write, databases.write, owner_url=databases.owner_url)
         self.connection = connection
 
     @property
@@ -46,30 +48,73 @@ class OneTransaction(Databases):
             info={"on_event": self.on_event},
         )
 
-    @contextmanager
-    def _shared(self) -> Iterator[sa.Connection]:
-        yield self.connection
+    def for_requests(self) -> Databases:
+        """The same connection as the API talks through it."""
+        return _ForRequests(self)
 
-    def reader(self) -> sa.Connection:
-        return _NotClosing(self.connection)  # type: ignore[return-value]
 
-    primary_reader = reader
+class _ForRequests(Databases):
+    """A test's one connection is everybody's; for the time of a request it is as one of the API's, and nobody's before
+    the request has said who calls."""
+
+    def __init__(self, test: OneTransaction) -> None:
+        super().__init__(test.write, test.read, owner_url=test.owner_url)
+        self._test = test
+
+    has_replica = False
+
+    def session(self) -> Session:
+        session = self._test.session()
+        before = set_caller(self._test.connection, ("", ""))
+        close = session.close
+
+        def close_and_restore() -> None:
+            close()
+            nonlocal before
+            if before is not None:
+                set_caller(self._test.connection, before)
+                before = None
+
+        session.close = close_and_restore  # type: ignore[method-assign]
+        return session
+
+    def reader(self, *, known: bool = False) -> sa.Connection:
+        return _RequestReader(self._test.connection, set_caller(self._test.connection, ("", "")))  # type: ignore[return-value]
 
     def give_back(self, reader: sa.Connection) -> None:
         """The fixture closes the connection."""
+        self._test.connection.connection.info.pop(row_security._CARRIES, None)
+        set_caller(self._test.connection, reader.before)  # type: ignore[attr-defined]
+
+    @property
+    def on_event(self) -> Callable[[Session, Any], None] | None:
+        return self._test.on_event
+
+    @on_event.setter
+    def on_event(self, _none: None) -> None:
+        """The test's own."""
 
 
-class _NotClosing:
-    """The shared connection as a reader: closing it is left to the fixture."""
+class _RequestReader:
+    """The shared connection as a reader; ``before`` is who it was before the request."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, before: tuple[str, str]) -> None:
+        self.before = before
         self.connection = connection.connection
         self.execute = connection.execute
         self.scalar = connection.scalar
 
-    def close(self) -> None:
-        """The fixture closes the connection."""
+
+def set_caller(connection: sa.Connection, caller: tuple[str, str]) -> tuple[str, str]:
+    """Make the connection this caller's (user id and roles), and return whose it was; past all that counts statements."""
+    driver: Any = connection.connection.driver_connection
+    answer = driver.pgconn.exec_params(
+        b"SELECT coalesce(current_setting('app.user_id', true), ''), coalesce(current_setting('app.roles', true), ''),"
+        b" set_config('app.user_id', $1, false), set_config('app.roles', $2, false)",
+        [part.encode() for part in caller],
+    )
+    assert answer.status == psycopg.pq.ExecStatus.TUPLES_OK, answer.error_message
+    return answer.get_value(0, 0).decode(), answer.get_value(0, 1).decode()
 
 
 @pytest.fixture(scope="session")
@@ -93,16 +138,17 @@ def worker_url(postgres_server: EmbeddedPostgres, template_database: str) -> str
 
 
 @pytest.fixture(scope="session")
-def engine(worker_url: str) -> Iterator[sa.Engine]:
-    databases = make_databases(worker_url, pool_size=4)
-    yield databases.write
+def worker_databases(worker_url: str) -> Iterator[Databases]:
+    databases = make_databases(worker_url, pool_size=4, system=True)
+    yield databases
     databases.dispose()
 
 
 @pytest.fixture
-def databases(engine: sa.Engine) -> Iterator[Databases]:
-    with engine.connect() as connection, connection.begin() as outer:
-        yield OneTransaction(engine, connection)
+def databases(worker_databases: Databases) -> Iterator[OneTransaction]:
+    with worker_databases.write.connect() as connection, connection.begin() as outer:
+        connection.execute(sa.text("SELECT 1"))  # the driver begins a transaction with its first statement
+        yield OneTransaction(worker_databases, connection)
         outer.rollback()
 
 
@@ -117,7 +163,7 @@ def committed_databases(postgres_server: EmbeddedPostgres, template_database: st
     """A throwaway database with real, separate connections: for races and for what must be seen committed."""
     name = f"throwaway_{uuid4().hex[:12]}"
     url = postgres.clone_database(postgres_server, template_database, name)
-    databases = make_databases(url, pool_size=30)
+    databases = make_databases(url, pool_size=30, system=True)
     yield databases
     databases.dispose()
     postgres.drop_database(postgres_server, name)
@@ -140,18 +186,33 @@ def configured(settings: Settings) -> tuple[object, CurrentDatabases]:
 
 
 @pytest.fixture
-def app(configured: tuple[object, CurrentDatabases], databases: Databases) -> object:
+def app(configured: tuple[object, CurrentDatabases], databases: OneTransaction) -> object:
     """The WSGI application on the test's own transaction."""
     wsgi, current = configured
-    current.target = databases
+    current.target = databases.for_requests()
     return wsgi
 
 
 @pytest.fixture
-def live_app(configured: tuple[object, CurrentDatabases], committed_databases: Databases) -> object:
+def api_databases(committed_databases: Databases) -> Iterator[Databases]:
+    """The throwaway database as the API talks to it: a connection is nobody's before it is known who calls."""
+    databases = make_databases(
+        committed_databases.owner_url, pool_size=30, on_event=lambda *event: _passed_on(committed_databases, *event)
+    )
+    yield databases
+    databases.dispose()
+
+
+def _passed_on(databases: Databases, session: Session, event: Any) -> None:
+    if databases.on_event is not None:
+        databases.on_event(session, event)
+
+
+@pytest.fixture
+def live_app(configured: tuple[object, CurrentDatabases], api_databases: Databases) -> object:
     """The WSGI application on a throwaway database where every request has a connection of its own and commits."""
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     return wsgi
 
 

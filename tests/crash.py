@@ -53,7 +53,7 @@ class Mortal(LocalStorage):
 
 
 def main(url: str, data_dir: str, listing_id: str, point: str) -> None:
-    databases = make_databases(url)
+    databases = make_databases(url, system=True)
     storage = Mortal(Path(data_dir) / "files", UrlSigner.from_secret("secret"), point)
     with databases.session() as session:
         listing = rows.find(session, int(listing_id))

@@ -22,7 +22,7 @@ POINTS = ("rows", "writing", "first", "uncommitted", "committed")
 
 
 def main(url: str, data_dir: str, user_id: str, point: str) -> None:
-    databases = make_databases(url)
+    databases = make_databases(url, system=True)
     storage = Mortal(Path(data_dir) / "files", UrlSigner.from_secret("secret"), point)
     keys = DocumentKeys.from_settings(Settings())
     with databases.session() as session:

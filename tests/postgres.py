@@ -10,14 +10,18 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import psycopg
+import sqlalchemy as sa
 from psycopg import sql
+from sqlalchemy.orm import Session
 
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.row_security import APP_ROLE
 
 # A test's data may be lost with the machine, so nothing waits for the disk.
 SETTINGS: Mapping[str, str] = {
@@ -76,6 +80,14 @@ def _is_last(users: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def as_owner(db: Session | sa.Connection) -> Iterator[None]:
+    """The owner's rights for what the application may not do, in the transaction of ``db``."""
+    db.execute(sa.text("SET LOCAL ROLE NONE"))
+    yield
+    db.execute(sa.text(f"SET LOCAL ROLE {APP_ROLE}"))
 
 
 def start_for_tests() -> EmbeddedPostgres:

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "marketplace_api"
 STOREYS = (
     {"settings", "setting_rules", "setting_values", "errors", "version"},
     {"embedded_postgres", "embedded_programs", "logs"},
+    {"row_security"},
     {"db"},
     {"migrations"},
     {"boot"},
@@ -33,7 +34,7 @@ STOREYS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 
-SQL_ROOMS = {"db", "migrations", "models", "domain", "jobs"}
+SQL_ROOMS = {"row_security", "db", "migrations", "models", "domain", "jobs"}
 PYRAMID_FROM = LEVEL["security"]
 CORNICE_FILES = {"views/service.py", "app.py"}
 MAX_LINES = 400
@@ -102,6 +103,25 @@ def test_functions(path: Path) -> None:
         hidden = [child for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)]
         if _room(path) != "cli" and path != PACKAGE / "__init__.py":
             assert not hidden, f"{path.name}:{hidden[0].lineno} hides an import in {node.name}"
+
+
+# Where a piece of a transaction may see everything, and why nothing less will do.
+ELEVATED = {
+    "domain/accounts/sessions.py refresh": "a refresh token names a session before it is known whose it is",
+    "domain/accounts/recovery.py _redeem": "a token from a mail is looked up before it is known whose it is",
+    "domain/accounts/lifecycle.py ban": "a moderator ends the sessions of another account",
+    "domain/accounts/lifecycle.py set_roles": "an admin ends the sessions of another account",
+}
+
+
+def test_few_places_see_more_than_their_caller() -> None:
+    found = set()
+    for path in _files():
+        for function in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)):
+            called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+            if any(getattr(name, "attr", getattr(name, "id", "")) == "elevated" for name in called):
+                found.add(f"{path.relative_to(PACKAGE)} {function.name}")
+    assert found == set(ELEVATED)
 
 
 def test_no_import_cycles() -> None:

@@ -143,7 +143,7 @@ def reset(context: Context) -> None:
         context.output.confirm(f"Delete everything in {_place(url)}?")
         with context.preparing("Making the database anew …") as load_demo:
             with boot.preparation_lock(url):
-                with databases.session() as session:
+                with databases.owner_session() as session:
                     sweep.discard_all(session, make_storage(context.settings))
                 migrations.downgrade(url, "base")
             boot.development_ready(databases, context.settings, load_demo)
@@ -159,13 +159,14 @@ def psql(context: Context, arguments: tuple[str, ...]) -> None:
     Example: `marketplace-admin db psql -- -c "select count(*) from listings"`
     """
     from marketplace_api import boot
+    from marketplace_api.db import driver_url
 
     databases, server = boot.open_databases(context.settings)
     # Ctrl-C belongs to psql, where it cancels a statement.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         program = _psql(server.bin_dir if server is not None else None)
-        address = databases.write.url.set(drivername="postgresql")
+        address = driver_url(boot.connection_url(databases)).set(drivername="postgresql")
         # The password by environment, because others can read a command line.
         command = [program, "-d", address._replace(password=None).render_as_string(), *arguments]
         environment = {**os.environ, "PGPASSWORD": str(address.password or "")}

@@ -64,7 +64,7 @@ def _run(context: Context, host: str, port: int) -> None:
     from marketplace_api.jobs.queue import dispatch
 
     settings = context.settings
-    databases, server = boot.open_databases(settings, dispatch)
+    databases, server = boot.open_databases(settings, dispatch, system=True)
     children = _children(context)
     try:
         with context.preparing("Preparing the database …") as load_demo:

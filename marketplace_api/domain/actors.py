@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from marketplace_api.row_security import MODERATOR
+
 MODERATION_ROLES = frozenset({"moderator", "staff", "admin"})
 
 
@@ -34,6 +36,11 @@ class Actor:
     @property
     def administers(self) -> bool:
         return self.state == "active" and "admin" in self.roles
+
+    @property
+    def powers(self) -> str:
+        """What the policies of the database let the caller see beyond their own."""
+        return MODERATOR if self.moderates else ""
 
     def owns(self, user_id: int) -> bool:
         return self.user_id is not None and self.user_id == user_id

@@ -25,6 +25,7 @@ from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.db import Databases
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import make_mailer
@@ -94,7 +95,11 @@ def make_app(databases: Databases) -> procrastinate.App:
         min_size=1,
         max_size=4,
         timeout=5,
-        kwargs={"connect_timeout": 5, "application_name": "marketplace worker"},
+        kwargs={
+            "connect_timeout": 5,
+            "application_name": "marketplace worker",
+            "options": row_security.startup_options(system=True),
+        },
     )
     app = procrastinate.App(connector=connector)
     app.task(name=HANDLE_EVENT, pass_context=True, retry=Backoff())(handle_event)

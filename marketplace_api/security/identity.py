@@ -31,4 +31,5 @@ def actor_of(request: Request) -> Actor:
     if metrics_token and compare_digest(token.encode(), metrics_token.encode()):
         return Actor(username="monitor", roles=frozenset({"monitor"}), request_id=request.id)
     claims = request.registry.signing_keys.verify(token)
-    return sessions.identify(request.primary, claims, request.id)
+    replica = request.connection if request.primary is not request.connection else None
+    return sessions.identify(request.primary, claims, request.id, replica=replica)

@@ -34,13 +34,17 @@ def blocks() -> list[list[tuple[str, str]]]:
 
 @pytest.fixture
 def server(
-    configured: tuple[Any, Any], committed_databases: Databases, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    configured: tuple[Any, Any],
+    committed_databases: Databases,
+    api_databases: Databases,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """The address of the service with the demo data, its drawings small to be quick."""
     monkeypatch.setattr(drawing, "WIDTH", 96)
     monkeypatch.setattr(drawing, "HEIGHT", 72)
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     demo.load_once(committed_databases, settings)
     with committed_databases.session() as session, session.begin():
         search.compact_terms(session, 10_000)  # what the worker does within a minute

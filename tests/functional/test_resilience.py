@@ -19,10 +19,12 @@ from sqlalchemy.orm import Session
 from marketplace_api import migrations
 from marketplace_api.db import Databases, driver_url, make_databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.row_security import startup_options
 from tests.client import Client
 from tests.conftest import CurrentDatabases
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
+from tests.postgres import as_owner
 from tests.problems import assert_problem
 
 NEW = {"title": "Lamp", "category": "furniture", "price": 5, "currency": "EUR", "description": "Bright. " * 2_000}
@@ -32,7 +34,8 @@ class Server:
     """A PostgreSQL that a test may kill."""
 
     def __init__(self, folder: Path) -> None:
-        self.postgres = EmbeddedPostgres(folder)  # with all its care for the disk, unlike that of the other tests
+        # With all its care for the disk, unlike that of the other tests; a deadlock is found soon.
+        self.postgres = EmbeddedPostgres(folder, settings={"deadlock_timeout": "50ms"})
         self.postgres.start()
         self.url = self.postgres.ensure_database("resilience")
 
@@ -65,12 +68,14 @@ def fragile(server: Server) -> Iterator[Databases]:
 
 
 @pytest.fixture
-def people(fragile: Databases, configured: tuple[Any, CurrentDatabases]) -> Iterator[People]:
+def people(server: Server, fragile: Databases, configured: tuple[Any, CurrentDatabases]) -> Iterator[People]:
     """Callers of the application on the server that may be killed."""
     wsgi, current = configured
     current.target = fragile
-    with fragile.session() as session:
+    prepared = make_databases(server.url, pool_size=1, system=True)
+    with prepared.session() as session:
         yield People(session, wsgi)
+    prepared.dispose()
 
 
 @pytest.fixture
@@ -172,7 +177,7 @@ def test_a_session_that_the_server_ended_is_replaced(fragile: Databases, owner: 
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE application_name = 'marketplace' AND pid <> pg_backend_pid()"
     )
-    with fragile.write.connect() as connection:
+    with fragile.write.begin() as connection, as_owner(connection):
         connection.execute(end)
     for client in (Client(owner.app), owner):
         _until_it_answers(client, path)
@@ -195,7 +200,14 @@ def test_a_pool_without_a_free_connection_is_told(
 ) -> None:
     people.session.close()
     engines: list[sa.Engine] = [
-        sa.create_engine(driver_url(server.url), pool_size=2, max_overflow=0, pool_timeout=0.2, isolation_level=level)
+        sa.create_engine(
+            driver_url(server.url),
+            pool_size=2,
+            max_overflow=0,
+            pool_timeout=0.2,
+            isolation_level=level,
+            connect_args={"options": startup_options(system=False)},
+        )
         for level in ("READ COMMITTED", "AUTOCOMMIT")
     ]
     small = Databases(engines[0], engines[1])
@@ -283,7 +295,6 @@ def test_two_who_wait_for_each_other_both_succeed(fragile: Databases, people: Pe
         deadline = time.monotonic() + 30
         while len(met) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        session.execute(sa.text("SET LOCAL deadlock_timeout = '50ms'"))
         other = next(row.listing_id for row in rows if row.listing_id != event.subject_id)
         session.execute(sa.text("SELECT 1 FROM listings WHERE listing_id = :id FOR UPDATE"), {"id": other})
 

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.db import Databases
 from marketplace_api.domain.accounts import erasure, profiles, refusals, registration, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -118,7 +119,8 @@ def set_roles(
         return user
     user.roles = granted
     _enter(session, user, user.state, now)
-    sessions.end_all(session, user_id, "roles_changed", actor=actor)
+    with row_security.elevated(session):
+        sessions.end_all(session, user_id, "roles_changed", actor=actor)
     old, new = {"roles": previous}, {"roles": granted}
     record(session, actor, EventType.USER_ROLES_CHANGED, user_id, previous=old, new=new)
     return user
@@ -160,7 +162,8 @@ def ban(
     """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden."""
     del until
     user, now = _moderated(session, actor, user_id, "ban", expected_version)
-    sessions.end_all(session, user_id, "banned", actor=actor)
+    with row_security.elevated(session):
+        sessions.end_all(session, user_id, "banned", actor=actor)
     rows.hide_listings(session, user_id, hidden=True)
     return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
 

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import backoff, refusals, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -152,11 +153,14 @@ def set_password(session: Session, user: User, hashed: str, now: datetime) -> No
 
 
 def _redeem(session: Session, token: str, purpose: str) -> tuple[User, Any, datetime]:
-    """Use a token up: the locked account, the token's row and the time by the database."""
+    """Use a token up: the locked account, whose transaction it is from here on, the token's row and the time by the
+    database."""
     named = {"hashed": hash_opaque(token), "for_purpose": purpose}
-    user_id = session.execute(sa.select(_t.user_id).where(_USABLE), named).scalar()
+    with row_security.elevated(session):
+        user_id = session.execute(sa.select(_t.user_id).where(_USABLE), named).scalar()
     if user_id is None:
         raise refusals.invalid_token()
+    row_security.act_for(session, user_id)
     user, now = rows.lock_user(session, user_id)
     used = sa.update(OneTimeToken).where(_USABLE).values(used_at=now).returning(_t.email)
     found = session.execute(used.execution_options(synchronize_session=False), named).one_or_none()

@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.db import Databases
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import refusals, rows, sessions
@@ -35,6 +36,7 @@ def register(
         rows.require_free(short, username=username, email=email)
     hashed = passwords.hash_password(password, rules.bcrypt_cost)
     user = _insert(session, username, email, hashed, ["customer"], confirmed=False)
+    row_security.act_for(session, user.user_id)
     now = session.execute(sa.select(sa.func.now())).scalar_one()
     pair = sessions.begin(session, keys, rules, user, device=device, address=address, now=now)
     newcomer = Actor(user_id=user.user_id, request_id=actor.request_id)

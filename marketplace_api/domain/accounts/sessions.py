@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api import row_security
 from marketplace_api.db import Databases, Prepared, Reader
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import backoff, refresh_tokens, refusals, rotation, rows
@@ -40,18 +41,9 @@ _CREDENTIALS = sa.select(_u.user_id, _u.email, _u.password_hash, _u.state).where
     sa.func.lower(_u.email) == sa.func.lower(sa.bindparam("email", type_=sa.String))
 )
 
-# One row, on every authenticated request.
+# One row, on every authenticated request: the database finds out who calls, and keeps it for its policies.
 _IDENTITY = Prepared(
-    sa.select(
-        _u.username,
-        _u.roles,
-        sa.and_(_u.state == "suspended", sa.func.coalesce(_u.suspended_until > sa.func.now(), sa.true())).label(
-            "suspended"
-        ),
-    )
-    .select_from(AccountSession.__table__.join(User.__table__, _s.user_id == _u.user_id))
-    .where(_s.session_id == sa.bindparam("session_id"), _s.user_id == sa.bindparam("user_id"))
-    .where(_LIVE, sa.or_(*(_u.state == state for state in rows.LIVING)))
+    sa.text("SELECT username, roles, suspended, powers FROM identify_caller(:session_id, :user_id, :lasting)")
 )
 
 # The id goes into the refresh token, whose hash goes into the row: so it is drawn first, with 122 random
@@ -105,6 +97,7 @@ def log_in(
     user, now = rows.lock_user(session, account.user_id)
     if user.password_hash != account.password_hash:  # changed, or erased, while it was checked
         raise refusals.invalid_credentials()
+    row_security.act_for(session, user.user_id)
     _come_back(session, user, actor)
     user.password_hash = upgraded or user.password_hash
     backoff.clear(session, subjects)
@@ -147,28 +140,34 @@ def refresh(
     token = refresh_tokens.parse(refresh_token)
     try:
         # Undoing the savepoint gives the row's lock back, for which ``end_stolen`` would wait for ever.
-        with session.begin_nested():
+        with session.begin_nested(), row_security.elevated(session):
             row, user, current, now = rotation.rotate(
                 session, rules, token, device=_short(device, 255), address=_short(address, 64)
             )
     except Unauthenticated as refusal:
         if refusal.code == rotation.REUSED:
-            with databases.separately() as short:
+            with databases.separately() as short, row_security.elevated(short):
                 rotation.end_stolen(short, token.session_id, actor)
         raise
     return _pair(keys, rules, user, row, refresh_token=current, now=now)
 
 
-def identify(db: Reader, claims: AccessClaims, request_id: str | None) -> Actor:
-    """The caller behind an access token, in one query of one row.
+def identify(db: Reader, claims: AccessClaims, request_id: str | None, *, replica: Reader | None = None) -> Actor:
+    """The caller behind an access token, in one query of one row; ``db`` is theirs from here on.
 
-    A suspension that has run out counts as over. Raises :class:`Unauthenticated` ``session_ended`` when the
-    session is over or the account may not act.
+    With a ``replica``, that is theirs, and ``db`` is only asked. A suspension that has run out counts as over. Raises
+    :class:`Unauthenticated` ``session_ended`` when the session is over or the account may not act.
     """
-    row = _IDENTITY.first(db, {"session_id": claims.session_id, "user_id": claims.user_id})
+    lasting = replica is None and not isinstance(db, Session)
+    if lasting:
+        row_security.note_caller(db)
+    values = {"session_id": claims.session_id, "user_id": claims.user_id, "lasting": lasting}
+    row = _IDENTITY.first(db, values)
     if row is None:
         raise refusals.session_ended()
-    username, roles, suspended = row
+    username, roles, suspended, powers = row
+    if replica is not None:
+        row_security.introduce(replica, claims.user_id, powers)
     return Actor(
         user_id=claims.user_id,
         username=username,

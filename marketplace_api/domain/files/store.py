@@ -57,7 +57,7 @@ def staged(
     """
     streams = {key: BytesIO(some) if isinstance(some, bytes) else some for key, some in contents.items()}
     keys = list(streams)
-    with databases.separately() as session:
+    with databases.separately(owner_id) as session:
         session.execute(sa.insert(_t), [_row(owner_id, key, stream) for key, stream in streams.items()])
     try:
         for key, stream in streams.items():
@@ -66,7 +66,7 @@ def staged(
         yield keys
     except Exception:
         # The sweep will come upon what cannot go now.
-        with suppress(DomainError), databases.separately() as session:
+        with suppress(DomainError), databases.separately(owner_id) as session:
             _remove(session, storage, sa.and_(_OF_THESE, _f.state == "pending"), {"keys": keys})
         raise
 

@@ -71,10 +71,10 @@ def open_document(
     Raises NotFound, Forbidden for one's own, Gone after its deletion, Unavailable while the storage is away or its
     key unknown, and DomainError ``document_damaged``.
     """
-    with databases.separately() as session:
+    with databases.separately(actor.user_id, actor.powers) as session:
         row = _required(session, _SEALED, actor, verification_id)
     content = _opened(storage, keys, row)
-    with databases.separately() as session:
+    with databases.separately(actor.user_id, actor.powers) as session:
         # It may have been deleted meanwhile; from here on that waits for the record.
         _required(session, _SEALED.with_for_update(read=True), actor, verification_id)
         new = {"user_id": row.user_id, "date_submitted": row.date_submitted.isoformat()}

@@ -24,6 +24,7 @@ from marketplace_api.domain.search import (
     search,
     statements,
 )
+from tests.postgres import as_owner
 
 WORDS = [
     *("red", "mountain", "bike", "old", "city", "bicycle", "small", "running", "shoes", "café", "table", "lamp"),
@@ -103,17 +104,20 @@ def a_listing(chance: random.Random) -> dict[str, Any]:
 def filled(db: Session, owner: int) -> random.Random:
     chance = random.Random(11)
     # Ids far apart, so that blocks of them matter.
-    db.execute(sa.text("SELECT setval(pg_get_serial_sequence('listings', 'listing_id'), 1000000)"))
+    with as_owner(db):
+        db.execute(sa.text("SELECT setval(pg_get_serial_sequence('listings', 'listing_id'), 1000000)"))
     for number in range(260):
         if number % 20 == 0:
-            db.execute(
-                sa.text("SELECT setval(pg_get_serial_sequence('listings', 'listing_id'), :to)"),
-                {"to": 1_000_000 + 9_000 * number},
-            )
+            with as_owner(db):
+                db.execute(
+                    sa.text("SELECT setval(pg_get_serial_sequence('listings', 'listing_id'), :to)"),
+                    {"to": 1_000_000 + 9_000 * number},
+                )
         add(db, owner, **a_listing(chance))
     db.execute(sa.text("UPDATE listings SET deleted_at = now() WHERE listing_id % 17 = 0"))
     db.execute(sa.text("UPDATE listings SET title = title || ' lens', city = 'Suva' WHERE listing_id % 13 = 0"))
-    db.execute(sa.text("DELETE FROM listings WHERE listing_id % 19 = 0"))
+    with as_owner(db):
+        db.execute(sa.text("DELETE FROM listings WHERE listing_id % 19 = 0"))
     return chance
 
 

@@ -14,6 +14,7 @@ from marketplace_api.domain.paging import PageRequest
 from marketplace_api.models.accounts import User
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, send
+from tests.postgres import as_owner
 from tests.statements import recorded
 
 MOST = 1_000
@@ -62,9 +63,10 @@ def busy(db: Session) -> tuple[User, User, int]:
         send(db, make_user(db), person, "Hello")
     conversation = send(db, writer, person, "Hello").conversation_id
     values = {"id": conversation, "sender": writer.user_id, "receiver": person.user_id, "many": LONG - 1}
-    for statement in _WRITE_MANY:
-        db.execute(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
-    db.execute(sa.text("ANALYZE"))
+    with as_owner(db):
+        for statement in _WRITE_MANY:
+            db.execute(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+        db.execute(sa.text("ANALYZE"))
     return person, writer, conversation
 
 

@@ -46,7 +46,7 @@ OWNERS = {row["title"]: row["owner"] for row in LISTINGS}
 def market(postgres_server: EmbeddedPostgres, template_database: str, settings: Settings) -> Iterator[Databases]:
     """A database with the demo data, loaded as the command line does it: with the jobs' hook."""
     url = postgres.clone_database(postgres_server, template_database, "demo_market")
-    databases = make_databases(url, on_event=dispatch)
+    databases = make_databases(url, on_event=dispatch, system=True)
     demo.load_once(databases, settings)
     yield databases
     databases.dispose()

@@ -140,7 +140,7 @@ def test_going_back_before_reviews_takes_the_ratings_off(committed_databases: Da
     url = committed_databases.write.url.render_as_string(hide_password=False)
     committed_databases.dispose()
     migrations.downgrade(url, "0005")
-    with committed_databases.session() as session:
+    with committed_databases.owner_session() as session:
         for table in ("listings", "users"):
             rated = sa.text(f"SELECT count(*) FROM {table} WHERE rating_count > 0 OR rating_sum > 0")
             assert session.execute(rated).scalar_one() == 0

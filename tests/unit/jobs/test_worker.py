@@ -31,6 +31,7 @@ from marketplace_api.errors import NotFound, Unavailable
 from marketplace_api.jobs import handlers, queue, schedule, worker
 from marketplace_api.models.accounts import User
 from marketplace_api.settings import Settings
+from tests.postgres import as_owner
 
 
 @pytest.fixture
@@ -282,7 +283,7 @@ def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
     with _working(ours, queued):
         _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         _wait_for(lambda: len(_mails(ours)) == 1)
-        with queued.write.connect() as connection:
+        with queued.write.begin() as connection, as_owner(connection):
             connection.execute(
                 sa.text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
