@@ -114,7 +114,11 @@ class Run:
         folder, (ours, others) = self.arguments.data, servers.divide_cores(1)
         with databases.copied(server, filled) as url:
             databases.warm(url, TABLES)
-            found = self.results["people"][str(size)] = {"database": databases.facts(url, "messages"), "shapes": {}}
+            found = self.results["people"][str(size)] = {
+                "database": databases.facts(url, "messages"),
+                "shapes": {},
+                "policies": {},
+            }
             with (
                 servers.pinned(servers.postmaster(folder / "postgres"), others),
                 servers.pinned(0, ours),
@@ -128,6 +132,7 @@ class Run:
 
     def _person(self, found: Results, shape: people.Shape, run: People) -> None:
         found["shapes"][shape.name] = run.shape(shape, self.arguments.seconds).as_json()
+        found["policies"][shape.name] = run.policies(shape, self.arguments.seconds)
 
     def _over_http(self) -> None:
         reason = http.missing()

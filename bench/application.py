@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import sqlalchemy as sa
+
 from marketplace_api import logs
 from marketplace_api.app import configure
-from marketplace_api.db import make_databases
+from marketplace_api.db import Databases, make_databases
 from marketplace_api.jobs import queue
 from marketplace_api.settings import Settings
 
@@ -52,6 +54,20 @@ def application(url: str, folder: Path) -> Iterator[WsgiApp]:
         yield configure(settings, databases).make_wsgi_app()
     finally:
         databases.dispose()
+
+
+def unbound(databases: Databases) -> Databases:
+    """The same database on the owner's connections: what policies cost is what this saves."""
+    url = databases.write.url.render_as_string(hide_password=False)
+    free = make_databases(url, pool_size=databases.write.pool.size(), on_event=queue.dispatch)  # type: ignore[attr-defined]
+
+    def become_owner(connection: Any, _record: Any) -> None:
+        connection.execute("SET ROLE NONE")
+        connection.commit()
+
+    for engine in (free.write, free.read):
+        sa.event.listen(engine, "connect", become_owner)
+    return free
 
 
 def make_environ(target: str) -> dict[str, Any]:

@@ -153,6 +153,7 @@ _SERVER_HEAD = (
     "peak MB",
 )
 _CALLER_HEAD = ("A listing's reviews, asked for", "median ms", "p99 ms", "CPU ms")
+_POLICY_HEAD = ("", "with policies ms", "without ms", "p99 ms", "p99 ms", "times")
 _TARGET_HEAD = ("Target", "wanted", "measured", "")
 
 
@@ -165,6 +166,16 @@ def _tables(results: dict[str, Any]) -> Rows:
         found = measured["shapes"]
         rows = [_shape_row(shape, found[shape.name]) for shape in people.SHAPES if shape.name in found]
         yield f"People, in process, {int(size):,} messages", _SHAPE_HEAD, rows
+        if "policies" in measured:
+            yield (
+                f"Row level security, {int(size):,} messages",
+                _POLICY_HEAD,
+                [
+                    _policy_row(shape, measured["policies"][shape.name])
+                    for shape in people.SHAPES
+                    if shape.name in measured["policies"]
+                ],
+            )
         if "authentication" in measured:
             yield (
                 f"Knowing the caller, {int(size):,} messages",
@@ -177,6 +188,11 @@ def _tables(results: dict[str, Any]) -> Rows:
         yield f"Over HTTP, {results['http']['size']:,} listings", _SERVER_HEAD, rows
     if results["targets"]:
         yield "Targets", _TARGET_HEAD, [_target_row(goal) for goal in results["targets"]]
+
+
+def _policy_row(shape: people.Shape, told: dict[str, Any]) -> Sequence[str]:
+    times = [told[side][key] for key in ("median", "p99") for side in ("on", "off")]
+    return shape.title, *(f"{value:.2f}" for value in times), f"{told['ratio']:.2f}"
 
 
 def _caller_rows(told: dict[str, Any]) -> Iterator[Sequence[str]]:

@@ -14,6 +14,7 @@ from bench.people import shapes
 from bench.people.callers import Callers
 from bench.people.plan import Plan
 from bench.shapes import VALUES
+from marketplace_api.db import Databases
 
 TABLES = (
     "users",
@@ -42,6 +43,33 @@ class People:
         replay = floor.WriteReplay(self.bare) if shape.writes else floor.Replay(self.bare)
         gc.collect()
         return measure.measure_calls([self._call(request) for request in drawn], replay, seconds)
+
+    def policies(self, shape: shapes.Shape, seconds: float, values: int = VALUES) -> dict[str, Any]:
+        """The same requests on the application's connections and on the owner's, whom no policy binds, in turns;
+        milliseconds, and the ratio of the medians."""
+        drawn = [self._call(request) for request in shapes.requests(shape, self.plan, self.bare, self.callers, values)]
+        registry = self.callers.app.registry  # type: ignore[attr-defined]
+        bound = registry.databases
+        free = application.unbound(bound)
+
+        def ask(databases: Databases, place: int) -> None:
+            registry.databases = databases
+            drawn[place].ask()
+
+        try:
+            for place in [*range(len(drawn))] * 2:
+                for databases in (bound, free):
+                    drawn[place].ready()
+                    ask(databases, place)
+            gc.collect()
+            on, off = measure.take_turns(
+                lambda place: ask(bound, place), lambda place: ask(free, place), len(drawn), seconds,
+                lambda place: drawn[place].ready(),
+            )  # fmt: skip
+        finally:
+            registry.databases = bound
+            free.dispose()
+        return {"on": asdict(on), "off": asdict(off), "ratio": on.median / off.median}
 
     def _call(self, request: shapes.Request) -> measure.Call:
         ask = self.callers.call(request.target, request.caller, request.method, request.body)

@@ -35,26 +35,24 @@ def url(committed_databases: Databases) -> str:
 
 @pytest.fixture
 def app(
-    url: str, configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases
+    url: str, configured: tuple[application.WsgiApp, CurrentDatabases], api_databases: Databases
 ) -> Iterator[application.WsgiApp]:
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     yield wsgi
-    committed_databases.dispose()
 
 
 @pytest.fixture
 def people(
-    configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases
+    configured: tuple[application.WsgiApp, CurrentDatabases], committed_databases: Databases, api_databases: Databases
 ) -> Iterator[People]:
     """A database with a few messages, and the application on it."""
     url = connection_url(committed_databases)
     assert people_fill.fill(url, SIZE)
     wsgi, current = configured
-    current.target = committed_databases
+    current.target = api_databases
     with floor.connection(url) as bare:
         yield People(SIZE, wsgi, bare)
-    committed_databases.dispose()
 
 
 def test_every_shape_is_measured_and_reported(
@@ -132,7 +130,9 @@ def test_every_dealing_of_people_is_measured_and_reported(
         measured = people.shape(shape, SECONDS, values=3)
         assert measured.statements >= 2, "the session, and what was asked for"
         found[shape.name] = measured.as_json()
-    told = {"shapes": found, "authentication": people.authentication(SECONDS, values=3)}
+    policies = {shape.name: people.policies(shape, SECONDS, values=3) for shape in people_shapes.SHAPES[:2]}
+    assert all(told["ratio"] > 0 for told in policies.values())
+    told = {"shapes": found, "policies": policies, "authentication": people.authentication(SECONDS, values=3)}
     assert told["authentication"]["first_use"] > 0
 
     results = _results({}, people={"10000": told, "1000000": told})
