@@ -8,7 +8,7 @@ from pyramid.authorization import Allow, Deny
 from pyramid.request import Request
 
 from marketplace_api.domain.reports import rows, workflow
-from marketplace_api.errors import DomainError
+from marketplace_api.errors import DomainError, Forbidden
 from marketplace_api.resources.accounts import UserContext
 from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.conversations import MessageContext
@@ -117,4 +117,7 @@ class ReportQueueContext(Context):
     __acl__ = [(Allow, MODERATOR, (P.MODERATION_READ,))]
 
     def __getitem__(self, name: str) -> Context:
+        known_caller(self.request, "reports belong to an account")
+        if not self.request.actor.moderates:  # the database would not show them anybody's
+            raise Forbidden("The reports of others are for moderators.")
         return ReportContext(self.request, self, name, _row(self.request, name))

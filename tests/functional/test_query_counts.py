@@ -177,6 +177,8 @@ def server_log(
         folder = Path(str(log_folder.scalar_one()))
     for databases in (committed_databases, api_databases):
         databases.dispose()  # the setting counts for connections from now on
+    with api_databases.write.connect():
+        """What an engine says once, with its first connection, is no request's."""
     yield ServerLog(folder, committed_databases)
 
 
@@ -231,13 +233,15 @@ def test_a_refused_write_ends_in_a_rollback(live_people: People, server_log: Ser
     assert not [statement for statement in statements if statement.startswith(("INSERT", "UPDATE"))]
 
 
-def test_a_reader_has_changed_nothing(live_people: People, committed_databases: Databases) -> None:
+def test_a_reader_has_changed_nothing(
+    live_people: People, committed_databases: Databases, api_databases: Databases
+) -> None:
     """Reading leaves no row behind, not even who looked or when."""
     owner = live_people.customer()
     path = f"/api/listings/{make_listing(live_people.session, owner.user).listing_id}"
     live_people.session.close()
     owner.post("/api/auth/login", {"email": owner.user.email, "password": PASSWORD})
-    before = _changed_rows(committed_databases)
+    before = _changed_rows(committed_databases, api_databases)
     for page in (
         path,
         "/api/listings?search=bicycle",
@@ -247,14 +251,15 @@ def test_a_reader_has_changed_nothing(live_people: People, committed_databases: 
         "/api/categories",
     ):
         assert owner.get(page).status_int == 200
-    assert _changed_rows(committed_databases) == before
+    assert _changed_rows(committed_databases, api_databases) == before
     owner.put(path, {"title": "Changed"})
-    assert _changed_rows(committed_databases) > before
+    assert _changed_rows(committed_databases, api_databases) > before
 
 
-def _changed_rows(databases: Databases) -> int:
+def _changed_rows(databases: Databases, of_requests: Databases) -> int:
     """How many rows were ever written; connections have told it for certain when they are gone."""
     databases.dispose()
+    of_requests.dispose()
     others = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND backend_type = 'client backend'"

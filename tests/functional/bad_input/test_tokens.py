@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.domain.tokens import SigningKeys, generate_seed
 from tests.factories.accounts import make_user, open_session
 from tests.functional.bad_input.world import GOOD, World
+from tests.postgres import as_owner
 from tests.problems import assert_problem
 
 # Tokens.
@@ -110,8 +111,10 @@ def test_a_token_of_another_account_s_session_is_dead(world: World, db: Session)
             token = keys.sign(user_id, session_id, now)
             assert_problem(world.send("GET", world.path, token=token), 401, "session_ended")
     finally:
-        db.delete(opened)
-        db.delete(other)
+        with as_owner(db):
+            db.delete(opened)
+            db.delete(other)
+            db.flush()
         db.commit()
 
 

@@ -208,12 +208,13 @@ def test_nobody_has_no_password(db: Session, world: World) -> None:
 
 def test_the_export_holds_everything_but_secrets(db: Session, world: World) -> None:
     pair, stranger = world.register(db), world.register(db, "bert")
-    actor = world.actor(db, pair)
+    judge = world.actor(db, promoted(db, world))
+    actor = world.actor(db, pair)  # whose the connection is from here on
     make_listing(db, pair.user, title="Mine")
     make_listing(db, stranger.user, title="Not mine")
     recovery.request_password_reset(db, email="anna@people.example", actor=ANONYMOUS)
     recovery.issue_token(db, pair.user.user_id, "reset_password", "anna@people.example", *_hour(db))
-    lifecycle.suspend(db, world.actor(db, promoted(db, world)), pair.user.user_id, reason="Spam.")
+    lifecycle.suspend(db, judge, pair.user.user_id, reason="Spam.")
     data = profiles.export(db, actor)
     text = orjson.dumps(data).decode()
     assert data["profile"]["email"] == "anna@people.example"
