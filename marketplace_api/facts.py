@@ -51,10 +51,7 @@ SELECT
 """
 """One row, whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
 
-CONNECTIONS = """
-SELECT coalesce(state, 'other') AS state, count(*) AS count FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' GROUP BY 1
-"""
+CONNECTIONS = "SELECT state, count FROM connection_states()"
 """Rows of ``state`` and ``count``: the connections to this database, of all processes on all machines."""
 
 _BLOATED = """

@@ -121,6 +121,15 @@ BEGIN
 END $$
 """
 
+# Of the connections of other roles the server shows a role only that they are there.
+CONNECTION_STATES = """
+CREATE FUNCTION connection_states() RETURNS TABLE (state text, count bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(held.state, 'other'), count(*) FROM pg_stat_activity AS held
+    WHERE held.datname = current_database() AND held.backend_type = 'client backend' GROUP BY 1
+$$
+"""
+
 # What these do is not for who causes it to do, to the other side of a conversation or to the counts of search: they act
 # as their owner.
 TRUSTED = ("make_sides", "guard_message", "count_message", "count_inbox", "recount_search_terms")
@@ -132,6 +141,7 @@ def upgrade() -> None:
     run(JOIN_ROLE)
     grant(schema)
     run(IDENTIFY.format(schema=schema))
+    run(CONNECTION_STATES)
     for function in TRUSTED:
         run(f"ALTER FUNCTION {function}() SECURITY DEFINER SET search_path = {schema}, pg_temp")
     for table in PROTECTED:
@@ -167,6 +177,7 @@ def downgrade() -> None:
     for function in TRUSTED:
         run(f"ALTER FUNCTION {function}() SECURITY INVOKER RESET search_path")
     run("DROP FUNCTION identify_caller(bigint, bigint, boolean)")
+    run("DROP FUNCTION connection_states()")
     later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON"
     run(f"{later} TABLES FROM {ROLE}")
     run(f"{later} SEQUENCES FROM {ROLE}")

@@ -31,7 +31,7 @@ def make_place(
     made: list[Databases] = []
 
     def make(name: str) -> Place:
-        databases = make_databases(postgres_server.ensure_database(f"{name}_{uuid4().hex[:12]}"))
+        databases = make_databases(postgres_server.ensure_database(f"{name}_{uuid4().hex[:12]}"), system=True)
         made.append(databases)
         return Place(databases, tmp_path / name, monkeypatch)
 

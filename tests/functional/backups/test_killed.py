@@ -48,8 +48,10 @@ def held_up(place: Place, table: str) -> Iterator[psycopg.Connection[tuple[int]]
 
 
 def wait_until(place: Place, condition: str) -> None:
-    """Returns once the server says so."""
+    """Returns once the server says so; fails if it does not."""
+    deadline = time.monotonic() + 120
     while place.ask(f"SELECT ({condition})::int") != [(1,)]:
+        assert time.monotonic() < deadline, condition
         time.sleep(0.02)
 
 

@@ -67,7 +67,9 @@ def test_rights_and_policies_come_along(
     target.told("db", "restore", tmp_path / "copy.tar")
     granted = "SELECT grantee, privilege_type FROM information_schema.table_privileges WHERE table_name = 'listings'"
     assert target.ask(f"{granted} AND grantee = '{role}'") == [(role, "SELECT")]
-    assert target.ask("SELECT polname FROM pg_policy") == [("seen",)]
+    policies = "SELECT polrelid::regclass::text, polname FROM pg_policy ORDER BY 1, 2"
+    assert ("listings", "seen") in target.ask(policies)
+    assert target.ask(policies) == source.ask(policies)
     assert target.ask("SELECT relrowsecurity FROM pg_class WHERE relname = 'listings'") == [(True,)]
     target.ask(f"DROP OWNED BY {role}")
 

@@ -51,7 +51,8 @@ class Place:
         return json.loads(result.stdout)
 
     def ask(self, statement: str) -> list[Any]:
-        with self.databases.session() as session, session.begin():
+        """As the owner, who sees everything, what others wait for as well."""
+        with self.databases.owner_session() as session, session.begin():
             result = session.connection().exec_driver_sql(statement)
             return [tuple(row) for row in result] if result.returns_rows else []
 

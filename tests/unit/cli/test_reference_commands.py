@@ -84,11 +84,11 @@ def test_the_version_names_what_counts(run: Run) -> None:
 
 
 def test_the_prompt_runs_a_script_and_keeps_nothing_unasked(run: Run) -> None:
-    add = "session.add(Category(slug='x', name='X', position=9)); session.flush(); print(settings.environment)"
-    count = "print(session.query(Category).filter_by(slug='x').count(), session.scalar(sa.text('SELECT 1')))"
+    add = "session.add(Event(type='test.made', subject_type='test')); session.flush(); print(settings.environment)"
+    count = "print(session.query(Event).filter_by(type='test.made').count(), session.scalar(sa.text('SELECT 1')))"
     assert run("shell", stdin=add).stdout == "development\n"
     assert run("shell", stdin=count).stdout == "0 1\n"
-    assert "dropped" in run("shell", stdin="session.add(Category(slug='y'))").stderr
+    assert "dropped" in run("shell", stdin="session.add(Event(type='test.made'))").stderr
     assert run("shell", stdin=f"{add}; session.commit()").exit_code == 0
     assert run("shell", stdin=count).stdout == "1 1\n"
     assert run("shell", stdin="1 / 0").exit_code == 1

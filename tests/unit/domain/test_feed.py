@@ -159,8 +159,9 @@ def test_a_connection_that_is_cut_is_made_again(committed_databases: Databases, 
     coming = follow(committed_databases, Feed(reader), told.append)
     next(coming)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> :own"
+    with committed_databases.owner_session() as owner:
+        owner.execute(sa.text(cut), {"own": owner.connection().connection.driver_connection.info.backend_pid})
     with committed_databases.session() as session:
-        session.execute(sa.text(cut), {"own": session.connection().connection.driver_connection.info.backend_pid})
         event_id = _record(session)
         session.commit()
     found = next(rows for rows in coming if rows)

@@ -20,6 +20,7 @@ from marketplace_api.models.accounts import User
 from marketplace_api.models.conversations import REMOVED, Conversation, ConversationSide, Inbox, Message
 from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings
+from tests import postgres
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, send
 from tests.factories.notifications import notify, told
@@ -186,7 +187,8 @@ def test_what_it_says_is_for_whom_a_report_is_assigned_to_and_reading_it_is_on_r
 
 def test_what_was_removed_cannot_be_reported(db: Session, anna: User, ben: User) -> None:
     row = insult(db, anna, ben)
-    db.execute(sa.text("DELETE FROM reports"))
+    with postgres.as_owner(db):
+        db.execute(sa.text("DELETE FROM reports"))
     db.execute(sa.text("UPDATE messages SET deleted_at = now(), moderation_reason = 'Spam.'"))
     with pytest.raises(Gone):
         making.make(db, actor_of(ben), subject_type="message", subject_id=row.message_id, reason="spam")
