@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from marketplace_api import migrations
-from marketplace_api.db import Databases, driver_url, make_databases
+from marketplace_api.db import Databases, driver_url, libpq_url, make_databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from marketplace_api.errors import DomainError
 from marketplace_api.row_security import APP_ROLE, RoleFacts, role_findings
@@ -238,7 +238,7 @@ def preparation_lock(url: str) -> Iterator[None]:
 
 def connection_url(databases: Databases) -> str:
     """The owner's URL of the primary, password included: for migrations, and programs that connect by themselves."""
-    return driver_url(databases.owner_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return libpq_url(databases.owner_url)
 
 
 def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str, str]:
@@ -286,8 +286,7 @@ def _try_out(url: str, name: str, *, is_ours: bool) -> None:
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    plain = driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, autocommit=True, connect_timeout=5, application_name="marketplace boot")
+    return psycopg.connect(libpq_url(url), autocommit=True, connect_timeout=5, application_name="marketplace boot")
 
 
 def _remedy(error: psycopg.Error, name: str) -> str:

@@ -316,6 +316,12 @@ def driver_url(url: str) -> sa.URL:
     return parsed
 
 
+def libpq_url(url: str | sa.URL) -> str:
+    """The same for programs that connect without SQLAlchemy, password included: libpq takes no bare spaces."""
+    parsed = driver_url(url) if isinstance(url, str) else url
+    return parsed.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
+
+
 def driver_connection(session: Session) -> Any:
     """The psycopg connection that this session's transaction runs on."""
     return session.connection().connection.driver_connection

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
-from marketplace_api.db import driver_url
+from marketplace_api.db import libpq_url
 from marketplace_api.row_security import SYSTEM
 
 CONNECT_SECONDS = 5
@@ -189,12 +189,11 @@ class Look:
 @contextmanager
 def looking(url: str) -> Iterator[Look]:
     """A look at the database at ``url``, read-only and impatient; raises psycopg's errors."""
-    plain = driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     options = (
         f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000} -c app.roles={SYSTEM}"
     )
     with psycopg.connect(
-        plain, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="marketplace doctor",
+        libpq_url(url), autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="marketplace doctor",
         client_encoding="utf8", options=options,
     ) as connection:  # fmt: skip
         yield Look(connection)

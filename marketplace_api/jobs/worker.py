@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
 from marketplace_api import row_security
-from marketplace_api.db import Databases
+from marketplace_api.db import Databases, libpq_url
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import schedule
@@ -89,7 +89,7 @@ def run_pending(settings: Settings, databases: Databases) -> None:
 
 def make_app(databases: Databases) -> procrastinate.App:
     """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet."""
-    url = databases.write.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = libpq_url(databases.write.url)
     connector = procrastinate.PsycopgConnector(
         conninfo=url,
         min_size=1,

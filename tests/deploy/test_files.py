@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -12,14 +13,19 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from marketplace_api import boot, migrations
 from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.embedded_postgres import EmbeddedPostgres
 from marketplace_api.gateways.document_cipher import generate_key
 from marketplace_api.settings import Settings
+from tests import postgres
 from tests.deploy.world import DEPLOY, ROOT, SECRETS, VARIABLES, check_command
 
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -118,8 +124,43 @@ def test_services_wait_for_what_they_need(compose: Any) -> None:
     assert services["migrate"]["restart"] == "no"
     build = services["migrate"]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
-    named = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())}
-    assert named == set(compose["volumes"])
+    mounted = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())}
+    ours = {path for path in mounted if path.startswith("./")}
+    assert mounted - ours == set(compose["volumes"])
+    assert all((DEPLOY / path).is_file() for path in ours)
+
+
+def test_the_services_never_see_the_owner(compose: Any) -> None:
+    told = {
+        name: "DATABASE_OWNER_URL" in service.get("environment", {}) for name, service in compose["services"].items()
+    }
+    assert told == {**dict.fromkeys(told, False), "migrate": True}
+    asked = set(re.findall(r"//(\w+):\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    assert asked == {("marketplace_web", "APPLICATION_PASSWORD"), ("marketplace", "POSTGRES_PASSWORD")}
+
+
+@pytest.mark.usefixtures("template_database")  # whose migrations have made the one role already
+def test_the_database_gets_the_role_that_the_application_logs_in_as(postgres_server: EmbeddedPostgres) -> None:
+    owner_url = postgres_server.ensure_database("with_roles")
+    owner = sa.make_url(owner_url)
+    about = {
+        "PATH": f"{postgres_server.bin_dir}{os.pathsep}{os.environ['PATH']}", "PGHOST": str(owner.host),
+        "PGPORT": str(owner.port), "PGPASSWORD": str(owner.password), "POSTGRES_USER": str(owner.username),
+        "POSTGRES_DB": "with_roles", "APPLICATION_PASSWORD": "it's \"quoted\" 100%",
+    }  # fmt: skip
+    script = (DEPLOY / "database-roles.sh").read_text().replace("CREATE ROLE marketplace_app NOLOGIN;", "")
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        subprocess.run(["sh", "-c", script], env=about, check=True)
+        try:
+            migrations.upgrade(owner_url)
+            url = owner.set(username="marketplace_web", password=about["APPLICATION_PASSWORD"])
+            settings = Settings(database_url=url.render_as_string(hide_password=False), database_owner_url=owner_url)
+            facts = boot.login_facts(settings)
+            assert facts is not None and facts.login == "marketplace_web"
+            assert facts.is_strict and facts.may_become and not facts.unreadable
+        finally:
+            connection.execute("DROP ROLE marketplace_web")
+    postgres.drop_database(postgres_server, "with_roles")
 
 
 def test_production_starts_with_what_compose_gives(compose: Any) -> None:
