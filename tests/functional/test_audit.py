@@ -181,7 +181,7 @@ def test_an_index_leads_to_every_page(name: str, db: Session, client: Client) ->
     assert page.items
     with recorded() as found:
         audit.listed(db, audit.Wanted(**given), PageRequest(limit=5))
-    low, high = audit._span(db, audit.Wanted(**given))
+    low, high = audit.span(db, audit.Wanted(**given))
     values = {**given, "low": low, "high": high, "count": 6, "offset": 0, "cap": 10_001}
     plan = "\n".join(db.connection().exec_driver_sql(f"EXPLAIN {found[-1]}", values).scalars())
     assert index in plan
