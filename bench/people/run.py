@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -36,10 +37,11 @@ class People:
 
     def __init__(self, size: int, app: application.WsgiApp, bare: psycopg.Connection[Any]) -> None:
         self.plan, self.callers, self.bare = Plan(size), Callers(app), bare
+        self._drawn: dict[tuple[str, int], Sequence[shapes.Request]] = {}
 
     def shape(self, shape: shapes.Shape, seconds: float, values: int = VALUES) -> measure.Measured:
         """Raises ``WrongAnswerError`` where a request does not succeed."""
-        drawn = shapes.requests(shape, self.plan, self.bare, self.callers, values)
+        drawn = self._requests(shape, values)
         replay = floor.WriteReplay(self.bare) if shape.writes else floor.Replay(self.bare)
         gc.collect()
         return measure.measure_calls([self._call(request) for request in drawn], replay, seconds)
@@ -47,7 +49,7 @@ class People:
     def policies(self, shape: shapes.Shape, seconds: float, values: int = VALUES) -> dict[str, Any]:
         """The same requests on the application's connections and on the owner's, whom no policy binds, in turns;
         milliseconds, and the ratio of the medians."""
-        drawn = [self._call(request) for request in shapes.requests(shape, self.plan, self.bare, self.callers, values)]
+        drawn = [self._call(request) for request in self._requests(shape, values)]
         registry = self.callers.app.registry  # type: ignore[attr-defined]
         bound = registry.databases
         free = application.unbound(bound)
@@ -70,6 +72,13 @@ class People:
             registry.databases = bound
             free.dispose()
         return {"on": asdict(on), "off": asdict(off), "ratio": on.median / off.median}
+
+    def _requests(self, shape: shapes.Shape, values: int) -> Sequence[shapes.Request]:
+        """The same whenever they are asked for: what was read once is not unread any more for a second draw."""
+        key = (shape.name, values)
+        if key not in self._drawn:
+            self._drawn[key] = shapes.requests(shape, self.plan, self.bare, self.callers, values)
+        return self._drawn[key]
 
     def _call(self, request: shapes.Request) -> measure.Call:
         ask = self.callers.call(request.target, request.caller, request.method, request.body)
