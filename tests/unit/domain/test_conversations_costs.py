@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import driver_connection
+from marketplace_api.db import Databases, driver_connection, make_databases
 from marketplace_api.domain.conversations import keeping, reading, rows
 from marketplace_api.domain.paging import PageRequest
+from marketplace_api.embedded_postgres import EmbeddedPostgres
 from marketplace_api.models.accounts import User
+from tests import postgres
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, send
-from tests.postgres import as_owner
 from tests.statements import recorded
+
+Talk = tuple[User, User, int]
+Crowd = tuple[Databases, Talk, Talk]
 
 MOST = 1_000
 LONG = 100_000
@@ -55,23 +60,52 @@ class Weighing:
         return self.driver.execute(statement, parameters)
 
 
+@pytest.fixture(scope="module")
+def crowd(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[Crowd]:
+    """A database with both, filled once."""
+    url = postgres.clone_database(postgres_server, template_database, "long_and_short")
+    databases = make_databases(url, system=True)
+    with databases.session() as session:
+        idle, busy = make_idle(session), make_busy(session)
+        session.commit()
+    yield databases, busy, idle
+    databases.dispose()
+    postgres.drop_database(postgres_server, "long_and_short")
+
+
 @pytest.fixture
-def busy(db: Session) -> tuple[User, User, int]:
+def db(crowd: Crowd) -> Iterator[Session]:
+    """What a test does there is rolled back."""
+    with crowd[0].session() as session:
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+def busy(crowd: Crowd) -> Talk:
+    return crowd[1]
+
+
+@pytest.fixture
+def idle(crowd: Crowd) -> Talk:
+    return crowd[2]
+
+
+def make_busy(db: Session) -> Talk:
     """A person with 1,000 conversations, whose last one has 100,000 messages; who wrote them, and its id."""
     person, writer = make_user(db), make_user(db)
     for _ in range(MOST - 1):
         send(db, make_user(db), person, "Hello")
     conversation = send(db, writer, person, "Hello").conversation_id
     values = {"id": conversation, "sender": writer.user_id, "receiver": person.user_id, "many": LONG - 1}
-    with as_owner(db):
+    with postgres.as_owner(db):
         for statement in _WRITE_MANY:
             db.execute(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
         db.execute(sa.text("ANALYZE"))
     return person, writer, conversation
 
 
-@pytest.fixture
-def idle(db: Session) -> tuple[User, User, int]:
+def make_idle(db: Session) -> Talk:
     """A person with ten conversations, the last of ten messages."""
     person, writer = make_user(db), make_user(db)
     for _ in range(9):
@@ -79,9 +113,7 @@ def idle(db: Session) -> tuple[User, User, int]:
     return person, writer, [send(db, writer, person, "Hello").conversation_id for _ in range(10)][-1]
 
 
-def test_long_lists_cost_what_short_ones_do(
-    db: Session, busy: tuple[User, User, int], idle: tuple[User, User, int]
-) -> None:
+def test_long_lists_cost_what_short_ones_do(db: Session, busy: Talk, idle: Talk) -> None:
     pages, totals = {}, {}
     for name, (person, _writer, conversation) in {"busy": busy, "idle": idle}.items():
         lists, messages = Weighing(db), Weighing(db)
@@ -96,7 +128,7 @@ def test_long_lists_cost_what_short_ones_do(
         assert many <= 2 * few + 20, pages
 
 
-def test_deep_pages_cost_what_the_first_does(db: Session, busy: tuple[User, User, int]) -> None:
+def test_deep_pages_cost_what_the_first_does(db: Session, busy: Talk) -> None:
     person, _writer, conversation = busy
     row = rows.find(db, conversation, person.user_id)
     page, weights = PageRequest(limit=100), []
@@ -109,9 +141,7 @@ def test_deep_pages_cost_what_the_first_does(db: Session, busy: tuple[User, User
     assert max(weights) <= 2 * weights[0] + 20, weights
 
 
-def test_what_a_side_does_costs_the_same(
-    db: Session, busy: tuple[User, User, int], idle: tuple[User, User, int]
-) -> None:
+def test_what_a_side_does_costs_the_same(db: Session, busy: Talk, idle: Talk) -> None:
     sent = []
     for person, writer, conversation in (busy, idle):
         with recorded() as found:

@@ -246,7 +246,7 @@ def test_two_processes_load_it_once(committed_databases: Databases, settings: Se
 @pytest.mark.usefixtures("small_drawings")
 def test_what_was_cut_off_goes_on(committed_databases: Databases, settings: Settings) -> None:
     def stop(text: str) -> None:
-        if ": 400 of" in text:
+        if ": 100 of" in text:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
