@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +94,18 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
 
 
 def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
-    """A sentence for each table of the database at ``url`` that is not as in the backup; raises BackupError."""
+    """A sentence for each table of the database at ``url`` that is not as in the backup; raises BackupError.
+
+    The job queue is left out: to restore it is to begin anew what was in flight, or to leave it empty.
+    """
     manifest = _manifest(Reader(path))
     with reading(url) as connection:
         found = tables.facts(asking(connection), lambda name: tell(f"Counting {name} …"))
-    return tables.differences(manifest.tables, found)
+    return tables.differences(_lasting(manifest.tables), _lasting(found))
+
+
+def _lasting(facts: Mapping[str, tables.Facts]) -> dict[str, tables.Facts]:
+    return {name: fact for name, fact in facts.items() if "procrastinate_" not in name}
 
 
 def _manifest(reader: Reader) -> Manifest:

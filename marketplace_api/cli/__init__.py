@@ -30,8 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verification": ("verification", "Verification: look at documents, approve, reject, end."),
     "listings": ("listings", "Listings: look through, verify, suspend, delete, import, export."),
     "moderation": ("moderation", "Reports; many things at once: suspend, ban, delete, and undo."),
-    "reviews": ("reviews", "Reviews: list, show, delete, restore."),
-    "messages": ("messages", "Messages that were reported: list, show, delete, restore."),
+    "reviews": ("reviews", "Reviews: list, show, delete or bring back."),
+    "messages": ("messages", "Messages that were reported: list, show, delete or bring back."),
     "report": ("report", "Figures: listings, accounts, moderation."),
     "events": ("events", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
@@ -90,6 +90,9 @@ class LazyGroup(click.RichGroup):
             ctx.exit(error.exit_code)
         except Exception as error:
             code = exit_code(error)
+            if code is None and is_unmigrated(error):
+                click.echo(UNMIGRATED, err=True)
+                ctx.exit(FAILED)
             if code is None:
                 raise
             click.echo(f"Error: {error}", err=True)
@@ -97,6 +100,19 @@ class LazyGroup(click.RichGroup):
                 if detail.message not in str(error):
                     click.echo(f"  {detail.name}: {detail.message}", err=True)
             ctx.exit(code)
+
+
+UNMIGRATED = (
+    "Error: The database has not the tables of this version: run `marketplace-admin db upgrade`. "
+    "If it should have them, look whether DATABASE_URL and DATA_DIR name the right one."
+)
+
+
+def is_unmigrated(error: Exception) -> bool:
+    """Whether the database lacks a table, or has not let the application in: what migrations bring."""
+    undefined_table, insufficient_privilege = "42P01", "42501"
+    cause = getattr(error, "orig", error)
+    return getattr(cause, "sqlstate", None) in (undefined_table, insufficient_privilege)
 
 
 def exit_code(error: Exception) -> int | None:
@@ -131,7 +147,7 @@ def exit_code(error: Exception) -> int | None:
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="What results are printed as: `jsonl` is an object on each line, `csv` has the same fields.",
+    help="What results are printed as: `jsonl` is an object on each line, `csv` has the columns of the table.",
 )
 @click.option("--yes", is_flag=True, help="Answer every confirmation with yes.")
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")

@@ -58,6 +58,19 @@ def _findings(context: Context) -> list[Finding]:
         outside.redis,
     )
     with ThreadPoolExecutor(len(checks)) as pool:
-        for found in pool.map(lambda check: list(check(installation)), checks):
+        for found in pool.map(lambda check: _looked(check, installation), checks):
             told += found
     return told
+
+
+def _looked(check: Callable[[Installation], Iterable[Finding]], installation: Installation) -> list[Finding]:
+    """What a check finds; that it could not look is a finding as well, and ends none of the others."""
+    from marketplace_api.cli.checks.finding import problem
+
+    found: list[Finding] = []
+    try:
+        found.extend(check(installation))
+    except Exception as error:
+        detail = f"could not be looked at ({type(error).__name__}: {error})"
+        found.append(problem(check.__name__.replace("_", " "), detail, "Mend what the sentence names, and look again."))
+    return found

@@ -115,7 +115,7 @@ def resume(context: Context, batch_id: int) -> None:
     help="The batch's id, as `moderation batches` shows it.",
 )
 @click.option("--reason", help="Why; goes into the audit trail.")
-@click.option("--dry-run", is_flag=True, help="Say how many would be put back and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what the batch changed, and change nothing.")
 @pass_context
 def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> None:
     """Put back everything in a batch that has not changed since, and name what has.
@@ -134,7 +134,7 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
         told = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
             values = _told(batch_id, batch.action, batch.target, batch.matched, counts, dry_run=True)
-            context.output.record(values, f"Would {told}.")
+            context.output.record(values, f"Would {told}, but for what has changed since.")
             return
         context.output.confirm(f"{told.capitalize()}?")
         with databases.session() as session, session.begin():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ class Output:
     quiet: bool = False
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-        """A list: a table of the named columns; for programs all fields of each row, which are printed as they come."""
+        """A list: a table of the named columns, which are those of CSV too; as JSON all fields of each row, printed as they come."""
         if self.format == "json":
             click.echo(json.dumps(list(rows), default=_jsonable, ensure_ascii=False, indent=2))
         elif self.format == "jsonl":
@@ -121,13 +120,10 @@ def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A heading and a line for each row; what is no plain value is JSON."""
-    found = iter(rows)
-    first = next(found, None)
-    names = list(columns if first is None else first)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in itertools.chain(() if first is None else (first,), found):
-        writer.writerow([_cell(row.get(name)) for name in names])
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in columns])
 
 
 def _cell(value: Any) -> Any:

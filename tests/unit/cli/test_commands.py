@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from marketplace_api import boot, migrations
 from marketplace_api.cli import COMMANDS, PARTLY_DONE, main
 from marketplace_api.cli.supervisor import Child, ChildError
 from marketplace_api.db import Databases
@@ -234,3 +235,11 @@ def test_document_keys_are_made_and_rotated(
     refused = run("keys", "rotate-documents")
     assert refused.exit_code != 0
     assert "DOCUMENT_KEYS" in refused.output and "AAAA" not in refused.output
+
+
+def test_a_database_without_tables_is_a_sentence(run: Run, committed_databases: Databases) -> None:
+    migrations.downgrade(boot.connection_url(committed_databases), "base")
+    for words in (("users", "list"), ("events", "tail"), ("moderation", "reports")):
+        result = run(*words)
+        assert result.exit_code == 1, result.output
+        assert "db upgrade" in result.stderr and "Traceback" not in result.output

@@ -126,3 +126,15 @@ def test_mail_that_cannot_leave_is_told_what_to_set(
 def test_a_bucket_without_its_name(run: Run, monkeypatch: pytest.MonkeyPatch, committed_databases: Databases) -> None:
     monkeypatch.setenv("STORAGE_BACKEND", "s3")
     assert "S3_BUCKET" in _findings(run)["settings"]["detail"]
+
+
+def test_a_check_that_cannot_look_ends_none_of_the_others(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
+    found = _findings(run)
+    assert found["data folder"]["state"] == "problem"
+    assert "NotADirectoryError" in found["database"]["detail"]
+    assert "mail" in found
