@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.moderation.results import Result
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.errors import DomainError
 
 T = TypeVar("T")
@@ -25,3 +27,39 @@ def each(
         except DomainError as error:
             results.append(Result(identify(subject), detail=error.detail))
     return results
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Moderation of many things that are deleted and restored, by the functions that do so to one of them."""
+
+    delete: Callable[..., Any]
+    restore: Callable[..., Any]
+
+    ACTIONS = ("delete", "restore")
+
+    def act(self, session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
+        """Do ``action``, one of :data:`ACTIONS`, to each of these that it may be done to; one result each."""
+
+        def one(subject_id: int) -> Result:
+            row = self._step(session, actor, action, subject_id, reason, None)
+            return Result(subject_id, row.version, {"is_deleted": action == "restore"})
+
+        return each(session, sorted(ids), int, one)
+
+    def put_back(self, session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+        """Make things what they were before ``action``, unless they have changed since; one result each."""
+        other = "restore" if action == "delete" else "delete"
+
+        def one(before: Done) -> Result:
+            self._step(session, actor, other, before.subject_id, actor.reason or f"undo {action}", before.version)
+            return Result(before.subject_id)
+
+        return each(session, sorted(done, key=lambda before: before.subject_id), lambda before: before.subject_id, one)
+
+    def _step(
+        self, session: Session, actor: Actor, action: str, subject_id: int, reason: str, version: int | None
+    ) -> Any:
+        if action == "delete":
+            return self.delete(session, actor, subject_id, reason=reason, expected_version=version)
+        return self.restore(session, actor, subject_id, expected_version=version)

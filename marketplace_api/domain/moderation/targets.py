@@ -15,13 +15,14 @@ from marketplace_api.db import Reader, table_of
 from marketplace_api.domain import categories
 from marketplace_api.domain.accounts import bulk as accounts
 from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.conversations import bulk as messages
+from marketplace_api.domain.conversations import removing
 from marketplace_api.domain.conversations.reported import REPORTED
 from marketplace_api.domain.listings import bulk as listings
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
+from marketplace_api.domain.moderation.one_by_one import Removal
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.where import Condition, Field, Kind, refused
-from marketplace_api.domain.reviews import bulk as reviews
+from marketplace_api.domain.reviews import writing
 from marketplace_api.models.accounts import ROLES, STATES, User
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reports import REASONS
@@ -188,6 +189,9 @@ USERS = Target(
     part=50,
 )
 
+_reviews = Removal(writing.delete, writing.restore)
+_messages = Removal(removing.remove, removing.restore)
+
 REVIEWS = Target(
     name="reviews",
     key=_r.review_id,
@@ -203,9 +207,9 @@ REVIEWS = Target(
         "reviewee_id": _id(_r.reviewee_id),
     },
     shown=("review_id", "rating", "comment", "status", "reviewer_id", "listing_id", "reviewee_id", "posted"),
-    actions=reviews.ACTIONS,
-    act=reviews.act,
-    put_back=reviews.put_back,
+    actions=_reviews.ACTIONS,
+    act=_reviews.act,
+    put_back=_reviews.put_back,
     part=50,
 )
 
@@ -231,9 +235,9 @@ MESSAGES = Target(
         "listing_id": _id(REPORTED.c.listing_id),
     },
     shown=("message_id", "sender", "content", "status", "reports", "reason", "sent"),
-    actions=messages.ACTIONS,
-    act=messages.act,
-    put_back=messages.put_back,
+    actions=_messages.ACTIONS,
+    act=_messages.act,
+    put_back=_messages.put_back,
     part=1,
 )
 
