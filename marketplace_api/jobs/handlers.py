@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.events import EventType
 from marketplace_api.jobs import care, mails, notices
+from marketplace_api.jobs.outbox import Queue
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
 
@@ -57,6 +58,18 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
 
 DEBOUNCED: frozenset[Handler] = frozenset({care.clear_files, care.refresh_search_terms})
 """Handlers that look at no particular event, so that one waiting job stands for any number of events."""
+
+QUEUES: Mapping[Handler, Queue] = {
+    mails.mail_confirmation: Queue.MAIL,
+    mails.warn_old_address: Queue.MAIL,
+    mails.mail_password_reset: Queue.MAIL,
+    mails.mail_password_changed: Queue.MAIL,
+    mails.mail_deactivated: Queue.MAIL,
+    mails.mail_session_theft: Queue.MAIL,
+    care.clear_files: Queue.MEDIA,
+    care.erase_files: Queue.MEDIA,
+}
+"""Handlers whose jobs wait in another queue than the default one."""
 
 BY_NAME: Mapping[str, Handler] = {handler.__name__: handler for handlers in HANDLERS.values() for handler in handlers}
 """Jobs name their handler, so a renamed one must keep its old name here until the queue has drained."""

@@ -1,25 +1,21 @@
 """How an event becomes jobs: rows in the same transaction as the event, so they exist exactly if it commits.
 
-The jobs are rows of procrastinate's tables. This module only puts them there; ``worker.py`` runs them.
+``handlers.py`` says which jobs; ``worker.py`` runs them.
 """
 
 from __future__ import annotations
 
-import procrastinate
 import sqlalchemy as sa
 from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import driver_connection
-from marketplace_api.jobs.handlers import DEBOUNCED, HANDLERS, Handler
+from marketplace_api.jobs.handlers import DEBOUNCED, HANDLERS, QUEUES, Handler
+from marketplace_api.jobs.outbox import Queue, defer
 from marketplace_api.models.events import Event
 
 HANDLE_EVENT = "handle_event"
 # Changes within this time share one debounced job.
 DEBOUNCE_SECONDS = 1
-
-# Never opened: every job goes out on the connection of the session that caused it.
-_outbox = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 # False as well while another transaction is about to add the same job: to wait for it would chain all writers.
 _MAY_ADD = sa.text(
@@ -42,14 +38,9 @@ def dispatch(session: Session, event: Event) -> None:
 
 
 def _defer(session: Session, event: Event, handler: Handler, lock: str | None = None, seconds: int = 0) -> None:
-    deferrer = _outbox.configure_task(
-        HANDLE_EVENT,
-        connection=driver_connection(session),
-        queueing_lock=lock,
-        lock=lock,
-        schedule_in={"seconds": seconds} if seconds else None,
-    )
-    deferrer.defer(event_id=event.event_id, handler=handler.__name__)
+    arguments: dict[str, int | str] = {"event_id": event.event_id, "handler": handler.__name__}
+    queue = QUEUES.get(handler, Queue.DEFAULT)
+    defer(session, HANDLE_EVENT, arguments, queue=queue, seconds=seconds, lock=lock, queueing_lock=lock)
 
 
 def _defer_debounced(session: Session, event: Event, handler: Handler) -> None:

@@ -33,6 +33,7 @@ from marketplace_api.jobs import schedule
 from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.queue import HANDLE_EVENT
 from marketplace_api.jobs.services import Services
+from marketplace_api.jobs.tasks import TASKS
 from marketplace_api.logs import bind_request
 from marketplace_api.models.events import Event
 from marketplace_api.settings import Settings
@@ -103,6 +104,8 @@ def make_app(databases: Databases) -> procrastinate.App:
     )
     app = procrastinate.App(connector=connector)
     app.task(name=HANDLE_EVENT, pass_context=True, retry=Backoff())(handle_event)
+    for name, function in TASKS.items():
+        app.task(name=name, pass_context=True, retry=Backoff())(_task(function))
     schedule.register(app, _in_session)
     return app
 
@@ -117,6 +120,20 @@ def handle_event(context: JobContext, event_id: int, handler: str) -> None:
         session.commit()
 
     _in_session(context, run)
+
+
+def _task(function: Callable[..., None]) -> Callable[..., None]:
+    """One of ``tasks.TASKS`` as the queue runs it."""
+
+    def job(context: JobContext, **arguments: int | str) -> None:
+        def run(session: Session, services: Services) -> None:
+            bind_request(None, job_id=context.job.id)
+            function(session, services, **arguments)
+            session.commit()
+
+        _in_session(context, run)
+
+    return job
 
 
 def _in_session(context: JobContext, function: Callable[[Session, Services], None]) -> None:

@@ -1,0 +1,9 @@
+"""Jobs that are no handling of an event: each is put into the queue by ``outbox.defer`` under its name here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+TASKS: Mapping[str, Callable[..., None]] = {}
+"""By name: functions of a session, the services and the job's arguments by name. What they leave uncommitted is
+committed after them; each may run more than once."""
