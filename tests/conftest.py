@@ -144,12 +144,31 @@ def worker_databases(worker_url: str) -> Iterator[Databases]:
     databases.dispose()
 
 
-@pytest.fixture
-def databases(worker_databases: Databases) -> Iterator[OneTransaction]:
-    with worker_databases.write.connect() as connection, connection.begin() as outer:
+@contextmanager
+def one_transaction(databases: Databases) -> Iterator[OneTransaction]:
+    with databases.write.connect() as connection, connection.begin() as outer:
         connection.execute(sa.text("SELECT 1"))  # the driver begins a transaction with its first statement
-        yield OneTransaction(worker_databases, connection)
+        yield OneTransaction(databases, connection)
         outer.rollback()
+
+
+@pytest.fixture
+def databases(request: pytest.FixtureRequest, worker_databases: Databases) -> Iterator[OneTransaction]:
+    if "shared_databases" not in request.fixturenames:
+        with one_transaction(worker_databases) as databases:
+            yield databases
+        return
+    shared: OneTransaction = request.getfixturevalue("shared_databases")
+    savepoint = shared.connection.begin_nested()
+    yield OneTransaction(worker_databases, shared.connection)
+    savepoint.rollback()
+
+
+@pytest.fixture(scope="module")
+def shared_databases(worker_databases: Databases) -> Iterator[OneTransaction]:
+    """For what the tests of a module only look at: made once, and after each test as it was. Its clock stands still."""
+    with one_transaction(worker_databases) as databases:
+        yield databases
 
 
 @pytest.fixture
@@ -233,6 +252,15 @@ def client(app: object) -> Client:
 def people(db: Session, settings: Settings, app: object) -> People:
     """Makes accounts and callers that are logged in to them."""
     return People(db, app)
+
+
+@pytest.fixture(scope="module")
+def shared_people(shared_databases: OneTransaction, configured: tuple[object, CurrentDatabases]) -> Iterator[People]:
+    """:func:`people` for what the tests of a module share; it is committed by whoever makes it."""
+    wsgi, current = configured
+    current.target = shared_databases.for_requests()
+    with shared_databases.session() as session:
+        yield People(session, wsgi)
 
 
 @pytest.fixture(scope="session")

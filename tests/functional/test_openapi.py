@@ -94,6 +94,32 @@ class Place:
         return operation.path.format_map(self.parameters | others.get(operation.context, {}))
 
 
+@pytest.fixture(scope="module")
+def world(shared_people: People) -> dict[tuple[str, bool], Place]:
+    """By the state of the listing, and whether the caller is a moderator."""
+    db = shared_people.session
+    states = {"active", *STATES.values()}
+    places = {
+        (state, moderates): Place(db, shared_people, state, roles=("moderator",) if moderates else ())
+        for state in states
+        for moderates in (False, True)
+    }
+    db.commit()
+    return places
+
+
+@pytest.fixture
+def places(world: dict[tuple[str, bool], Place], app: object) -> dict[tuple[str, bool], Place]:
+    """The world, in which the test's requests arrive."""
+    return world
+
+
+@pytest.fixture
+def place(places: dict[tuple[str, bool], Place]) -> Place:
+    """A customer's, whose listing is active."""
+    return places["active", False]
+
+
 def body_of(operation: Operation) -> dict[str, Any] | None:
     if operation.body is None:
         return None
@@ -103,8 +129,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("media", MEDIA)
 @pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
-def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, db: Session, people: People) -> None:
-    place = Place(db, people)
+def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, people: People, place: Place) -> None:
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
     looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read"}
     for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
@@ -115,8 +140,8 @@ def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, d
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_what_is_written_is_answered_in_the_promised_shape(media: str, db: Session, people: People) -> None:
-    nobody, place = people.anonymous(), Place(db, people)
+def test_what_is_written_is_answered_in_the_promised_shape(media: str, people: People, place: Place) -> None:
+    nobody = people.anonymous()
     pair = nobody.request("POST", "/api/auth/register", _account(), headers={"Accept": media})
     assert_fits("token_pair", pair, media)
     body = {"refresh_token": pair.json["refresh_token"]}
@@ -135,8 +160,8 @@ def test_what_is_written_is_answered_in_the_promised_shape(media: str, db: Sessi
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_bookmarks_and_reviews_have_the_promised_shape(media: str, db: Session, people: People) -> None:
-    place, client, accepts = Place(db, people), people.customer(), {"headers": {"Accept": media}}
+def test_bookmarks_and_reviews_have_the_promised_shape(media: str, people: People, place: Place) -> None:
+    client, accepts = people.customer(), {"headers": {"Accept": media}}
     target = {"listing_id": place.listing.listing_id}
     for _ in ("made", "there already"):
         assert_fits("bookmark_made", client.request("POST", "/api/users/me/bookmarks", target, **accepts), media)
@@ -157,7 +182,7 @@ def test_bookmarks_and_reviews_have_the_promised_shape(media: str, db: Session, 
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_verifications_have_the_promised_shape(media: str, db: Session, people: People) -> None:
+def test_verifications_have_the_promised_shape(media: str, people: People) -> None:
     client, moderator, accepts = people.customer(), people.moderator(), {"headers": {"Accept": media}}
     document = {"document_type": "passport", "file": VALUES["file"]}
     own = "/api/users/me/verification"
@@ -189,14 +214,12 @@ def _listing() -> dict[str, Any]:
         "/api/listings?search=bicycle",
     ],
 )
-def test_lists_have_the_promised_shape(address: str, media: str, db: Session, people: People) -> None:
-    place = Place(db, people)
+def test_lists_have_the_promised_shape(address: str, media: str, place: Place) -> None:
     assert_fits("listings", place.client.get(address, Accept=media), media, sparse="fields=" in address)
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_a_part_has_the_promised_shape(media: str, db: Session, people: People) -> None:
-    place = Place(db, people)
+def test_a_part_has_the_promised_shape(media: str, place: Place) -> None:
     listing = f"/api/listings/{place.listing.listing_id}"
     for result, path in (("listing", f"{listing}?fields=title"), ("me", "/api/users/me?fields=bio")):
         response = place.client.get(path, Accept=media)
@@ -205,8 +228,8 @@ def test_a_part_has_the_promised_shape(media: str, db: Session, people: People) 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_strangers_are_refused_where_the_document_says_so(operation: Operation, db: Session, people: People) -> None:
-    place, nobody = Place(db, people), people.anonymous()
+def test_strangers_are_refused_where_the_document_says_so(operation: Operation, people: People, place: Place) -> None:
+    nobody = people.anonymous()
     answer = nobody.request(operation.method, place.address(operation), body_of(operation))
     if is_public(operation):
         assert answer.status_int != 401 or answer.json["code"] != "unauthenticated"
@@ -216,8 +239,8 @@ def test_strangers_are_refused_where_the_document_says_so(operation: Operation, 
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_messages_and_blocks_have_the_promised_shape(media: str, db: Session, people: People) -> None:
-    place, client, accepts = Place(db, people), people.customer(), {"headers": {"Accept": media}}
+def test_messages_and_blocks_have_the_promised_shape(media: str, people: People, place: Place) -> None:
+    client, accepts = people.customer(), {"headers": {"Accept": media}}
     body = {"receiver_id": place.parameters["user_id"], "listing_id": place.listing.listing_id, "content": "Hello"}
     made = client.request("POST", "/api/messages", body, **accepts)
     assert_fits("direct_message", made, media)
@@ -240,8 +263,8 @@ def test_messages_and_blocks_have_the_promised_shape(media: str, db: Session, pe
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_what_moderators_do_has_the_promised_shape(media: str, db: Session, people: People) -> None:
-    place, client, admin, accepts = Place(db, people), people.customer(), people.admin(), {"headers": {"Accept": media}}
+def test_what_moderators_do_has_the_promised_shape(media: str, people: People, place: Place) -> None:
+    client, admin, accepts = people.customer(), people.admin(), {"headers": {"Accept": media}}
     subject = {"subject_type": "listing", "subject_id": place.listing.listing_id, "reason": "spam"}
     made = client.request("POST", "/api/reports", subject, **accepts)
     assert_fits("own_report", made, media)
@@ -269,9 +292,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("operation", CHANGES.values(), ids=CHANGES.keys())
-def test_if_match_counts_where_the_document_says_so(operation: Operation, db: Session, people: People) -> None:
+def test_if_match_counts_where_the_document_says_so(
+    operation: Operation, places: dict[tuple[str, bool], Place]
+) -> None:
     moderates = operation.permission.endswith(":moderate")
-    place = Place(db, people, STATES.get(operation.name, "active"), roles=("moderator",) if moderates else ())
+    place = places[STATES.get(operation.name, "active"), moderates]
     body = body_of(operation)
     kinds = {
         "notification_preferences": "/notification-preferences", "photos": "/photos", "video": "/video",

@@ -20,7 +20,6 @@ from schemathesis.checks import CheckFunction
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
-from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
@@ -57,9 +56,10 @@ def described() -> Any:
     return schemathesis.openapi.from_dict(deepcopy(openapi()), config=config)
 
 
-@pytest.fixture
-def world(db: Session, people: People) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def world(shared_people: People) -> dict[str, Any]:
     """Callers by role, and path parameters that lead somewhere."""
+    people, db = shared_people, shared_people.session
     owner = make_user(db)
     listing = make_listing(db, owner)
     session = open_session(db, owner)
@@ -71,9 +71,10 @@ def world(db: Session, people: People) -> dict[str, Any]:
     verification = make_verification(db, people.app)
     report = make_report(db, owner, "user", make_user(db).user_id)
     event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
+    callers = {"anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin()}
     db.commit()
     return {
-        "anonymous": people.anonymous(), "customer": people.client_for(owner), "admin": people.admin(),
+        **callers,
         "parameters": {
             "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
             "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
