@@ -253,7 +253,7 @@ def test_credentials_are_used_and_wrong_ones_are_temporary() -> None:
     try:
         SmtpMailer.from_url(f"smtp://user:p%3Aw%2Fd@127.0.0.1:{controller.port}").send(message)
         with pytest.raises(Unavailable):
-            SmtpMailer.from_url(f"smtp://user:wrong@127.0.0.1:{controller.port}").send(message)
+            SmtpMailer.from_url(f"smtp://user:wrong@127.0.0.1:{controller.port}", timeout=1).send(message)
     finally:
         controller.stop()
     assert len(server.contents) == 1

@@ -26,7 +26,7 @@ from marketplace_api.schemas.describe import json_schema
 from tests.unit.schemas.values import ANYTHING, CHARACTERS, NASTY, SCALARS, WORDS, right
 
 quick = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None,
+    max_examples=30, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example],
 )  # fmt: skip
 
@@ -230,7 +230,7 @@ def objects(node: colander.SchemaNode) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("node", BODIES.values(), ids=BODIES.keys())
 @given(data=st.data())
-@settings(quick, max_examples=20)
+@settings(quick, max_examples=15)
 def test_a_body_has_known_fields_only_or_is_refused(node: colander.SchemaNode, data: st.DataObject) -> None:
     value = data.draw(objects(node) | right(json_schema(node)))
     accepted, codes = outcome(node, value)
@@ -247,7 +247,7 @@ def test_a_body_has_known_fields_only_or_is_refused(node: colander.SchemaNode, d
 
 @pytest.mark.parametrize("node", BODIES.values(), ids=BODIES.keys())
 @given(data=st.data())
-@settings(quick, max_examples=20)
+@settings(quick, max_examples=15)
 def test_a_body_that_the_schema_allows_is_accepted(node: colander.SchemaNode, data: st.DataObject) -> None:
     value = data.draw(right(json_schema(node)))
     _, codes = outcome(node, value)
@@ -256,7 +256,7 @@ def test_a_body_that_the_schema_allows_is_accepted(node: colander.SchemaNode, da
 
 @pytest.mark.parametrize("node", QUERIES.values(), ids=QUERIES.keys())
 @given(data=st.data())
-@settings(quick, max_examples=20)
+@settings(quick, max_examples=15)
 def test_a_query_is_complete_or_refused(node: colander.SchemaNode, data: st.DataObject) -> None:
     keys = st.sampled_from([*(child.name for child in node.children), "pgae"])
     accepted, codes = outcome(node, data.draw(st.dictionaries(keys, WORDS, max_size=6)))
