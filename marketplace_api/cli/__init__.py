@@ -146,7 +146,9 @@ def is_unmigrated(error: Exception) -> bool:
 @click.option(
     "--ids", "ids_only", is_flag=True, help="Print the ids of a list alone, one a line, as `… approve -` reads them."
 )
-@click.option("--yes", is_flag=True, help="Answer every confirmation with yes.")
+@click.option(
+    "--yes", is_flag=True, help="Answer every confirmation with yes, and replace a file that is there already."
+)
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("--verbose", is_flag=True, help="Log what happens underneath, on standard error.")
 @click.option(
