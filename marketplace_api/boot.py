@@ -108,6 +108,11 @@ def find_database(settings: Settings) -> str | None:
     return EmbeddedPostgres(settings.data_dir / "postgres").find_running()
 
 
+def has_cluster(settings: Settings) -> bool:
+    """Whether there is a database to open: true for every server that the settings name by its URL."""
+    return settings.database_url != "embedded" or EmbeddedPostgres(settings.data_dir / "postgres").is_made
+
+
 def make_data_folder(settings: Settings) -> None:
     """The folder of the local gateways; raises :class:`BootError` where it cannot be made."""
     try:

@@ -87,6 +87,11 @@ class EmbeddedPostgres:
         """The folder of `postgres`, `initdb`, `psql`, `pg_dump` and `pg_restore`."""
         return find_programs()
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the folder holds a cluster, running or not."""
+        return (self._data / "PG_VERSION").exists()
+
     def start(self) -> str:
         """Returns the URL of the database `postgres`, after starting the server unless it already runs.
 

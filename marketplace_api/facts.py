@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +68,17 @@ SELECT (SELECT count(*) FROM files WHERE state = 'missing') AS missing,
     (SELECT extract(epoch FROM now())::bigint - max(defer_timestamp) FROM procrastinate_periodic_defers
         WHERE task_name = 'sweep_files') AS swept_seconds
 """
+
+# The newest, for they are what people look at; by the indexes of what owns them, as files themselves have none by time.
+_NEWEST_FILES = """
+SELECT f.key FROM (
+    (SELECT full_key AS key FROM listing_photos ORDER BY photo_id DESC LIMIT %(count)s)
+    UNION ALL (SELECT file_key FROM verifications ORDER BY verification_id DESC LIMIT %(count)s)
+) AS newest JOIN files f ON f.key = newest.key WHERE f.state = 'stored'
+"""
+
+SYSTEM_IDENTIFIER = "SELECT CAST(system_identifier AS text) || '/' || current_database() FROM pg_control_system()"
+"""What no two databases share: the cluster, and the name in it."""
 
 _REPLICA = """
 SELECT pg_is_in_recovery() AS follows, current_database()::text AS database,
@@ -158,6 +171,19 @@ class Look:
         known = self._connection.execute("SELECT key FROM files WHERE key = ANY(%s)", [list(keys)]).fetchall()
         return sorted(set(keys) - {key for (key,) in known})
 
+    def newest_files(self, count: int) -> list[str]:
+        """Keys of the newest photos of listings and of the newest documents, ``count`` of each, that must be stored."""
+        return [key for (key,) in self._connection.execute(_NEWEST_FILES, {"count": count}).fetchall()]
+
+    def still_stored(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys whose files are in use now."""
+        statement = "SELECT key FROM files WHERE key = ANY(%s) AND state = 'stored' ORDER BY key"
+        return [key for (key,) in self._connection.execute(statement, [list(keys)]).fetchall()]
+
+    def installation(self, secret: str) -> str:
+        """See :func:`installation_id`."""
+        return installation_id(str(self._value(SYSTEM_IDENTIFIER)), secret)
+
     def document_keys(self) -> dict[str, int]:
         """How many documents are sealed under each key."""
         counts = "SELECT key_id, count(*) FROM verifications WHERE key_id IS NOT NULL GROUP BY key_id"
@@ -184,6 +210,11 @@ class Look:
     def _value(self, statement: str) -> Any:
         row = self._connection.execute(statement.encode()).fetchone()
         return row[0] if row else None
+
+
+def installation_id(database: str, secret: str) -> str:
+    """Names an installation, by its database (:data:`SYSTEM_IDENTIFIER`) and its secret, and tells nothing of either."""
+    return hmac.new(secret.encode(), f"installation:{database}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @contextmanager

@@ -118,16 +118,23 @@ def _production(settings: Any, named: Named) -> Iterator[Mistake]:
     secret, name = settings.secret, named("secret")
     if secret == DEVELOPMENT_SECRET:
         yield Mistake(f"{name} is missing; the default is public.", NEW_SECRET)
-    elif len(secret) < MINIMUM_SECRET_LENGTH:
-        told = f"it has {len(secret)} characters and needs at least {MINIMUM_SECRET_LENGTH} random ones."
-        yield Mistake(f"{name} is too short: {told}", NEW_SECRET)
-    elif len(set(secret)) < FEWEST_CHARACTERS:
-        yield Mistake(f"{name} is no random secret: it repeats the same few characters.", NEW_SECRET)
+    elif weakness := weakness_of(secret):
+        yield Mistake(f"{name} {weakness}.", NEW_SECRET)
     if settings.database_url == "embedded":
         remedy = "Set it to a PostgreSQL server: postgresql://user:password@host:5432/database."
         yield Mistake(f"{named('database_url')} is missing; the embedded server is for development.", remedy)
     if settings.public_url.startswith("http://"):
         yield Mistake(f"{named('public_url')} must start with https:// in production.", "It is what mails link to.")
+
+
+def weakness_of(secret: str) -> str:
+    """What is wrong with a secret that somebody made, in words that follow its name; empty if nothing is."""
+    if len(secret) < MINIMUM_SECRET_LENGTH:
+        told = f"it has {len(secret)} characters and needs at least {MINIMUM_SECRET_LENGTH} random ones"
+        return f"is too short: {told}"
+    if len(set(secret)) < FEWEST_CHARACTERS:
+        return "is no random secret: it repeats the same few characters"
+    return ""
 
 
 def _parsed(parse: Callable[[str], object], value: str) -> Iterator[Mistake]:

@@ -58,15 +58,17 @@ class Writer:
     """Writes ``FILE.part``, for its owner only, and gives it its name when it is whole and on the disk.
 
     A ``with`` block that raises, or does not come to :meth:`finish`, leaves nothing behind; what a killed process left
-    is used by the next one. Raises Conflict where the file exists or another process is writing it, else BackupError.
+    is used by the next one. Raises Conflict where the file exists (unless it is to ``replace``) or another process is
+    writing it, else BackupError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replace: bool = False) -> None:
         self.path = path
+        self._replace = replace
         self._part = path.with_name(f"{path.name}.part")
         self._sums: list[str] = []
-        if os.path.lexists(path):
-            raise Conflict(f"{path} is there already, and a backup overwrites nothing: choose another name.")
+        if os.path.lexists(path) and not replace:
+            raise Conflict(f"{path} is there already: choose another name.")
         with self._explained():
             self._file = self._claim()
 
@@ -117,11 +119,14 @@ class Writer:
 
     def _name(self) -> None:
         try:
-            # A link fails where the name is taken meanwhile; to rename would overwrite.
-            os.link(self._part, self.path)
-            self._part.unlink()
+            if self._replace:
+                self._part.replace(self.path)
+            else:
+                # A link fails where the name is taken meanwhile; to rename would overwrite.
+                os.link(self._part, self.path)
+                self._part.unlink()
         except FileExistsError:
-            raise Conflict(f"{self.path} came to be meanwhile, and a backup overwrites nothing.") from None
+            raise Conflict(f"{self.path} came to be meanwhile: choose another name.") from None
         except OSError:
             if not self._part.exists() or os.path.lexists(self.path):
                 raise

@@ -47,12 +47,14 @@ class Made:
     manifest: Manifest
 
 
-def make(url: str, storage: Storage, path: Path, *, with_files: bool, tell: Tell = lambda _text: None) -> Made:
-    """Write the database at ``url``, and the files if wanted, to ``path``, which must not exist yet.
+def make(
+    url: str, storage: Storage, path: Path, *, with_files: bool, tell: Tell = lambda _text: None, replace: bool = False
+) -> Made:
+    """Write the database at ``url``, and the files if wanted, to ``path``, which must not exist yet unless to ``replace``.
 
     ``tell`` hears how far it is. Raises BackupError, Conflict, and Unavailable while the storage is away.
     """
-    with Writer(path) as writer, _snapshot(url) as (connection, snapshot):
+    with Writer(path, replace=replace) as writer, _snapshot(url) as (connection, snapshot):
         programs = fitting(connection.info.server_version // 10_000, "The backup")
         with writer.member(DUMP) as part, dumping(programs, url, snapshot) as dump:
             say = _seldom(tell)

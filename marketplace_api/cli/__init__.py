@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import Any
 
 import rich_click as click
-from click.exceptions import Exit
+from click.exceptions import Exit, NoSuchCommand
 from click.shell_completion import CompletionItem
 
 from marketplace_api.cli.everywhere import FORMATS, add_to
+from marketplace_api.cli.exits import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, of_error
 
-DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, PARTLY_DONE = range(6)
+__all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE", "USAGE", "main"]
 
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -79,6 +80,15 @@ class LazyGroup(click.RichGroup):
         ctx.listing_commands = True
         super().format_help(ctx, formatter)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            # Click looks for what was meant among the commands that are loaded, and here none is.
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -89,7 +99,7 @@ class LazyGroup(click.RichGroup):
             click.echo(f"Error: {error.format_message()}", err=True)
             ctx.exit(error.exit_code)
         except Exception as error:
-            code = exit_code(error)
+            code = of_error(error)
             if code is None and is_unmigrated(error):
                 click.echo(UNMIGRATED, err=True)
                 ctx.exit(FAILED)
@@ -115,22 +125,6 @@ def is_unmigrated(error: Exception) -> bool:
     return getattr(cause, "sqlstate", None) in (undefined_table, insufficient_privilege)
 
 
-def exit_code(error: Exception) -> int | None:
-    """The exit code of an error that its sentence explains; ``None`` for a mistake of ours, which needs a traceback."""
-    from marketplace_api.boot import BootError
-    from marketplace_api.embedded_postgres import EmbeddedPostgresError
-    from marketplace_api.errors import Conflict, DomainError, Gone, NotFound
-    from marketplace_api.settings import SettingsError
-
-    if isinstance(error, NotFound | Gone):
-        return NOT_FOUND
-    if isinstance(error, Conflict):
-        return CONFLICT
-    if isinstance(error, DomainError | SettingsError | BootError | EmbeddedPostgresError):
-        return FAILED
-    return None
-
-
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--ini", metavar="FILE", help="The settings; else MARKETPLACE_INI, else development.ini here.")
 @click.option(
@@ -149,7 +143,12 @@ def exit_code(error: Exception) -> int | None:
     show_default=True,
     help="What results are printed as: `jsonl` is an object on each line, `csv` has the columns of the table.",
 )
-@click.option("--yes", is_flag=True, help="Answer every confirmation with yes.")
+@click.option(
+    "--ids", "ids_only", is_flag=True, help="Print the ids of a list alone, one a line, as `… approve -` reads them."
+)
+@click.option(
+    "--yes", is_flag=True, help="Answer every confirmation with yes, and replace a file that is there already."
+)
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("--verbose", is_flag=True, help="Log what happens underneath, on standard error.")
 @click.option(
@@ -165,6 +164,7 @@ def main(
     pairs: tuple[str, ...],
     as_json: bool,
     output_format: str,
+    ids_only: bool,
     yes: bool,
     quiet: bool,
     verbose: bool,
@@ -174,10 +174,15 @@ def main(
 
     Example: `marketplace-admin users create ada@example.org --username ada --role admin`
 
+    What a list finds goes to another command by its ids: `marketplace-admin --ids verification list | marketplace-admin
+    --yes verification approve -`
+
     The options of this page may stand behind a command as well, all but --set, --verbose and those that the command has
     itself.
 
-    Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.
+    Exit codes: 0 done, 1 failed, 2 usage (what was typed can never be right, or needs --yes), 3 not found, 4 conflict
+    (its state stands against it: done already, deleted, a file in the way), 5 partly done. One thing alone fails with
+    1 to 4; of several, 5 is some and 1 is none. `marketplace-admin errors --exit-codes` explains them.
     """
     # What a command loads is kept: to look through it for garbage again and again takes a tenth of its time.
     gc.set_threshold(50_000)
@@ -188,6 +193,6 @@ def main(
     if not all("=" in pair for pair in pairs):
         raise click.UsageError("--set takes NAME=VALUE.")
     ctx.obj = Context(
-        ini=ini, output_format="json" if as_json else output_format, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
+        ini=ini, output_format="ids" if ids_only else "json" if as_json else output_format, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
         overrides=dict(pair.split("=", 1) for pair in pairs),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import counted, done_word, dry_run_option, moderator
+from marketplace_api.cli.many import counted, done_word, dry_run_option
 from marketplace_api.cli.values import REASON, UNTIL
 
 SESSION_COLUMNS = ("session_id", "device", "address", "date_created", "last_used", "expires_at")
@@ -113,7 +113,7 @@ def erase(context: Context, user: str, reason: str | None, dry_run: bool) -> Non
     rules = AccountRules.from_settings(context.settings)
     with context.databases() as databases:
         with databases.session() as session:
-            actor = moderator(context, session, reason)
+            actor = context.actor(session, reason)
             account = lifecycle.find(session, user)
             user_id, name, email = account.user_id, account.username, account.email
             goes = overview.erased_with(session, user_id)
@@ -171,7 +171,7 @@ def logout(context: Context, user: str, session_id: int | None, reason: str | No
 
     with context.databases() as databases:
         with databases.session() as session:
-            actor = moderator(context, session, reason)
+            actor = context.actor(session, reason)
             account = lifecycle.find(session, user)
             user_id, name = account.user_id, account.username
             live = overview.erased_with(session, user_id)["sessions"]
@@ -199,7 +199,7 @@ def send_password_reset(context: Context, user: str, reason: str | None, dry_run
 
     with context.acting(reason) as (session, _):
         account = lifecycle.find(session, user)
-        recovery.send_password_reset(session, moderator(context, session, reason), account.user_id)
+        recovery.send_password_reset(session, context.actor(session, reason), account.user_id)
         values = {
             "action": "send-password-reset", "user_id": account.user_id, "username": account.username,
             "email": account.email, "dry_run": dry_run,

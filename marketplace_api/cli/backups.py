@@ -13,6 +13,7 @@ import rich_click as click
 
 from marketplace_api.cli import PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.files import refuse_existing
 
 if TYPE_CHECKING:
     from marketplace_api.backup.files import Found
@@ -24,7 +25,7 @@ _NEW = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("file", type=_NEW, help="The file to make; it must not be there yet.")
+@click.argument("file", type=_NEW, help="The file to make; one that is there is replaced with --yes only.")
 @click.option("--with-files", is_flag=True, help="Put photos, videos and sealed documents in, too.")
 @pass_context
 def backup(context: Context, file: Path, with_files: bool) -> None:
@@ -38,6 +39,7 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
     from marketplace_api.backup import making
     from marketplace_api.gateways.storage import make_storage
 
+    refuse_existing(context, file)
     begun = time.monotonic()
     with (
         context.databases() as databases,
@@ -45,7 +47,7 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
         context.output.working("Beginning …") as tell,
     ):
         storage = make_storage(context.settings)
-        made = making.make(_owners_url(databases), storage, file, with_files=with_files, tell=tell)
+        made = making.make(_owners_url(databases), storage, file, with_files=with_files, tell=tell, replace=context.yes)
     manifest, seconds = made.manifest, round(time.monotonic() - begun, 1)
     sentence = f"{file}: {made.size / 1e6:,.1f} MB, {_told(manifest)}, in {seconds} s."
     values = {"file": str(file), "bytes": made.size, "seconds": seconds, **_values(manifest)}
@@ -78,7 +80,7 @@ def restore(context: Context, file: Path, without_jobs: bool, end_sessions: bool
     begun = time.monotonic()
     wishes = restoring.Wishes(without_jobs, end_sessions, beside_other_files)
     with (
-        context.databases() as databases,
+        context.databases(may_make=True) as databases,
         _interruptible("Interrupted: the database is empty as before; files that came stay, and are no obstacle."),
         context.output.working("Reading …") as tell,
     ):

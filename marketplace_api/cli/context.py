@@ -102,12 +102,29 @@ class Context:
         return settings
 
     @contextmanager
-    def databases(self) -> Iterator[Databases]:
-        """The database for the time of a command; what it changes has the same consequences as through the API."""
+    def databases(self, *, may_make: bool = False) -> Iterator[Databases]:
+        """The database for the time of a command; what it changes has the same consequences as through the API.
+
+        An embedded server that was never there is made by those only who ``may_make`` one: else a mistyped folder would
+        be answered with an empty market. Raises BootError.
+        """
         from marketplace_api.boot import opened
 
+        if not may_make:
+            self.require_cluster()
         with opened(self.settings, _dispatch) as databases:
             yield databases
+
+    def require_cluster(self) -> None:
+        """Raises BootError where the embedded server is asked for and was never made."""
+        from marketplace_api.boot import BootError, has_cluster
+
+        if not has_cluster(self.settings):
+            raise BootError(
+                f"There is no database in {self.settings.data_dir}: look whether DATA_DIR (or data_dir in the ini) names "
+                "the right folder. `marketplace-admin up` (make run) makes a new one there, and so does "
+                "`marketplace-admin db upgrade`."
+            )
 
     @contextmanager
     def preparing(self, text: str) -> Iterator[Callable[[Databases, Settings], None]]:
@@ -133,17 +150,35 @@ class Context:
             yield session, self.actor(session, reason)
 
     def actor(self, session: Any, reason: str | None = None) -> Actor:
-        """The account of ``--as``, else the operator; either may do everything, and the audit trail names them."""
+        """The account of ``--as``, else the operator, who may do everything; the audit trail names them.
+
+        Raises Forbidden for an account of ``--as`` that does not moderate: what it may do, it may do by the API.
+        """
         from marketplace_api.domain.accounts import lifecycle
         from marketplace_api.domain.actors import Actor, operator
+        from marketplace_api.errors import Forbidden
 
         if self.actor_reference is None:
             return operator(f"operator {_login()}".strip()[:100], reason, self.request_id)
         user = lifecycle.find(session, self.actor_reference)
-        return Actor(
+        found = Actor(
             user_id=user.user_id, username=user.username, roles=frozenset(user.roles), state=user.state,
             request_id=self.request_id, reason=reason,
         )  # fmt: skip
+        if not found.moderates:
+            raise Forbidden(_unfit(user))
+        return found
+
+
+def _unfit(user: Any) -> str:
+    """Why nothing is done here under this account's name, and what helps."""
+    told = f"--as {user.username}: this account does not moderate"
+    if user.state != "active":
+        return f"{told}, for it is {user.state}. Leave --as out to act as the operator, or name another account."
+    return (
+        f"{told} (it has no more than the role {' and '.join(user.roles)}). Give it one that does, `marketplace-admin "
+        f"users set-role {user.username} moderator` (or staff, admin), or leave --as out to act as the operator."
+    )
 
 
 def _dispatch(session: Any, event: Any) -> None:

@@ -35,7 +35,7 @@ def upgrade(context: Context, revision: str) -> None:
 
     from marketplace_api import boot
 
-    with context.databases() as databases:
+    with context.databases(may_make=True) as databases:
         url = boot.connection_url(databases)
         with boot.preparation_lock(url), context.output.working("Migrating …"):
             before = boot.current_revision(url)
@@ -103,7 +103,7 @@ def seed(context: Context) -> None:
     from marketplace_api import boot
 
     with (
-        context.databases() as databases,
+        context.databases(may_make=True) as databases,
         context.preparing("Loading the demo data …") as load_demo,
         boot.preparation_lock(boot.connection_url(databases)),
     ):
@@ -124,7 +124,7 @@ def reset(context: Context) -> None:
 
     if context.settings.production:
         raise click.ClickException("`db reset` works in development only: it deletes everything.")
-    with context.databases() as databases:
+    with context.databases(may_make=True) as databases:
         url = boot.connection_url(databases)
         context.output.confirm(f"Delete everything in {_place(url)}?")
         with context.preparing("Making the database anew …") as load_demo:
@@ -147,6 +147,7 @@ def psql(context: Context, arguments: tuple[str, ...]) -> None:
     from marketplace_api import boot
     from marketplace_api.db import driver_url
 
+    context.require_cluster()
     databases, server = boot.open_databases(context.settings)
     # Ctrl-C belongs to psql, where it cancels a statement.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)

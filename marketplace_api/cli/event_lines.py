@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from marketplace_api.cli.output import csv_cells
 
 if TYPE_CHECKING:
     from marketplace_api.db import Reader
@@ -13,7 +17,7 @@ FIELDS = (
     "reason", "request_id", "date_created",
 )  # fmt: skip
 COLUMNS = ("time", "event_id", "type", "subject", "actor", "change", "reason")
-_WIDTHS = {"time": 19, "event_id": 9, "type": 28, "subject": 16, "actor": 24, "change": 60}
+_WIDTHS = {"time": 25, "event_id": 9, "type": 28, "subject": 16, "actor": 24, "change": 60}
 LONGEST_CHANGE = 100
 
 
@@ -36,7 +40,7 @@ def _line(row: Any, names: Mapping[int, str]) -> dict[str, str]:
     if row.on_behalf_of_id is not None:
         actor += f" for {_person(row.on_behalf_of_id, names)}"
     return {
-        "time": row.date_created.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00"),
+        "time": row.date_created.isoformat(sep=" ", timespec="seconds"),
         "event_id": str(row.event_id),
         "type": row.type,
         "subject": f"{row.subject_type}:{row.subject_id}" if row.subject_id is not None else row.subject_type,
@@ -75,6 +79,21 @@ def padded(line: Mapping[str, str]) -> str:
 
 def head() -> str:
     return padded({column: column for column in COLUMNS})
+
+
+def csv_lines(rows: Iterable[Any], *, heading: bool) -> bytes:
+    """A line of CSV per event, with the :data:`FIELDS` above them if wanted."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    if heading:
+        writer.writerow(FIELDS)
+    writer.writerows(csv_cells(FIELDS, fields(row)) for row in rows)
+    return text.getvalue().encode()
+
+
+def id_lines(rows: Iterable[Any]) -> bytes:
+    """The ids of the events, one a line."""
+    return b"".join(b"%d\n" % row.event_id for row in rows)
 
 
 def json_lines(rows: Iterable[Any]) -> bytes:

@@ -6,7 +6,7 @@ import os
 import re
 import select
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import IO, TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.values import SINCE
+from marketplace_api.cli.files import FILE, is_stdout, written
+from marketplace_api.cli.values import SINCE, require_span
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
     from marketplace_api.domain.audit import Wanted
+
+Encode = Callable[[Sequence[Any]], bytes]
 
 _SUBJECT = re.compile(r"([a-z_]+):([^:]+)")
 
@@ -31,7 +34,12 @@ def _narrowing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--since", type=SINCE, help="From this time on: an age such as 2h or 7d, or a date (UTC)."),
         click.option("--subject", metavar="KIND:ID", help="About this, such as listing:12 or user:ada."),
         click.option("--actor", metavar="USER", help="By this account: an id, a user name or an e-mail address."),
-        click.option("--type", "kind", metavar="TYPE", help="Of this type, such as listing.status_changed."),
+        click.option(
+            "--type",
+            "kind",
+            metavar="TYPE",
+            help="Of this type, such as listing.status_changed, or of all below: listing.*",
+        ),
     )
     for option in options:
         command = option(command)
@@ -53,7 +61,7 @@ def tail(context: Context, /, *, follow: bool, limit: int, **narrowing: Any) -> 
 
     With --follow and --json each event is one line of JSON. No event is left out, also while the database is away.
 
-    Example: `marketplace-admin events tail --follow --type listing.status_changed`
+    Example: `marketplace-admin events tail --follow --type "listing.*"`
     """
     from marketplace_api.cli import event_lines
     from marketplace_api.domain import audit
@@ -90,34 +98,38 @@ def show(context: Context, event_id: int) -> None:
 
 @events.command()
 @_narrowing
-@click.option(
-    "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write here; else to standard output."
-)
+@click.option("--to", "file", metavar="FILE", type=FILE, help="A new file; else, and with `-`, standard output.")
 @pass_context
 def export(context: Context, /, *, file: Path | None, **narrowing: Any) -> None:
     """Write events as JSON lines, the oldest first: everything up to now, however much that is.
 
-    A FILE is complete when it is there; one that exists is replaced after a confirmation.
+    A FILE ending in .csv, or --output csv, asks for CSV. A FILE is complete when it is there; one that exists is replaced
+    with --yes only.
 
     Example: `marketplace-admin events export --since 30d --to events.jsonl`
     """
-    from marketplace_api.cli import event_lines
     from marketplace_api.domain import audit
 
-    if file is not None and file.exists():
-        context.output.confirm(f"Replace {file}?")
     count = 0
-    with context.databases() as databases, databases.primary_reader() as db, _written(file) as stream, _to_the_end():
+    with (
+        context.databases() as databases,
+        databases.primary_reader() as db,
+        written(context, file) as stream,
+        _to_the_end(),
+    ):
+        encode = _encoder("csv" if file is not None and file.suffix.lower() == ".csv" else context.output_format)
         wanted = _wanted(databases, **narrowing)
         top = audit.top_id(db)
         with context.output.progress("Exporting (by id)", top) as step:
             last = 0
             for rows in audit.walk(db, wanted, top):
-                stream.write(event_lines.json_lines(rows))
+                stream.write(encode(rows))
                 count += len(rows)
                 step(rows[-1].event_id - last)
                 last = rows[-1].event_id
-    if file is None:
+        if count == 0:
+            stream.write(encode(()))
+    if is_stdout(file):
         context.output.remark(f"{count:,} events.")
     else:
         context.output.record({"events": count, "file": str(file)}, f"{count:,} events in {file}.")
@@ -134,20 +146,33 @@ def _follow(context: Context, databases: Databases, wanted: Wanted, limit: int) 
         old = [row for row in past if row.event_id <= horizon]
     if not context.for_programs:
         click.echo(event_lines.head())
-    _print(context, databases, old)
+    encode = _encoder(context.output_format)
+    _print(context, databases, old, encode)
     for rows in feed.follow(databases, horizon, context.output.remark):
-        _print(context, databases, [row for row in rows if feed.matches(wanted, row)])
+        _print(context, databases, [row for row in rows if feed.matches(wanted, row)], encode)
         if _is_closed(sys.stdout):
             return
 
 
-def _print(context: Context, databases: Databases, rows: list[Any]) -> None:
+def _encoder(output_format: str) -> Encode:
+    """What writes events as they come, batch after batch; as JSON lines unless something else was asked for."""
+    from marketplace_api.cli import event_lines
+
+    if output_format == "ids":
+        return event_lines.id_lines
+    if output_format != "csv":
+        return event_lines.json_lines
+    headings = iter((True,))  # above the first batch only
+    return lambda rows: event_lines.csv_lines(rows, heading=next(headings, False))
+
+
+def _print(context: Context, databases: Databases, rows: list[Any], encode: Encode) -> None:
     from marketplace_api.cli import event_lines
 
     if not rows:
         return
     if context.for_programs:
-        click.echo(event_lines.json_lines(rows), nl=False)
+        click.echo(encode(rows), nl=False)
         return
     with databases.primary_reader() as db:
         lines = event_lines.lines(db, rows)
@@ -177,24 +202,6 @@ def _is_closed(stream: IO[str]) -> bool:
     return any(what & (select.POLLERR | select.POLLHUP) for _, what in poll.poll(0))
 
 
-@contextmanager
-def _written(file: Path | None) -> Iterator[IO[bytes]]:
-    """Standard output, or a file that gets its name once it is complete."""
-    if file is None:
-        yield sys.stdout.buffer
-        return
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        # Only for its owner: the log tells who did what.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            yield stream
-        draft.replace(file)
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def _wanted(
     databases: Databases, *, kind: str | None, actor: str | None, subject: str | None,
     since: datetime | None, until: datetime | None,
@@ -202,12 +209,26 @@ def _wanted(
     from marketplace_api.domain.audit import Wanted
     from marketplace_api.domain.events import EventType
 
+    require_span(since, until)
     types = [known.value for known in EventType]
-    if kind is not None and kind not in types:
-        raise click.BadParameter(f"There is no type {kind!r}{_meant(kind, types)}", param_hint="--type")
+    chosen = _types(kind, types) if kind is not None else None
     subject_type, subject_id = _subject(databases, subject, types) if subject is not None else (None, None)
     actor_id = _account(databases, actor) if actor is not None else None
-    return Wanted(subject_type, subject_id, actor_id, kind, since, until)
+    return Wanted(subject_type, subject_id, actor_id, chosen, since, until)
+
+
+def _types(kind: str, types: list[str]) -> str | tuple[str, ...]:
+    """One type, or all whose names begin so: ``listing.*``, ``listing.`` or ``listing``. Raises BadParameter."""
+    if kind in types:
+        return kind
+    beginning = kind.removesuffix("*").removesuffix(".")
+    found = tuple(known for known in types if beginning and known.startswith(f"{beginning}."))
+    if not found and kind.endswith("*"):
+        found = tuple(known for known in types if known.startswith(kind.removesuffix("*")))
+    if not found:
+        nouns = sorted({known.partition(".")[0] for known in types})
+        raise click.BadParameter(f"There is no type {kind!r}{_meant(kind, types, nouns)}", param_hint="--type")
+    return found
 
 
 def _subject(databases: Databases, subject: str, types: list[str]) -> tuple[str, int]:
@@ -229,8 +250,14 @@ def _account(databases: Databases, reference: str) -> int:
         return lifecycle.find(session, reference).user_id
 
 
-def _meant(word: str, words: list[str]) -> str:
+def _meant(word: str, types: list[str], nouns: list[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else "; docs/reference/events.md lists them."
+    noun = get_close_matches(word.partition(".")[0], nouns, n=1)
+    near = get_close_matches(word, types, n=1, cutoff=0.7)
+    if near:
+        return f"; did you mean {near[0]}?"
+    if noun:
+        known = ", ".join(known for known in types if known.startswith(f"{noun[0]}."))
+        return f"; of {noun[0]} there are {known}."
+    return f"; they are about {', '.join(nouns)}: `--type {nouns[0]}.*` is all of one, and docs/reference/events.md lists them."

@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-FORMATS = ("table", "json", "jsonl", "csv")
+FORMATS = ("table", "json", "jsonl", "csv", "ids")
 
 
 def add_to(command: click.Command) -> None:
@@ -22,6 +22,7 @@ def add_to(command: click.Command) -> None:
 def _options() -> list[click.Option]:
     return [
         _option("--json", "output_format", flag_value="json"),
+        _option("--ids", "output_format", flag_value="ids"),
         _option("--output", "output_format", type=click.Choice(FORMATS)),
         _option("--yes", "yes", is_flag=True),
         _option("--quiet", "quiet", is_flag=True),

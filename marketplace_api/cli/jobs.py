@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.many import Work, do_each, dry_run_option, ids_argument, ids_argument_of
 from marketplace_api.cli.values import SINCE
-
-if TYPE_CHECKING:
-    from marketplace_api.db import Databases
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args")
@@ -94,48 +90,39 @@ def show(context: Context, job_id: int) -> None:
 
 
 @jobs.command()
-@click.argument(
-    "job_ids", nargs=-1, type=click.IntRange(1, LARGEST), metavar="ID…", help="Jobs, as `jobs list` shows them."
-)
+@ids_argument_of(required=False)
 @click.option("--failed", is_flag=True, help="All that failed.")
-@click.option("--dry-run", is_flag=True, help="Say what would be tried again and change nothing.")
+@dry_run_option
 @pass_context
-def retry(context: Context, job_ids: tuple[int, ...], failed: bool, dry_run: bool) -> None:
+def retry(context: Context, ids: tuple[str, ...], failed: bool, dry_run: bool) -> None:
     """Put failed jobs back into the queue, to run now. Each is done by itself: one that cannot be does not stop others.
 
-    Example: `marketplace-admin jobs retry --failed --dry-run`
+    Example: `marketplace-admin --yes jobs retry --failed`
 
-    Exit codes: 0 done, 3 there is none of that id, 4 not failed, 5 some could not be.
+    Exit codes: 0 done, 3 not found, 4 not failed; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.jobs import board
 
-    if bool(job_ids) == failed:
+    if bool(ids) == failed:
         raise click.UsageError("Name jobs by their ids, or all that failed with --failed.")
-    with context.databases() as databases:
-        ids = _failed(databases) if failed else dict.fromkeys(job_ids)
-        _each(context, databases, ids, board.retry, board.RETRIED, "in the queue again", dry_run=dry_run)
+    chosen: Sequence[str | int] = _failed(context) if failed else ids
+    do_each(context, chosen, Work("retry", "job", lambda session, _, id_: board.retry(session, id_)), dry_run=dry_run)
 
 
 @jobs.command()
-@click.argument(
-    "job_ids", nargs=-1, required=True, type=click.IntRange(1, LARGEST), metavar="ID…",
-    help="Jobs, as `jobs list` shows them.",
-)  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say what would be cancelled and change nothing.")
+@ids_argument
+@dry_run_option
 @pass_context
-def cancel(context: Context, job_ids: tuple[int, ...], dry_run: bool) -> None:
+def cancel(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
     """Take back jobs that wait; a running one ends by itself. Each is done by itself.
 
-    Example: `marketplace-admin jobs cancel 42 43`
+    Example: `marketplace-admin jobs cancel 42`
 
-    Exit codes: 0 done, 3 there is none of that id, 4 it runs or has run, 5 some could not be.
+    Exit codes: 0 done, 3 not found, 4 it runs or has run; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.jobs import board
 
-    with context.databases() as databases:
-        _each(
-            context, databases, dict.fromkeys(job_ids), board.cancel, board.CANCELLED, "cancelled", dry_run=dry_run
-        )  # fmt: skip
+    do_each(context, ids, Work("cancel", "job", lambda session, _, id_: board.cancel(session, id_)), dry_run=dry_run)
 
 
 @jobs.command()
@@ -150,42 +137,11 @@ def schedule(context: Context) -> None:
     context.output.rows(("cron", "task", "purpose"), all_periodic())
 
 
-def _failed(databases: Databases) -> Iterator[int]:
+def _failed(context: Context) -> list[int]:
     from marketplace_api.jobs import board
 
-    last = 0
-    while True:
-        with databases.session() as session:
-            ids = board.failed_after(session, last)
-        if not ids:
-            return
-        yield from ids
-        last = ids[-1]
-
-
-def _each(
-    context: Context, databases: Databases, ids: Iterable[int], act: Callable[[Any, int], None], status: str, told: str,
-    *, dry_run: bool,
-) -> None:  # fmt: skip
-    """Do it to each job in a transaction of its own, tell of those that could not be, and exit with the command's code."""
-    from marketplace_api.errors import Conflict, NotFound
-
-    done: list[int] = []
-    refused: list[dict[str, Any]] = []
-    codes = set()
-    for job_id in ids:
-        try:
-            with databases.session() as session, session.begin() as transaction:
-                act(session, job_id)
-                if dry_run:
-                    transaction.rollback()
-            done.append(job_id)
-        except (Conflict, NotFound) as error:
-            refused.append({"job_id": job_id, "reason": str(error)})
-            codes.add(CONFLICT if isinstance(error, Conflict) else NOT_FOUND)
-            click.echo(f"Error: {error!s}", err=True)
-    values = {"job_ids": done, "status": status, "refused": refused, "dry_run": dry_run}
-    if not codes or done:
-        number = f"{len(done):,} job{'' if len(done) == 1 else 's'}"
-        context.output.record(values, f"{number} {'would be' if dry_run else 'now'} {told}.")
-    raise SystemExit(DONE if not codes else PARTLY_DONE if done or len(codes) > 1 else codes.pop())
+    found: list[int] = []
+    with context.databases() as databases, databases.session() as session:
+        while ids := board.failed_after(session, found[-1] if found else 0):
+            found += ids
+    return found

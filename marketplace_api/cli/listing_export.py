@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import IO, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.files import FILE, is_stdout, written
 from marketplace_api.cli.many import counted
 
 FORMATS = ("jsonl", "csv")
@@ -28,10 +25,12 @@ Encode = Callable[[Iterable[Any]], bytes]
 
 @click.command()
 @click.option(
-    "--to", "output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to; only this user may read it. Else standard output.",
+    "--to", "output", metavar="FILE", type=FILE,
+    help="A new file, which only this user may read; else, and with `-`, standard output.",
 )  # fmt: skip
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, else jsonl.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, or as --output says, else jsonl."
+)
 @click.option("--where", default="", metavar="CONDITIONS", help="Which, for example: category = cars and created < 7d")
 @pass_context
 def export(context: Context, *, output: Path | None, format_: str | None, where: str) -> None:
@@ -39,7 +38,7 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
 
     Without those that are deleted, or hidden because their owner was banned or is leaving. An import cannot begin with
     a listing that is sold, suspended, rejected or waiting: such are written as inactive, and counted. Conditions are
-    those of `moderation bulk`.
+    those of `moderation bulk`. A FILE that exists is replaced with --yes only.
 
     Example: `marketplace-admin listings export --to cars.csv --where "category = cars and status = active"`
     """
@@ -47,32 +46,32 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
     from marketplace_api.domain.moderation.targets import LISTINGS
     from marketplace_api.domain.moderation.where import parse
 
-    kind = format_ or _format_of(output)
+    kind = format_ or _format_of(context, output)
     conditions = parse(where, LISTINGS.fields, datetime.now(UTC)) if where else ()
-    if output is not None and output.exists():
-        context.output.confirm(f"{output} is there already. Overwrite it?")
     with (
         context.databases() as databases,
         exporting.exported(databases, conditions) as rows,
-        _target(output) as stream,
+        written(context, output) as stream,
         context.output.working("Exporting …") as tell,
     ):
-        written, restarted = _write(stream, kind, rows, tell)
+        count, restarted = _write(stream, kind, rows, tell)
     if restarted:
         context.output.remark(
             f"{restarted:,} of them are sold, suspended, rejected or waiting; they are written as inactive."
         )
-    if output is None:
-        context.output.remark(f"Exported {counted(written, 'listing')}.")
+    if is_stdout(output):
+        context.output.remark(f"Exported {counted(count, 'listing')}.")
         return
     values = {
-        "action": "export", "file": str(output), "format": kind, "listings": written, "written_as_inactive": restarted,
+        "action": "export", "file": str(output), "format": kind, "listings": count, "written_as_inactive": restarted,
     }  # fmt: skip
-    context.output.record(values, f"Exported {counted(written, 'listing')} to {output}.")
+    context.output.record(values, f"Exported {counted(count, 'listing')} to {output}.")
 
 
-def _format_of(output: Path | None) -> str:
-    return "csv" if output is not None and output.suffix.lower() == ".csv" else "jsonl"
+def _format_of(context: Context, output: Path | None) -> str:
+    """As the file is called, else as --output says."""
+    named = output.suffix.lower().removeprefix(".") if output is not None else ""
+    return next((kind for kind in (named, context.output_format) if kind in FORMATS), "jsonl")
 
 
 def _write(stream: IO[bytes], kind: str, rows: Iterable[Any], tell: Callable[[str], None]) -> tuple[int, int]:
@@ -135,24 +134,3 @@ def _as_json_lines(rows: Iterable[Any]) -> bytes:
 def _plain(value: Any) -> Any:
     # As text, so that no amount or position passes through binary fractions.
     return str(value) if isinstance(value, Decimal) else value
-
-
-@contextmanager
-def _target(output: Path | None) -> Iterator[IO[bytes]]:
-    """Standard output, or a file that takes its place only once it is whole."""
-    if output is None:
-        yield sys.stdout.buffer
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:100]}.")
-    except OSError as error:
-        raise click.BadParameter(f"{output} cannot be written: {error.strerror}.", param_hint="--to") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-        Path(name).replace(output)
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            Path(name).unlink(missing_ok=True)

@@ -11,7 +11,10 @@ from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.many import Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.values import REASON
 
-EXIT_CODES = "Exit codes: 0 done, 1 all failed, 3 not found, 4 not possible now, 5 some failed or it was interrupted."
+EXIT_CODES = (
+    "Exit codes: 0 done, 3 not found, 4 not possible now (done already, deleted); of several, 5 some failed or it was "
+    "interrupted, 1 all failed."
+)
 
 
 def _step(

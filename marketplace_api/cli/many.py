@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
 from marketplace_api.cli.context import Context
+from marketplace_api.cli.exits import DONE, FAILED, PARTLY_DONE, Refused
 from marketplace_api.cli.interrupts import interruptible
 
 if TYPE_CHECKING:
@@ -19,14 +20,21 @@ if TYPE_CHECKING:
 
 LARGEST_ID = 2**63 - 1
 LONGEST_SHOWN = 40
+_HEADING = re.compile(r"\b[a-z]+_id\b")
 
-ids_argument = click.argument(
-    "ids",
-    metavar="ID...",
-    nargs=-1,
-    required=True,
-    help="One or more ids; `-` reads them from standard input.",
-)
+
+def ids_argument_of(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The ids that a command takes; where they are not ``required`` an option says which instead."""
+    return click.argument(
+        "ids",
+        metavar="ID...",
+        nargs=-1,
+        required=required,
+        help="One or more ids; `-` reads them from standard input, as a list prints them with --ids.",
+    )
+
+
+ids_argument = ids_argument_of()
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done and change nothing.")
 
 
@@ -40,32 +48,24 @@ class Work:
     asks: bool = False
 
 
-def do_each(context: Context, ids: Sequence[str], work: Work, *, reason: str | None, dry_run: bool) -> None:
+def do_each(
+    context: Context, ids: Sequence[str | int], work: Work, *, dry_run: bool, reason: str | None = None
+) -> None:
     """Do the work to each of these, tell what became of them, and end with the command's exit code.
 
     One alone fails as any command does. Of many each commits by itself, and each that fails has its line on standard
-    error; a rehearsal takes every step and rolls it back. Raises UsageError for what is no id, before anything is done.
+    error; a rehearsal takes every step and rolls it back. Raises Refused for what is no id, before anything is done.
     """
     wanted = named(ids)
     if not dry_run and wanted and (len(wanted) > 1 or work.asks):
         context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}?")
     with context.databases() as databases:
         with databases.session() as session:
-            actor = moderator(context, session, reason)
+            actor = context.actor(session, reason)
         run = _Run(context, databases, actor, work, dry_run)
         run.take_all(wanted)
     run.tell(wanted)
     raise SystemExit(run.exit_code(len(wanted)))
-
-
-def moderator(context: Context, session: Any, reason: str | None = None) -> Actor:
-    """Who acts, if that may be done by who moderates only; raises Forbidden for another account of ``--as``."""
-    from marketplace_api.errors import Forbidden
-
-    actor = context.actor(session, reason)
-    if not actor.moderates:
-        raise Forbidden(f"The account {actor.username} does not moderate, so it cannot do this.")
-    return actor
 
 
 def counted(count: int, noun: str) -> str:
@@ -75,23 +75,31 @@ def counted(count: int, noun: str) -> str:
 
 def done_word(action: str) -> str:
     """What an action is called once it is done: ``verify``, ``verified``."""
+    if action == "cancel":
+        return "cancelled"
     if action.endswith("y"):
         return f"{action[:-1]}ied"
     return f"{action}d" if action.endswith("e") else f"{action}ed"
 
 
-def named(ids: Sequence[str]) -> list[int]:
-    """The ids as numbers, each once, in the order in which they were given; raises UsageError for what is no id."""
+def named(ids: Sequence[str | int]) -> list[int]:
+    """The ids as numbers, each once, in the order in which they were given; raises Refused for what is no id."""
     return list(dict.fromkeys(_read(ids)))
 
 
-def _read(words: Sequence[str]) -> Iterator[int]:
+def _read(words: Sequence[str | int]) -> Iterator[int]:
     for word in words:
         if word == "-":
             for number, line in enumerate(sys.stdin.buffer, 1):
                 text = line.decode(errors="replace").lstrip("\ufeff").partition("#")[0]
+                if number == 1 and _HEADING.search(text):
+                    raise Refused(
+                        "Line 1 is the heading of a list, and `-` takes nothing but ids: print them by `… list --ids`."
+                    )
                 for each in text.split():
                     yield _id(each, f"Line {number}: ")
+        elif isinstance(word, int):
+            yield word
         else:
             yield _id(word, "")
 
@@ -100,7 +108,7 @@ def _id(text: str, where: str) -> int:
     # More digits than the largest has are not even read as a number.
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
     if not is_number or not 1 <= int(text) <= LARGEST_ID:
-        raise click.UsageError(f"{where}{text[:LONGEST_SHOWN]!r} is no id.")
+        raise Refused(f"{where}{text[:LONGEST_SHOWN]!r} is no id; `list` shows the ids, and `list --ids` nothing else.")
     return int(text)
 
 

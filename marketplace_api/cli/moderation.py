@@ -228,7 +228,8 @@ def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: i
             )
         ]
     for row in odd:
-        click.echo(f"{batch.target} {row.subject_id}: {row.detail}", err=True)
+        # As everywhere: `listing 15: …`, of a batch of listings.
+        click.echo(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", err=True)
     _tell_rest(context, batch_id, counts, len(odd))
     message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}."
     if interrupted.is_set():

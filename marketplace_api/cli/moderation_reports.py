@@ -9,7 +9,7 @@ import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, named
-from marketplace_api.cli.values import REASON, SINCE
+from marketplace_api.cli.values import REASON, SINCE, require_span
 
 STATES = ("open", "assigned", "resolved", "dismissed")
 SUBJECTS = ("listing", "user", "message", "review")
@@ -64,6 +64,7 @@ def reports(
 
     if subject_id is not None and subject is None:
         raise click.UsageError("--subject-id needs --subject as well.")
+    require_span(since, until)
     with context.databases() as databases, databases.session() as session:
         sought = searching.Sought(
             states=states or STATES[:2], subject_type=subject, subject_id=subject_id, reason=reason, since=since,
@@ -103,7 +104,7 @@ def assign(context: Context, ids: tuple[str, ...], user: str | None, reason: str
 
     Example: `marketplace-admin moderation assign 12 13 --to ada`
 
-    Exit codes: 3 or 4 where a single report is not there or decided, 5 where some of several were refused.
+    Exit codes: 0 done, 3 not found, 4 decided already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.reports import workflow
 
@@ -138,7 +139,7 @@ def resolve(
 
     Example: `marketplace-admin moderation resolve 12 --action suspend --reason "Advertising."`
 
-    Exit codes: 3 or 4 where a single report is not there or decided, 5 where some of several were refused.
+    Exit codes: 0 done, 3 not found, 4 decided already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.reports import acting, workflow
 
@@ -164,7 +165,7 @@ def dismiss(context: Context, ids: tuple[str, ...], reason: str, all_of_same: bo
     Example: `marketplace-admin --json moderation reports --reason other | jq .[].report_id | marketplace-admin --yes
     moderation dismiss - --reason "Not against the rules."`
 
-    Exit codes: 3 or 4 where a single report is not there or decided, 5 where some of several were refused.
+    Exit codes: 0 done, 3 not found, 4 decided already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.reports import workflow
 

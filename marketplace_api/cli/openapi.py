@@ -7,11 +7,12 @@ from pathlib import Path
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.files import FILE, is_stdout, written
 
 
 @click.command()
 @click.option(
-    "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here instead of printing it."
+    "--to", "file", metavar="FILE", type=FILE, help="A new file to write; else, and with `-`, standard output."
 )
 @pass_context
 def openapi(context: Context, file: Path | None) -> None:
@@ -25,11 +26,8 @@ def openapi(context: Context, file: Path | None) -> None:
     from marketplace_api.views.openapi import openapi as describe
 
     text = orjson.dumps(describe(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if file is None:
-        click.echo(text, nl=False)
+    with written(context, file, private=False) as stream:
+        stream.write(text)
+    if is_stdout(file):
         return
-    try:
-        file.write_bytes(text)
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from None
     context.output.record({"file": str(file), "bytes": len(text)}, f"The description is in {file}.")

@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from marketplace_api.cli.exits import Refused
+
 PIPE_WIDTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's results go, and in which shape: ``table``, ``json``, ``jsonl`` or ``csv``."""
+    """Where a command's results go, and in which shape: ``table``, ``json``, ``jsonl``, ``csv`` or ``ids``."""
 
     format: str = "table"
     yes: bool = False
@@ -37,6 +39,10 @@ class Output:
                 click.echo(json.dumps(row, default=_jsonable, ensure_ascii=False))
         elif self.format == "csv":
             _print_csv(columns, rows)
+        elif self.format == "ids":
+            name = id_column(columns)
+            for row in rows:
+                click.echo(row[name])
         else:
             _stdout().print(_table(columns, rows))
 
@@ -44,6 +50,10 @@ class Output:
         """One thing or what was done: an object; for people ``message`` if there is one, else name and value."""
         if self.format == "json":
             click.echo(json.dumps(values, default=_jsonable, ensure_ascii=False, indent=2))
+        elif self.format == "ids":
+            # What a command did is told to people, unless it is one thing with an id.
+            first = next(iter(values))
+            click.echo(values[first]) if first.endswith("_id") else self.remark(message)
         elif self.format != "table":
             self.rows(tuple(values), [values])
         elif message:
@@ -64,7 +74,7 @@ class Output:
         if self.yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{question} Say --yes to confirm without a terminal.")
+            raise Refused(f"{question} Nobody is here to answer: say --yes beforehand to confirm.")
         click.confirm(question, abort=True, err=True)
 
     def sample(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], count: int, of: str) -> None:
@@ -118,12 +128,25 @@ def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def id_column(columns: Sequence[str]) -> str:
+    """The column that names each row of a list; raises Refused for a list of things without ids."""
+    found = next((column for column in columns if column.endswith("_id")), None)
+    if found is None:
+        raise Refused("--ids: what this prints has no ids; take --output csv, or --json.")
+    return found
+
+
 def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A heading and a line for each row; what is no plain value is JSON."""
+    """A heading and a line for each row."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
+        writer.writerow(csv_cells(columns, row))
+
+
+def csv_cells(columns: Sequence[str], row: Mapping[str, Any]) -> list[Any]:
+    """The cells of one line of CSV; what is no plain value is JSON."""
+    return [_cell(row.get(name)) for name in columns]
 
 
 def _cell(value: Any) -> Any:

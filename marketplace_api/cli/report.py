@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.values import SINCE
+from marketplace_api.cli.values import SINCE, require_span
 
 USUAL = timedelta(days=30)
 UNITS = ("day", "week")
@@ -89,6 +89,7 @@ def _show(
     from marketplace_api.domain.reporting import period
 
     end = until or datetime.now(UTC)
+    require_span(since, end)
     chosen = period.make(since or end - USUAL, end, unit)
     with context.databases() as databases, databases.session() as session, context.output.working("Counting …"):
         found = figures(session, chosen)

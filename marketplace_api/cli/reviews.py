@@ -89,7 +89,7 @@ def delete(context: Context, ids: tuple[str, ...], reason: str, restore: bool, d
 
     Example: `marketplace-admin reviews delete 7 9 --reason "Insults."`
 
-    Exit codes: 3 or 4 where a single review is not there or already so, 5 where some of several were refused.
+    Exit codes: 0 done, 3 not found, 4 done already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.reviews import writing
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.exits import FAILED
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
 
+SCRIPT = "<stdin>"
 BANNER = """\
 {version} on {place}
     session    a unit of work; what you change is kept by session.commit() only
@@ -38,10 +41,24 @@ def shell(context: Context) -> None:
         if sys.stdin.isatty():
             _prompt(context, databases, names)
         else:
-            # What an operator wrote, with the operator's rights.
-            exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)  # noqa: S102
+            _run(sys.stdin.read(), names)
         if session.new or session.dirty or session.deleted:
             context.output.remark("What was changed and not committed is dropped.")
+
+
+def _run(script: str, names: dict[str, Any]) -> None:
+    """What an operator wrote, with the operator's rights; a mistake in it is told by its own lines, not by ours."""
+    import linecache
+
+    linecache.cache[SCRIPT] = (len(script), None, script.splitlines(keepends=True), SCRIPT)
+    try:
+        exec(compile(script, SCRIPT, "exec"), names)  # noqa: S102
+    except Exception as error:
+        steps = [step for step in traceback.extract_tb(error.__traceback__) if step.filename == SCRIPT]
+        click.echo(
+            "".join([*traceback.format_list(steps), *traceback.format_exception_only(error)]), err=True, nl=False
+        )
+        raise SystemExit(FAILED) from None
 
 
 def _names(context: Context, databases: Databases, session: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli.exits import Refused
+
 
 class _Reason(click.ParamType[str, Any]):
     """A sentence for the audit trail, held to the same length as in the API."""
@@ -47,6 +49,15 @@ class _Moment(click.ParamType[datetime, Any]):
         except (ValueError, OverflowError):
             example = "2027-01-31" if self.ahead else "2026-11-01"
             self.fail(f"{value!r} is neither a date such as {example} nor a span of time such as 7d.", param, ctx)
+
+
+def require_span(since: datetime | None, until: datetime | None) -> None:
+    """Raises Refused where the time from ``since`` to ``until`` (aware) ends before it begins."""
+    if since is not None and until is not None and until <= since:
+        raise Refused(
+            f"--until ({until:%Y-%m-%d %H:%M} UTC) must be later than --since ({since:%Y-%m-%d %H:%M} UTC). Ages count back "
+            "from now: the hour that ended an hour ago is --since 2h --until 1h."
+        )
 
 
 REASON = _Reason()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +12,9 @@ from typing import IO, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, moderator
+from marketplace_api.cli.exits import Refused
+from marketplace_api.cli.files import FILE, is_stdout, written
+from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.values import REASON, SINCE, UNTIL
 
 STATES = ("pending", "approved", "rejected", "expired")
@@ -107,12 +108,12 @@ def show(context: Context, verification_id: int) -> None:
 @verification.command("open")
 @_id_argument
 @click.option(
-    "--to", "target", required=True, metavar="FILE",
+    "--to", "target", required=True, metavar="FILE", type=FILE,
     help="A new file, which nobody else can read; `-` is standard output, if that is no terminal.",
 )  # fmt: skip
 @click.option("--reason", type=REASON, help="Why; goes into the audit trail. Asked for on a terminal.")
 @pass_context
-def open_(context: Context, verification_id: int, target: str, reason: str | None) -> None:
+def open_(context: Context, verification_id: int, target: Path, reason: str | None) -> None:
     """Decrypt the document of a verification into a file. Who opened it, when and why is recorded first.
 
     Example: `marketplace-admin verification open 7 --to passport.pdf --reason "Compare the names."`
@@ -125,15 +126,15 @@ def open_(context: Context, verification_id: int, target: str, reason: str | Non
     keys, storage = DocumentKeys.from_settings(context.settings), make_storage(context.settings)
     with context.databases() as databases:
         with databases.session() as session:
-            actor = moderator(context, session)
+            actor = context.actor(session)
         # Where it goes must be there before the document is opened, for that is recorded and cannot be taken back.
-        with _new_file(target) as stream:
+        with _new_file(context, target) as stream:
             found = documents.open_document(databases, storage, keys, actor, verification_id, reason=told)
             stream.write(found.content)
-    if target == "-":
+    if is_stdout(target):
         return
     values = {
-        "action": "open", "verification_id": verification_id, "file": target, "media_type": found.media_type,
+        "action": "open", "verification_id": verification_id, "file": str(target), "media_type": found.media_type,
         "bytes": len(found.content),
     }  # fmt: skip
     context.output.record(values, f"The document ({found.media_type}, {len(found.content):,} bytes) is in {target}.")
@@ -141,36 +142,17 @@ def open_(context: Context, verification_id: int, target: str, reason: str | Non
 
 def _ask_reason() -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError("Say why with --reason; it goes into the audit trail.")
+        raise Refused("Say why with --reason; it goes into the audit trail.")
     told: str = click.prompt("Why do you open it? This is recorded", type=REASON, err=True)
     return told
 
 
 @contextmanager
-def _new_file(target: str) -> Iterator[IO[bytes]]:
-    """A file that was not there before and only this user may read; removed again if the block fails."""
-    if target == "-":
-        if sys.stdout.isatty():
-            raise click.UsageError("A document is not for the terminal: name a file with --to, or pipe the output.")
-        yield sys.stdout.buffer
-        return
-    path = Path(target)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise click.BadParameter(f"{path} is there already, and is not overwritten.", param_hint="--to") from None
-    except OSError as error:
-        raise click.BadParameter(f"{path} cannot be written: {error.strerror}.", param_hint="--to") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}.") from None
-    except BaseException:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        raise
+def _new_file(context: Context, target: Path) -> Iterator[IO[bytes]]:
+    if is_stdout(target) and sys.stdout.isatty():
+        raise click.UsageError("A document is not for the terminal: name a file with --to, or pipe the output.")
+    with written(context, target) as stream:
+        yield stream
 
 
 @verification.command()
@@ -186,7 +168,7 @@ def approve(context: Context, ids: tuple[str, ...], until: datetime | None, reas
 
     Example: `marketplace-admin --yes verification approve - --until 365d < ids.txt`
 
-    Exit codes: 0 done, 1 all failed, 3 not found, 4 not pending, 5 some failed or it was interrupted.
+    Exit codes: 0 done, 3 not found, 4 not pending; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.verifications import deciding
 
@@ -206,7 +188,7 @@ def reject(context: Context, ids: tuple[str, ...], reason: str, dry_run: bool) -
 
     Example: `marketplace-admin verification reject 7 --reason "The photo is blurred."`
 
-    Exit codes: 0 done, 1 all failed, 3 not found, 4 not pending, 5 some failed or it was interrupted.
+    Exit codes: 0 done, 3 not found, 4 not pending; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.verifications import deciding
 
@@ -226,7 +208,7 @@ def expire(context: Context, ids: tuple[str, ...], reason: str | None, dry_run: 
 
     Example: `marketplace-admin verification expire 7 --reason "The passport was stolen."`
 
-    Exit codes: 0 done, 1 all failed, 3 not found, 4 not approved, 5 some failed or it was interrupted.
+    Exit codes: 0 done, 3 not found, 4 not approved; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.verifications import deciding
 

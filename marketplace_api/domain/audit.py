@@ -32,12 +32,13 @@ _FILTERS = ("subject_type", "subject_id", "actor_id", "type")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events: all of these at once. ``since`` (included) and ``until`` (not included) are aware."""
+    """Which events: all of these at once. ``type`` may be one or any of several; ``since`` (included) and ``until`` (not
+    included) are aware."""
 
     subject_type: str | None = None
     subject_id: int | None = None
     actor_id: int | None = None
-    type: str | None = None
+    type: str | tuple[str, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -139,7 +140,10 @@ def _asked(db: Reader, wanted: Wanted) -> tuple[sa.Select[Any], dict[str, Any]]:
 
 
 def _given(wanted: Wanted) -> dict[str, Any]:
-    return {name: getattr(wanted, name) for name in (*_FILTERS, "since", "until") if getattr(wanted, name) is not None}
+    given = {name: getattr(wanted, name) for name in (*_FILTERS, "since", "until") if getattr(wanted, name) is not None}
+    if isinstance(wanted.type, tuple):
+        given["types"] = list(given.pop("type"))
+    return given
 
 
 def _number(name: str) -> sa.BindParameter[int]:
@@ -148,6 +152,8 @@ def _number(name: str) -> sa.BindParameter[int]:
 
 def _conditions(given: tuple[str, ...]) -> list[sa.ColumnElement[bool]]:
     matches = [_e[name] == sa.bindparam(name, type_=_e[name].type) for name in _FILTERS if name in given]
+    if "types" in given:
+        matches.append(_e.type == sa.any_(sa.bindparam("types", type_=sa.ARRAY(sa.Text))))
     if "since" in given or "until" in given:
         matches += [_e.event_id > _number("low"), _e.event_id < _number("high")]
     if "since" in given:

@@ -131,9 +131,12 @@ def _next(db: sa.Connection, last: int) -> Sequence[Any]:
 
 def matches(wanted: Wanted, row: Any) -> bool:
     """Whether an event is one of those that ``wanted`` asks for."""
-    named = (wanted.subject_type, wanted.subject_id, wanted.actor_id, wanted.type)
-    values = (row.subject_type, row.subject_id, row.actor_id, row.type)
+    named = (wanted.subject_type, wanted.subject_id, wanted.actor_id)
+    values = (row.subject_type, row.subject_id, row.actor_id)
     if any(name is not None and name != value for name, value in zip(named, values, strict=True)):
+        return False
+    types = (wanted.type,) if isinstance(wanted.type, str) else wanted.type
+    if types is not None and row.type not in types:
         return False
     early = wanted.since is not None and row.date_created < wanted.since
     return not early and (wanted.until is None or row.date_created < wanted.until)

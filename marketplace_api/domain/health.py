@@ -9,11 +9,12 @@ import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import CONNECTIONS, QUEUE, QueueFacts
+from marketplace_api.facts import CONNECTIONS, QUEUE, SYSTEM_IDENTIFIER, QueueFacts, installation_id
 
 OK = "ok"
 
 _QUEUE = sa.text(QUEUE)
+_SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
@@ -37,6 +38,15 @@ def database_state(databases: Databases) -> dict[str, str]:
         "database": OK,
         "migrations": OK if migrations.suffices(present) else f"at {present or 'none'}, not {migrations.head()}",
     }
+
+
+def installation(databases: Databases, secret: str) -> str | None:
+    """Which installation this is, see :func:`installation_id`; ``None`` while the database does not tell."""
+    try:
+        with databases.write.connect() as connection:
+            return installation_id(connection.execute(_SYSTEM).scalar_one(), secret)
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from marketplace_api.errors import Conflict, NotFound
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
-RETRIED, CANCELLED = "todo", "cancelled"
 BATCH = 500
 
 _COLUMNS = (

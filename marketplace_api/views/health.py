@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.domain.health import OK, database_state
+from marketplace_api.domain.health import OK, database_state, installation
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.hal.representation import JSON
@@ -40,7 +40,12 @@ def ready(request: Request) -> Response:
         "redis": _redis_state(registry),
     }
     down = any(state not in (OK, _NOT_CONFIGURED) for state in checks.values())
-    body = {"status": "unavailable" if down else "ready", "checks": checks}
+    body = {
+        "status": "unavailable" if down else "ready",
+        "checks": checks,
+        # Whoever looks after several tells by it which one answers.
+        "installation": installation(registry.databases, registry.app_settings.secret) if not down else None,
+    }
     return document(body, 503 if down else 200, JSON, [*_NO_STORE, *([("Retry-After", "5")] if down else [])])
 
 

@@ -108,7 +108,7 @@ def test_resolving_together_with_what_is_done(run: Run, world: World, committed_
     first, *_ = world.listing
     words = ("moderation", "resolve", first, "--reason", "Advertising.", "--all-of-same")
     wrong = run("--yes", *words, "--action", "ban")
-    assert wrong.exit_code == FAILED and "suspend, delete" in wrong.stderr
+    assert wrong.exit_code == USAGE and "suspend, delete" in wrong.stderr
     assert set(states(committed_databases).values()) == {"open"}, "both or neither"
     unsure = run("--as", "ada", *words, "--action", "suspend")
     assert unsure.exit_code == USAGE and "Decide all 3?" in unsure.stderr
@@ -154,4 +154,6 @@ def test_figures_for_people_and_for_programs(run: Run, world: World) -> None:
     assert document["reports"]["dismissed"] == 3
     assert document["moderators"][0]["actions"] == {"report.dismissed": 3}
     assert "report.dismissed 3" in table.stdout
-    assert run("report", "users", "--since", "1d", "--until", "2d").exit_code == FAILED
+    assert run("report", "users", "--since", "1d", "--until", "2d").exit_code == USAGE
+    future = run("report", "users", "--since", "2999-01-01")
+    assert (future.exit_code, "must be later than --since" in future.stderr) == (USAGE, True)

@@ -81,7 +81,7 @@ def test_reviews_are_deleted_and_brought_back(run: Run, reviews: list[int], comm
     assert "Would delete the review" in run(*words, "--dry-run").stdout
     assert deleted(committed_databases, Review) == set()
     assert run(*words).exit_code == DONE
-    assert run(*words).exit_code == NOT_FOUND, "it is gone"
+    assert run(*words).exit_code == CONFLICT, "it is there, and deleted"
     assert deleted(committed_databases, Review) == {second}
     many = ("reviews", "delete", first, second, "--reason", "Insults.")
     assert run(*many).exit_code == USAGE, "nobody said yes"

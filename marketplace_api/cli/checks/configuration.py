@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
 from marketplace_api.cli.context import Context
+from marketplace_api.setting_rules import NEW_SECRET, weakness_of
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.settings import DEVELOPMENT_SECRET, Settings, SettingsError, strange_keys
 
@@ -33,8 +34,10 @@ def configuration(context: Context) -> Iterator[Finding]:
         yield warning("settings", mistake.problem, mistake.remedy)
     yield from _strange_variables(os.environ)
     if settings.secret == DEVELOPMENT_SECRET:
-        # Production would not have come this far with a missing or short one.
+        # Production would not have come this far with a missing or weak one.
         yield ok("secrets", "the public development secret; never use it on the internet")
+    elif weakness := weakness_of(settings.secret):
+        yield warning("secrets", f"MARKETPLACE_SECRET {weakness}; production would not start with it", NEW_SECRET)
     else:
         yield ok("secrets", "set")
     yield _proxies(Installation(settings, context.server_section, context.ini_path))

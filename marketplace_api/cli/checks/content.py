@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -16,6 +17,8 @@ from marketplace_api.settings import Settings, SettingsError
 
 MOST_WAITING_SECONDS = 15 * 60
 SWEEP_EVERY_SECONDS = 3600
+NEWEST = 10
+"""Photos, and documents, that are looked for in the storage."""
 SAMPLE = 100
 """Files of each kind that are held against their rows."""
 
@@ -35,7 +38,9 @@ def _queue(queue: QueueFacts) -> Iterator[Finding]:
     if queue.workers == 0:
         yield warning("jobs", "no worker is running, so no mail is sent", "marketplace-admin jobs run")
     if queue.failed:
-        remedy = "marketplace-admin jobs list --status failed, mend the cause, then marketplace-admin jobs retry ID"
+        remedy = (
+            "marketplace-admin jobs list --status failed, mend the cause, then marketplace-admin jobs retry --failed"
+        )
         yield warning("failed jobs", f"{queue.failed} failed", remedy)
     if queue.stalled:
         told = f"{queue.stalled} are held by workers that gave no sign of life for two minutes"
@@ -57,6 +62,8 @@ def files(installation: Installation, _url: str, look: Look, facts: ServerFacts)
         told = f"{found.missing} that listings, people or verifications need are gone from the storage"
         remedy = "Bring them back from the last backup of DATA_DIR/files or the bucket; the hourly sweep finds them."
         yield warning("lost files", told, remedy)
+    if facts.has_documents:
+        yield from _present(installation, look)
     overdue = found.swept_seconds is not None and found.swept_seconds > 3 * SWEEP_EVERY_SECONDS
     if overdue or found.unfinished:
         told = f"{found.unfinished} uploads that broke off lie about; files should be swept every hour and were not"
@@ -77,6 +84,30 @@ def files(installation: Installation, _url: str, look: Look, facts: ServerFacts)
             "sweep deletes a few by itself and logs files.apart for many."
         )
         yield warning("stray files", told, remedy)
+
+
+def _present(installation: Installation, look: Look) -> Iterator[Finding]:
+    """Whether the newest files are there at all: a folder that was deleted, or a bucket that was emptied, can be written."""
+    keys = look.newest_files(NEWEST)
+    try:
+        storage = make_storage(installation.settings)
+        with ThreadPoolExecutor(8) as pool:
+            lost = [key for key, file in zip(keys, pool.map(storage.find, keys), strict=True) if file is None]
+    except (Unavailable, SettingsError):
+        return  # told by the look at the storage itself
+    lost = look.still_stored(lost)  # without those that were deleted meanwhile
+    if not lost:
+        if keys:
+            yield ok("stored files", f"the newest {len(keys)} are there")
+        return
+    settings = installation.settings
+    place = f"the bucket {settings.storage_bucket}" if settings.storage_backend == "s3" else settings.data_dir / "files"
+    told = f"{len(lost)} of the newest {len(keys)} are not in {place}, such as {lost[0]}"
+    remedy = (
+        "Look whether DATA_DIR or S3_BUCKET names the right place; if it does, bring the files back from the last backup "
+        "(docs/backup.md). `marketplace-admin db check --files` names all that are missing."
+    )
+    yield problem("stored files", told, remedy)
 
 
 def _old_keys(settings: Settings) -> Iterator[str]:

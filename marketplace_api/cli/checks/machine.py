@@ -8,17 +8,25 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
+
+from marketplace_api import boot
 from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
+from marketplace_api.facts import looking
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.version import VERSION
 
 LEAST_FREE_BYTES = 500_000_000
 ANSWER_SECONDS = 3
 MOST_READ = 10_000
+# A proxy of the environment has no business with our own machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def folders(installation: Installation) -> Iterator[Finding]:
@@ -74,7 +82,36 @@ def port(installation: Installation) -> Iterator[Finding]:
         told = f"version {version} answers at {place}, but this is {VERSION}"
         yield warning("port", told, "Restart the API, so that it runs the code that is installed.")
     else:
-        yield ok("port", f"the API answers at {place}")
+        yield _whose(installation, place, number)
+
+
+def _whose(installation: Installation, place: str, number: int) -> Finding:
+    """Whether the API that answers works on our database with our secret; one that does not tell may be ours."""
+    answers = _told(f"http://{place}/readyz").get("installation")
+    try:
+        url = boot.find_database(installation.settings)
+        ours = None
+        if url is not None:
+            with looking(url) as look:
+                ours = look.installation(installation.settings.secret)
+    except (psycopg.Error, OSError):
+        return ok("port", f"the API answers at {place}")  # what is wrong with the database is told there
+    if not isinstance(answers, str) or (answers == ours):
+        return ok("port", f"the API answers at {place}")
+    return problem(
+        "port",
+        f"the API that answers at {place} is of another installation: its database or its MARKETPLACE_SECRET is another",
+        "Run this with the environment of that service (DATABASE_URL, DATA_DIR, MARKETPLACE_SECRET), or stop it "
+        f"(ss -ltnp 'sport = :{number}' names it), or choose another port: PORT or http_port in the ini.",
+    )
+
+
+def _told(url: str) -> dict[str, Any]:
+    """The JSON object at ``url`` of our own API; empty if it gives none."""
+    with suppress(OSError, ValueError, HTTPException), _OPENER.open(url, timeout=ANSWER_SECONDS) as answer:
+        found = json.loads(answer.read(MOST_READ))
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def public_address(installation: Installation) -> Iterator[Finding]:
@@ -99,9 +136,8 @@ def public_address(installation: Installation) -> Iterator[Finding]:
 
 def _version(url: str) -> tuple[str | None, BaseException | None]:
     """The version of our API at ``url``; or ``None``, and what was in the way if nobody answered."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{url}/version", timeout=ANSWER_SECONDS) as answer:
+        with _OPENER.open(f"{url}/version", timeout=ANSWER_SECONDS) as answer:
             found = json.loads(answer.read(MOST_READ))
         return (str(found["version"]) if isinstance(found, dict) and "version" in found else None), None
     except urllib.error.HTTPError as error:

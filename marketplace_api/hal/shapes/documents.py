@@ -25,6 +25,7 @@ DOCUMENTS: Mapping[str, Schema] = {
             "type": "object", "required": ["database", "migrations", "storage", "redis"],
             "additionalProperties": TEXT,
         },
+        "installation": {"type": ["string", "null"], "description": "Which installation answers; null if not known."},
     }),
     "version": exactly({"version": TEXT}),
     "metrics": {"type": "string", "description": "Prometheus' text format."},

@@ -138,6 +138,9 @@ def test_nothing_is_overwritten(copy: Path, source: Place, target: Place, make_p
     again = source.run("db", "backup", copy)
     assert (again.exit_code, "is there already" in again.stderr) == (4, True)
     assert not copy.with_name("copy.tar.part").exists()
+    copy.with_name("old.tar").write_bytes(b"old")
+    source.told("--yes", "db", "backup", copy.with_name("old.tar"))
+    source.told("db", "verify", copy.with_name("old.tar"))
     full = source.run("db", "restore", copy)
     assert full.exit_code == 4
     assert "is not empty" in full.stderr

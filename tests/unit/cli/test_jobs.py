@@ -70,17 +70,19 @@ def test_one_job_with_its_history(run: Run, jobs: dict[str, int]) -> None:
 
 def test_only_waiting_jobs_are_cancelled(run: Run, jobs: dict[str, int]) -> None:
     waiting = str(jobs["waiting"])
-    assert "1 job would be cancelled." in run("jobs", "cancel", waiting, "--dry-run").stdout
+    assert run("jobs", "cancel", waiting, "--dry-run").stdout == f"Would cancel the job {waiting}.\n"
     assert _status(run, jobs["waiting"]) == "todo"
     running = run("jobs", "cancel", str(jobs["running"]))
     assert (running.exit_code, running.stdout) == (4, "")
     assert "is running" in running.stderr
-    some = run("--json", "jobs", "cancel", waiting, str(jobs["running"]), "987654")
+    some = run("--json", "--yes", "jobs", "cancel", "-", stdin=f"{waiting}\n{jobs['running']} 987654\n")
     assert some.exit_code == 5
     told = json.loads(some.stdout)
-    assert told["job_ids"] == [jobs["waiting"]]
-    assert [row["job_id"] for row in told["refused"]] == [jobs["running"], 987654]
-    assert some.stderr.count("Error: ") == 2
+    assert (told["action"], told["matched"], told["changed"]) == ("cancel", 3, 1)
+    assert [(row["job_id"], row["code"]) for row in told["failed"]] == [
+        (jobs["running"], "conflict"), (987654, "not_found"),
+    ]  # fmt: skip
+    assert some.stderr.startswith(f"job {jobs['running']}: ")
     assert run("jobs", "cancel", waiting).exit_code == 4
     assert run("jobs", "cancel", "987654").exit_code == 3
     assert run("jobs", "cancel").exit_code == 2
@@ -90,11 +92,11 @@ def test_failed_jobs_are_tried_again(run: Run, jobs: dict[str, int], monkeypatch
     monkeypatch.setattr(board, "BATCH", 1)
     failed = [jobs["failed"], jobs["broken"]]
     would = json.loads(run("--json", "jobs", "retry", "--failed", "--dry-run").stdout)
-    assert (would["job_ids"], would["dry_run"]) == (failed, True)
+    assert (would["matched"], would["changed"], would["dry_run"]) == (2, 2, True)
     assert _listed(run, "--status", "failed") == failed[::-1]
     assert run("jobs", "retry", str(jobs["failed"])).exit_code == 0
     assert _status(run, jobs["failed"]) == "todo"
-    assert json.loads(run("--json", "jobs", "retry", "--failed").stdout)["job_ids"] == [jobs["broken"]]
+    assert run("jobs", "retry", "--failed").stdout == f"Retried the job {jobs['broken']}.\n"
     assert "0 jobs" in run("jobs", "retry", "--failed").stdout
     assert run("jobs", "retry", str(jobs["running"])).exit_code == 4
     assert run("jobs", "retry").exit_code == 2

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from marketplace_api import boot
-from marketplace_api.cli import DONE, FAILED, PARTLY_DONE, USAGE, listing_files, main
+from marketplace_api.cli import CONFLICT, DONE, FAILED, PARTLY_DONE, USAGE, listing_files, main
 from marketplace_api.db import Databases, make_databases
 from marketplace_api.domain.listings import exporting
 from marketplace_api.models.listings import Listing
@@ -124,22 +125,25 @@ def test_conditions_choose_and_mistakes_are_named(run: Run, market: Databases, t
     )
     for wrong in ("prize < 1", "category = nonsense", "status"):
         result = run("listings", "export", "--where", wrong, "--to", str(tmp_path / "x.csv"))
-        assert result.exit_code == FAILED, result.output
-        assert "Traceback" not in result.output
-    assert run("listings", "export", "--to", str(tmp_path / "no" / "x.csv")).exit_code == USAGE
+        assert result.exit_code == USAGE, result.output
+        assert re.fullmatch(r"Error: .*\n", result.stderr), "a sentence, without a frame"
+    assert run("listings", "export", "--to", str(tmp_path / "no" / "x.csv")).exit_code == FAILED
     assert list(tmp_path.glob("*x.csv*")) == []
 
 
 def test_a_file_is_replaced_only_when_that_was_said(run: Run, market: Databases, tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text("mine")
-    assert run("listings", "export", "--to", str(path)).exit_code == USAGE
+    refused = run("listings", "export", "--to", str(path))
+    assert (refused.exit_code, "replace it with --yes" in refused.stderr) == (CONFLICT, True)
     assert path.read_text() == "mine"
     assert run("--yes", "listings", "export", "--to", str(path)).exit_code == DONE
     rows = list(csv.DictReader(io.StringIO(path.read_text(), newline="")))
     assert len(rows) == 10
     assert rows[0]["owner_email"] == "ada@people.example"
     assert [name.name for name in tmp_path.iterdir() if name.name.startswith(".all")] == []
+    piped = run("listings", "export", "--to", "-", "--output", "csv")
+    assert piped.stdout_bytes == path.read_bytes(), "--output says in which format, where no file does"
 
 
 def test_rows_come_in_parts_of_one_moment(market: Databases) -> None:

@@ -62,6 +62,19 @@ def test_an_empty_list_has_a_heading_or_nothing(run: Run) -> None:
     assert run("users", "list", "--search", "nobody", "--output", "csv").stdout == heading
 
 
+def test_ids_go_from_a_list_to_a_command(run: Run) -> None:
+    for name in ("ada", "bob"):
+        run("users", "create", f"{name}@example.org", "--username", name, "--no-password")
+    whole = json.loads(run("--json", "jobs", "list").stdout)
+    ids = run("jobs", "list", "--ids")
+    assert ids.stdout.split() == [str(row["job_id"]) for row in whole]
+    heading = run("--yes", "jobs", "cancel", "-", stdin=run("jobs", "list", "--output", "csv").stdout)
+    assert (heading.exit_code, "list --ids" in heading.stderr) == (2, True)
+    done = run("--yes", "jobs", "cancel", "-", "--ids", stdin=ids.stdout)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"Cancelled {len(whole)} jobs." in done.stderr
+
+
 def test_common_options_stand_before_and_behind(run: Run, tmp_path: Path) -> None:
     run("users", "create", "ada@example.org", "--username", "ada", "--role", "admin", "--no-password")
     run("users", "create", "bob@example.org", "--username", "bob", "--no-password")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,7 +43,11 @@ def test_every_operation_is_a_route(run: Run) -> None:
 
 def test_every_code_is_told(run: Run) -> None:
     assert [row["code"] for row in json.loads(run("--json", "errors").stdout)] == list(CODES)
-    assert {row["status"] for row in json.loads(run("--json", "errors", "409").stdout)} == {409}
+    assert {(row["status"], row["exit_code"]) for row in json.loads(run("--json", "errors", "409").stdout)} == {
+        (409, 4)
+    }
+    told = json.loads(run("--json", "errors", "--exit-codes").stdout)
+    assert [row["exit_code"] for row in told] == [0, 1, 2, 3, 4, 5]
     assert "wrong_state" in run("errors", "state").stdout
 
 
@@ -51,6 +56,9 @@ def test_the_description_is_the_services_own(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "openapi.json"
     assert run("openapi", "--to", str(file)).exit_code == 0
     assert json.loads(file.read_text())["openapi"] == "3.1.0"
+    assert run("openapi", "--to", str(file)).exit_code == 4
+    assert run("--yes", "openapi", "--to", str(file)).exit_code == 0
+    assert run("openapi", "--to", "-").stdout == file.read_text()
     assert run("openapi", "--to", str(tmp_path / "none" / "openapi.json")).exit_code == 1
 
 
@@ -91,7 +99,11 @@ def test_the_prompt_runs_a_script_and_keeps_nothing_unasked(run: Run) -> None:
     assert "dropped" in run("shell", stdin="session.add(Event(type='test.made'))").stderr
     assert run("shell", stdin=f"{add}; session.commit()").exit_code == 0
     assert run("shell", stdin=count).stdout == "1 1\n"
-    assert run("shell", stdin="1 / 0").exit_code == 1
+    wrong = run("shell", stdin="def half(of):\n    return of / 0\nhalf(1)\n")
+    assert wrong.exit_code == 1
+    assert re.findall("line [0-9]+", wrong.stderr) == ["line 3", "line 2"], "its own lines and none of ours"
+    assert "    return of / 0\n" in wrong.stderr and wrong.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert run("shell", stdin="print(").stderr.endswith("SyntaxError: '(' was never closed\n")
 
 
 def test_the_prompt_says_what_is_there(run: Run) -> None:

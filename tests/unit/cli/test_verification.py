@@ -81,9 +81,12 @@ def test_a_document_is_opened_into_a_file_of_ones_own(
     assert event.new.keys() == {"user_id", "date_submitted"}
 
     again = run(*words, "--reason", "Once more.")
-    assert again.exit_code == USAGE
-    assert "not overwritten" in " ".join(again.stderr.split())
+    assert again.exit_code == CONFLICT
+    assert "is there already" in again.stderr
     assert len(told(committed_databases, OPENED)) == 1, "what cannot be written is not opened"
+    target.write_bytes(b"old")
+    assert run("--yes", *words, "--reason", "Once more.").exit_code == DONE
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (make_pdf(), 0o600)
 
 
 def test_a_document_goes_into_a_pipe(run: Run, committed_databases: Databases, sent: Any) -> None:
@@ -99,7 +102,7 @@ def test_what_cannot_be_opened_leaves_no_file(
     target, reason = tmp_path / "new.pdf", ("--reason", "Compare the names.")
     assert run("verification", "open", "99", "--to", str(target), *reason).exit_code == NOT_FOUND
     nowhere = run("verification", "open", str(sent.verification_id), "--to", str(tmp_path / "no" / "x"), *reason)
-    assert nowhere.exit_code == USAGE
+    assert nowhere.exit_code == FAILED
     person(committed_databases, username="customer")
     words = ("verification", "open", str(sent.verification_id), "--to", str(target), *reason)
     assert run("--as", "customer", *words).exit_code == FAILED
