@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,6 +48,16 @@ class _Moment(click.ParamType[datetime, Any]):
         except (ValueError, OverflowError):
             example = "2027-01-31" if self.ahead else "2026-11-01"
             self.fail(f"{value!r} is neither a date such as {example} nor a span of time such as 7d.", param, ctx)
+
+
+def asked_reason(given: str | None, question: str) -> str:
+    """The reason of an act that leaves a mark; asked for on a terminal. Raises UsageError where nobody could answer."""
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise click.UsageError("Say why with --reason; it goes into the audit trail.")
+    told: str = click.prompt(question, type=REASON, err=True)
+    return told
 
 
 REASON = _Reason()
