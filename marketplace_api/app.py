@@ -120,6 +120,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.storage = make_storage(settings)
     registry.url_signer = UrlSigner.from_secret(settings.secret)
     registry.files_url = settings.files_url.rstrip("/")
+    registry.pictures_url = registry.files_url or settings.public_url.rstrip("/")
 
     config.include("pyramid_tm")
     config.include("marketplace_api.views.attempts")

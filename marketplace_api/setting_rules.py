@@ -95,6 +95,8 @@ def _mail(settings: Any, named: Named) -> Iterator[Mistake]:
         yield Mistake(f"{named('smtp_url')} is missing, and mail shall be sent by SMTP.", SMTP_FORM)
     elif settings.email_backend == "smtp":
         yield from _parsed(mail_server, settings.smtp_url)
+    if settings.email_appeals and "@" not in parseaddr(settings.email_appeals)[1]:
+        yield Mistake(f"{named('email_appeals')} must hold an address, such as moderators@market.example, or nothing.")
     if "@" not in parseaddr(settings.email_from)[1]:
         yield Mistake(f"{named('email_from')} must hold an address, such as Marketplace <no-reply@market.example>.")
     for name in ("reset_link", "confirm_link"):

@@ -119,6 +119,9 @@ class Settings:
     email_from: str = _setting(
         "email.from", "EMAIL_FROM", "Marketplace <no-reply@marketplace.example>", "Sender of all mail."
     )
+    email_appeals: str = _setting(
+        "email.appeals", "EMAIL_APPEALS", "", "Where answers to mails about suspensions and bans go; empty: nowhere."
+    )
     smtp_url: str = _setting(
         "email.smtp_url",
         "SMTP_URL",

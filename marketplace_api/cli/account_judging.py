@@ -9,6 +9,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.event_lines import plain
 from marketplace_api.cli.many import counted, done_word, dry_run_option
 from marketplace_api.cli.values import REASON, UNTIL
 
@@ -69,29 +70,33 @@ def ban(context: Context, user: str, reason: str, dry_run: bool) -> None:
     """
     from marketplace_api.domain.accounts import lifecycle
 
-    word = "banned"
-    _judge(context, user, "ban", lifecycle.ban, reason=reason, until=None, dry_run=dry_run, word=word)
+    _judge(context, user, "ban", lifecycle.ban, reason=reason, until=None, dry_run=dry_run)
 
 
 def _judge(
     context: Context, user: str, action: str, act: Callable[..., Any],
-    *, reason: str, until: datetime | None, dry_run: bool, word: str = "",
+    *, reason: str, until: datetime | None, dry_run: bool,
 ) -> None:  # fmt: skip
     from marketplace_api.domain.accounts import lifecycle
 
     with context.acting() as (session, actor):
         found = lifecycle.find(session, user)
-        before = found.state
+        before, was_until, was_reason = found.state, found.suspended_until, found.state_reason
         account = act(session, actor, found.user_id, reason=reason, until=until)
         done = {
             "action": action, "user_id": account.user_id, "username": account.username, "previous_state": before,
-            "state": account.state, "suspended_until": account.suspended_until, "reason": reason, "dry_run": dry_run,
+            "previous_suspended_until": was_until, "previous_reason": was_reason, "state": account.state,
+            "suspended_until": account.suspended_until, "reason": reason, "dry_run": dry_run,
         }  # fmt: skip
         if dry_run:
             session.rollback()
     verb = "would be" if dry_run else "is"
     term = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-    context.output.record(done, f"{done['username']} {verb} {word or done_word(action)}{term} (was {before}).")
+    message = f"{done['username']} {verb} {done_word(action)}{term} (was {before})."
+    if action == "suspend" and before == "suspended":
+        said = f"until {was_until:%Y-%m-%d %H:%M} UTC" if was_until else "until further notice"
+        message += f" This replaces the suspension {said}: “{plain(was_reason or '')}”"
+    context.output.record(done, message)
 
 
 @click.command()

@@ -17,6 +17,7 @@ FIELDS = (
     "reason", "request_id", "date_created",
 )  # fmt: skip
 COLUMNS = ("time", "event_id", "type", "subject", "actor", "change", "reason")
+DEED_COLUMNS = ("time", "type", "actor", "change", "reason")
 _WIDTHS = {"time": 25, "event_id": 9, "type": 28, "subject": 16, "actor": 24, "change": 60}
 LONGEST_CHANGE = 100
 
@@ -35,8 +36,27 @@ def lines(db: Reader, rows: Sequence[Any]) -> list[dict[str, str]]:
     return [_line(row, names) for row in rows]
 
 
+def deeds(db: Reader, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """What was done to one thing, by :data:`DEED_COLUMNS` and whole (``previous``, ``new``), with the names of today."""
+    from marketplace_api.domain import audit
+
+    names = audit.names(db, {row.actor_id for row in rows if row.actor_id is not None})
+    return [
+        {
+            "event_id": row.event_id, "time": row.date_created, "type": row.type, "actor": _actor(row, names),
+            "change": _change(row.previous or {}, row.new), "reason": plain(row.reason or ""),
+            "previous": row.previous, "new": row.new,
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+def _actor(row: Any, names: Mapping[int, str]) -> str:
+    return plain(_person(row.actor_id, names) if row.actor_id is not None else row.actor_name or "")
+
+
 def _line(row: Any, names: Mapping[int, str]) -> dict[str, str]:
-    actor = _person(row.actor_id, names) if row.actor_id is not None else row.actor_name or ""
+    actor = _actor(row, names)
     if row.on_behalf_of_id is not None:
         actor += f" for {_person(row.on_behalf_of_id, names)}"
     return {

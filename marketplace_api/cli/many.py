@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,17 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``act(session, actor, id)`` is the ``action`` upon one ``noun``; ``asks`` for a confirmation even of one."""
+    """``act(session, actor, id)`` is the ``action`` upon one ``noun``; ``asks`` for a confirmation even of one.
+
+    ``also`` is the action upon what that is about, if there is one; ``more`` is told to programs.
+    """
 
     action: str
     noun: str
     act: Callable[[Any, Actor, int], object]
     asks: bool = False
+    also: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def do_each(
@@ -79,7 +84,13 @@ def done_word(action: str) -> str:
         return "cancelled"
     if action.endswith("y"):
         return f"{action[:-1]}ied"
+    if action == "ban":
+        return "banned"
     return f"{action}d" if action.endswith("e") else f"{action}ed"
+
+
+def _they_are(count: int) -> str:
+    return "it is" if count == 1 else "they are"
 
 
 def named(ids: Sequence[str | int]) -> list[int]:
@@ -180,14 +191,17 @@ class _Run:
         work, matched = self.work, len(ids)
         values = {
             "action": work.action, "matched": matched, "changed": self.changed, "failed": self.failed,
-            "interrupted": self.is_interrupted, "dry_run": self.dry_run,
+            "interrupted": self.is_interrupted, "dry_run": self.dry_run, **work.more,
         }  # fmt: skip
         verb = f"Would {work.action}" if self.dry_run else done_word(work.action).capitalize()
+        also = ""
+        if work.also and self.changed:
+            also = f" and {work.also if self.dry_run else done_word(work.also)} what {_they_are(self.changed)} about"
         if matched == 1 and self.changed:
-            said = f"{verb} the {work.noun} {ids[0]}."
+            said = f"{verb} the {work.noun} {ids[0]}{also}."
         else:
             of = f" of {matched:,}" if self.changed != matched else ""
-            said = f"{verb} {self.changed:,}{of} {work.noun}{'' if matched == 1 else 's'}"
+            said = f"{verb} {self.changed:,}{of} {work.noun}{'' if matched == 1 else 's'}{also}"
             said += f"; {len(self.failed):,} failed." if self.failed else "."
         if self.is_interrupted:
             said += " It was interrupted: run the same command again for the rest; what is done already fails then."

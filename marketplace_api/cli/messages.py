@@ -10,7 +10,7 @@ import rich_click as click
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.moderation_reports import REASONS
-from marketplace_api.cli.values import REASON, SINCE
+from marketplace_api.cli.values import REASON, SINCE, asked_reason
 
 STATUSES = ("sent", "deleted")
 COLUMNS = (
@@ -52,16 +52,17 @@ def list_messages(
 
 @messages.command()
 @click.argument("message_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The message's id.")
-@click.option("--reason", type=REASON, help="Why it is read; goes into the audit trail.")
+@click.option("--reason", type=REASON, help="Why it is read; goes into the audit trail. Asked for on a terminal.")
 @pass_context
 def show(context: Context, message_id: int, reason: str | None) -> None:
-    """Show one reported message with what it says. That it was read, and by whom, goes into the audit trail.
+    """Show one reported message with what it says. That it was read, by whom and why is recorded.
 
     Example: `marketplace-admin messages show 7 --reason "Report 12"`
     """
     from marketplace_api.domain.conversations import removing
 
-    with context.acting(reason) as (session, actor):
+    told = asked_reason(reason, "Why do you read it? This is recorded")
+    with context.acting(told) as (session, actor):
         found = dict(removing.read(session, actor, message_id)._mapping)
     context.output.record(found)
 

@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, named
+from marketplace_api.cli.many import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.values import REASON, SINCE, require_span
 
 STATES = ("open", "assigned", "resolved", "dismissed")
@@ -150,7 +150,8 @@ def resolve(
 
     if all_of_same:
         ids = _confirmed(context, ids, dry_run)
-    do_each(context, ids, Work("resolve", "report", act), reason=reason, dry_run=dry_run)
+    work = Work("resolve", "report", act, also=action or "", more={"subject_action": action})
+    do_each(context, ids, work, reason=reason, dry_run=dry_run)
 
 
 @click.command()
@@ -186,10 +187,11 @@ def _confirmed(context: Context, ids: tuple[str, ...], dry_run: bool) -> tuple[s
 
     numbers = named(ids)
     with context.databases() as databases, databases.session() as session:
-        count = searching.undecided_of_same(session, context.actor(session).user_id, numbers)
-    context.output.remark(f"{count:,} undecided reports are about the same.")
-    if count > 1 and not dry_run:
-        context.output.confirm(f"Decide all {count:,}?")
+        others = searching.undecided_of_same(session, context.actor(session).user_id, numbers)
+    told = counted(others, "other undecided report")
+    context.output.remark(f"{told} {'is' if others == 1 else 'are'} about the same." if others else f"{told}.")
+    if others and not dry_run:
+        context.output.confirm(f"Decide {told} too?")
     return tuple(map(str, numbers))
 
 

@@ -60,10 +60,12 @@ def list_users(
 @user_argument
 @pass_context
 def show(context: Context, user: str) -> None:
-    """Show one account: its state, its listings, reports about it, its verification, and its last sessions.
+    """Show one account: its state, its listings, reports about it, its verification, its last sessions, and what was
+    done to it: who suspended it, when and why, for example.
 
     Example: `marketplace-admin users show ada@example.org`
     """
+    from marketplace_api.cli import event_lines
     from marketplace_api.domain.accounts import lifecycle, overview
 
     with context.databases() as databases, databases.session() as session:
@@ -72,15 +74,20 @@ def show(context: Context, user: str) -> None:
         listings, verification = overview.listing_counts(session, user_id), overview.verification(session, user_id)
         account["open_reports"] = overview.open_reports(session, user_id)
         last_sessions = [dict(row._mapping) for row in overview.last_sessions(session, user_id)]
+        history = event_lines.deeds(session, overview.last_deeds(session, user_id))
     if context.for_programs:
         parts = {name: getattr(verification, name) for name in VERIFICATION} if verification is not None else None
-        context.output.record({**account, "listings": listings, "verification": parts, "sessions": last_sessions})
+        more = {"verification": parts, "sessions": last_sessions, "history": history}
+        context.output.record({**account, "listings": listings, **more})
         return
     account["listings"] = [f"{count:,} {status.replace('_', ' ')}" for status, count in sorted(listings.items())]
     account["verification"] = f"{verification.status} ({verification.verification_id})" if verification else "none"
     context.output.record(account)
     if last_sessions:
         context.output.rows((*SESSION_COLUMNS, "ended_at", "end_reason"), last_sessions)
+    if history:
+        context.output.rows(event_lines.DEED_COLUMNS, history)
+    context.output.remark(f"All that happened to it: `events tail --subject user:{user_id}`.")
 
 
 @users.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +59,16 @@ def require_span(since: datetime | None, until: datetime | None) -> None:
             f"--until ({until:%Y-%m-%d %H:%M} UTC) must be later than --since ({since:%Y-%m-%d %H:%M} UTC). Ages count back "
             "from now: the hour that ended an hour ago is --since 2h --until 1h."
         )
+
+
+def asked_reason(given: str | None, question: str) -> str:
+    """The reason of an act that leaves a mark; asked for on a terminal. Raises Refused where nobody could answer."""
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise Refused("Say why with --reason; it goes into the audit trail.")
+    told: str = click.prompt(question, type=REASON, err=True)
+    return told
 
 
 REASON = _Reason()

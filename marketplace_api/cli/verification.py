@@ -12,10 +12,9 @@ from typing import IO, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.exits import Refused
 from marketplace_api.cli.files import FILE, is_stdout, written
 from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
-from marketplace_api.cli.values import REASON, SINCE, UNTIL
+from marketplace_api.cli.values import REASON, SINCE, UNTIL, asked_reason
 
 STATES = ("pending", "approved", "rejected", "expired")
 COLUMNS = (
@@ -122,7 +121,7 @@ def open_(context: Context, verification_id: int, target: Path, reason: str | No
     from marketplace_api.gateways.document_cipher import DocumentKeys
     from marketplace_api.gateways.storage import make_storage
 
-    told = reason or _ask_reason()
+    told = asked_reason(reason, "Why do you open it? This is recorded")
     keys, storage = DocumentKeys.from_settings(context.settings), make_storage(context.settings)
     with context.databases() as databases:
         with databases.session() as session:
@@ -138,13 +137,6 @@ def open_(context: Context, verification_id: int, target: Path, reason: str | No
         "bytes": len(found.content),
     }  # fmt: skip
     context.output.record(values, f"The document ({found.media_type}, {len(found.content):,} bytes) is in {target}.")
-
-
-def _ask_reason() -> str:
-    if not sys.stdin.isatty():
-        raise Refused("Say why with --reason; it goes into the audit trail.")
-    told: str = click.prompt("Why do you open it? This is recorded", type=REASON, err=True)
-    return told
 
 
 @contextmanager

@@ -26,22 +26,30 @@ SUBJECTS: Mapping[str, str] = {
     "password_changed": "Your password was changed",
     "session_theft": "We ended one of your sessions",
     "account_deactivated": "Your account is deactivated",
+    "account_suspended": "Your account is suspended",
+    "account_banned": "Your account is banned",
+    "account_reinstated": "Your account is yours again",
 }
 """Every message that we send, with its subject."""
 
 
-def render(name: str, *, sender: str, to: str, **context: Any) -> EmailMessage:
+def render(name: str, *, sender: str, to: str, reply_to: str = "", **context: Any) -> EmailMessage:
     """The message ``name`` (a key of :data:`SUBJECTS`) from ``sender`` to the one address ``to``.
+
+    Answers go to ``reply_to``, if there is one, which the templates know as well.
 
     The service's name in the text is the display name of ``sender``. Raises ``ValueError`` for an address that is
     none or tries to add a header.
     """
     author = _address(sender)
-    context = {"service": author.display_name or author.domain, "subject": SUBJECTS[name], **context}
+    service = author.display_name or author.domain
+    context = {"service": service, "subject": SUBJECTS[name], "reply_to": reply_to, **context}
     message = EmailMessage(policy=policy.SMTP)
     message["Subject"] = f"{context['service']}: {SUBJECTS[name]}"
     message["From"] = author
     message["To"] = _address(to)
+    if reply_to:
+        message["Reply-To"] = _address(reply_to)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = make_msgid(domain=author.domain)
     # RFC 3834: no vacation responder shall answer.

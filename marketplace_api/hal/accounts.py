@@ -11,6 +11,7 @@ from marketplace_api.domain.accounts import profiles
 from marketplace_api.domain.accounts.sessions import TokenPair
 from marketplace_api.domain.paging import Page
 from marketplace_api.hal.conversations import message_link
+from marketplace_api.hal.files import picture_url
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
@@ -49,7 +50,7 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "email": row.email,
         "pending_email": row.pending_email,
         "is_email_confirmed": row.email_confirmed_at is not None,
-        "profile_picture_url": row.profile_picture_url,
+        "profile_picture_url": picture_url(context.request, row.profile_picture_url),
         "bio": row.bio,
         "date_joined": row.date_joined,
         "last_login": row.last_login,
@@ -88,7 +89,7 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
 @represents(UserContext)
 def user(context: UserContext, fields: Collection[str] = ()) -> Representation:
     """A public profile."""
-    shown = _public(context.row, fields)
+    shown = _public(context.request, context.row, fields)
     shown.links |= {
         "mkt:listings": link(f"{context.path}/listings"),
         "mkt:reviews": link(f"{context.path}/reviews"),
@@ -101,14 +102,14 @@ def user(context: UserContext, fields: Collection[str] = ()) -> Representation:
 
 def public_users(request: Request, user_ids: Collection[int]) -> dict[int, Representation]:
     """Public profiles by id, for embedding; who is gone is left out."""
-    return {row.user_id: _public(row) for row in profiles.find_many_public(request.db, user_ids)}
+    return {row.user_id: _public(request, row) for row in profiles.find_many_public(request.db, user_ids)}
 
 
-def _public(row: Any, fields: Collection[str] = ()) -> Representation:
+def _public(request: Request, row: Any, fields: Collection[str] = ()) -> Representation:
     state = {
         "user_id": row.user_id,
         "username": row.username,
-        "profile_picture_url": row.profile_picture_url,
+        "profile_picture_url": picture_url(request, row.profile_picture_url),
         "bio": row.bio,
         "date_joined": row.date_joined,
         "is_verified": row.is_verified,

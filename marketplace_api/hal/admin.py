@@ -7,8 +7,8 @@ from typing import Any
 from pyramid.request import Request
 
 from marketplace_api.domain.accounts import directory
-from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.paging import Page
+from marketplace_api.hal.files import picture_url
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link
@@ -22,7 +22,7 @@ _OPEN = ("active", "suspended")
 def account(context: AccountContext) -> Representation:
     """One account in whatever state."""
     row, actor = context.row, context.request.actor
-    shown = _account(row, actor, context)
+    shown = _account(context.request, row, context)
     shown.links["mkt:reports"] = link(f"/api/moderation/reports?subject_type=user&subject_id={row.user_id}")
     if actor.administers:
         shown.links["mkt:audit"] = link(f"/api/audit?subject_type=user&subject_id={row.user_id}")
@@ -34,7 +34,7 @@ def accounts(request: Request, page: Page, context: AccountsContext) -> Represen
     """One part of the accounts."""
     with_forms = request.media == HAL_FORMS
     items = [
-        _account(row, request.actor, AccountContext(request, None, str(row.user_id), row) if with_forms else None)
+        _account(request, row, AccountContext(request, None, str(row.user_id), row) if with_forms else None)
         for row in page.items
     ]
     shown = collection(request, "users", items, page, ACCOUNTS, context=context)
@@ -42,13 +42,13 @@ def accounts(request: Request, page: Page, context: AccountsContext) -> Represen
     return shown
 
 
-def _account(row: Any, actor: Actor, context: AccountContext | None) -> Representation:
+def _account(request: Request, row: Any, context: AccountContext | None) -> Representation:
     state = {
         "user_id": row.user_id,
         "username": row.username,
-        "email": row.email if actor.administers else directory.masked(row.email),
+        "email": row.email if request.actor.administers else directory.masked(row.email),
         "is_email_confirmed": row.email_confirmed_at is not None,
-        "profile_picture_url": row.profile_picture_url,
+        "profile_picture_url": picture_url(request, row.profile_picture_url),
         "bio": row.bio,
         "roles": sorted(row.roles),
         "state": row.state,

@@ -11,6 +11,7 @@ from pyramid.request import Request
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.paging import Page
 from marketplace_api.domain.reports import rows as report_rows
+from marketplace_api.hal.files import picture_url
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link
@@ -91,19 +92,19 @@ def _conversation(
     return Representation(
         _chosen(values, fields, "conversation_id"),
         links,
-        {"other_participant": _participant(row)},
+        {"other_participant": _participant(seen.request, row)},
         context=context,
         values=values,
     )
 
 
-def _participant(row: Any) -> Representation:
+def _participant(request: Request, row: Any) -> Representation:
     """The other of the two; whose account is gone has neither name nor link."""
     is_there = row.other_username is not None
     state = {
         "user_id": row.other_id,
         "username": row.other_username,
-        "profile_picture_url": row.other_picture_url,
+        "profile_picture_url": picture_url(request, row.other_picture_url),
         "is_available": is_there,
     }
     return Representation(state, {"self": link(f"/api/users/{row.other_id}")} if is_there else {})

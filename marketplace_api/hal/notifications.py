@@ -76,7 +76,7 @@ _SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
         ("listing_id", _listing),
     ),
     **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _report)),
-    T.PASSWORD_CHANGED: ("user_id", _account),
+    **dict.fromkeys((T.PASSWORD_CHANGED, T.ACCOUNT_SUSPENDED, T.ACCOUNT_REINSTATED), ("user_id", _account)),
     T.NEW_LOGIN: ("session_id", _session),
 }  # fmt: skip
 

@@ -77,6 +77,44 @@ def mail_deactivated(session: Session, event: Event, services: Services) -> None
     _mail(session, services, "account_deactivated", user, user.email, erased_on=erased_on)
 
 
+def mail_suspended(session: Session, event: Event, services: Services) -> None:
+    """Says why, until when, and what can still be done; nothing, if that is over already."""
+    user = _judged(session, event, "suspended")
+    if user is not None:
+        values = {"reason": user.state_reason, "until": user.suspended_until}
+        _mail(session, services, "account_suspended", user, user.email or "", **values, **_appeals(services))
+
+
+def mail_banned(session: Session, event: Event, services: Services) -> None:
+    """Says why; nothing, if the ban was lifted already."""
+    user = _judged(session, event, "banned")
+    if user is not None:
+        reason = user.state_reason
+        _mail(session, services, "account_banned", user, user.email or "", reason=reason, **_appeals(services))
+
+
+def mail_reinstated(session: Session, event: Event, services: Services) -> None:
+    """Says that all is as before, and why; nothing, if the account was judged again since.
+
+    The reason of an undone batch is for the log: it is about many.
+    """
+    user = _judged(session, event, "active")
+    if user is not None:
+        reason = None if event.new.get("undone") else event.reason
+        was = (event.previous or {}).get("state", "suspended")
+        _mail(session, services, "account_reinstated", user, user.email or "", reason=reason, was=was)
+
+
+def _judged(session: Session, event: Event, state: str) -> User | None:
+    """The account, if it is in the state that the event put it into and has an address."""
+    user = session.get(User, event.subject_id)
+    return user if user is not None and user.state == state and user.email is not None else None
+
+
+def _appeals(services: Services) -> dict[str, str]:
+    return {"reply_to": services.settings.email_appeals}
+
+
 def _token_link(session: Session, services: Services, user: User, purpose: str, email: str) -> tuple[str, datetime]:
     """A link with a fresh token and when it ends; the link is the only place that ever holds the token itself."""
     settings = services.settings

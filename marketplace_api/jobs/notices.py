@@ -18,6 +18,7 @@ from marketplace_api.domain.notifications.keeping import conversation_group
 from marketplace_api.domain.notifications.kinds import NotificationType as T
 from marketplace_api.domain.notifications.telling import Notice, tell, tell_keepers, tell_of_message, tell_owners
 from marketplace_api.jobs.services import Services
+from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
 
 _STEPS: Mapping[str, T] = {
@@ -32,6 +33,10 @@ _VERIFICATIONS: Mapping[str, T] = {
     EventType.VERIFICATION_APPROVED: T.VERIFICATION_APPROVED,
     EventType.VERIFICATION_REJECTED: T.VERIFICATION_REJECTED,
     EventType.VERIFICATION_EXPIRED: T.VERIFICATION_EXPIRED,
+}
+_JUDGEMENTS: Mapping[str, T] = {
+    EventType.USER_SUSPENDED: T.ACCOUNT_SUSPENDED,
+    EventType.USER_REINSTATED: T.ACCOUNT_REINSTATED,
 }
 _REPORTS: Mapping[str, T] = {
     EventType.REPORT_RESOLVED: T.REPORT_RESOLVED,
@@ -152,6 +157,22 @@ def _tell_keepers(session: Session, event: Event, type: T, data: Mapping[str, An
 def notify_of_password(session: Session, event: Event, _services: Services) -> None:
     """Tells the owner of an account that its password changed, whoever did it."""
     tell(session, event.subject_id or 0, Notice(T.PASSWORD_CHANGED, event.event_id))
+
+
+def notify_of_judgement(session: Session, event: Event, _services: Services) -> None:
+    """Tells the owner of an account that moderators suspended or reinstated it, why and until when; nothing, if it was
+    judged again since.
+
+    The reason of an undone batch is for the log: it is about many.
+    """
+    user = session.get(User, event.subject_id)
+    if user is None or user.state != event.new.get("state"):
+        return
+    if user.state == "suspended":
+        data = {"reason": user.state_reason, "until": user.suspended_until and user.suspended_until.isoformat()}
+    else:
+        data = {"reason": None if event.new.get("undone") else event.reason}
+    tell(session, user.user_id, Notice(_JUDGEMENTS[event.type], event.event_id, data=data))
 
 
 def notify_of_login(session: Session, event: Event, _services: Services) -> None:

@@ -19,7 +19,10 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 
 
 class User(Base):
-    """An account. Personal columns are emptied when it is erased; the row stays for those who dealt with it."""
+    """An account. Personal columns are emptied when it is erased; the row stays for those who dealt with it.
+
+    ``profile_picture_url`` is an address elsewhere, or the path of a file of ours.
+    """
 
     __tablename__ = "users"
 

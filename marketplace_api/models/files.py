@@ -100,12 +100,12 @@ class ListingVideo(Base):
 
 
 class UserPicture(Base):
-    """The picture of an account, as long as it is one of ours."""
+    """The picture of an account, as long as it is one of ours. ``url`` is of former releases, which ran on it."""
 
     __tablename__ = "user_pictures"
 
     user_id: Mapped[BigInt] = mapped_column(sa.ForeignKey("users.user_id", ondelete="CASCADE"), primary_key=True)
     card_key: Mapped[str] = _key()
     thumb_key: Mapped[str] = _key()
-    url: Mapped[str] = mapped_column(sa.String(512))
+    url: Mapped[str | None] = mapped_column(sa.String(512))
     date_created: Mapped[Created]

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from marketplace_api.db import Base, BigId, BigInt, Created, Json, Version
 
 CHANNELS = ("in_app", "email", "sms", "web_push")
-SECURITY_TYPES = ("password_changed", "new_login")
-"""Types that guard the account itself: their e-mails cannot be switched off."""
+SECURITY_TYPES = ("password_changed", "new_login", "account_suspended", "account_reinstated")
+"""Types that are about the account itself: their e-mails cannot be switched off."""
 
 _TYPE = "type ~ '^[a-z_]+$'"
 _UNREAD = "NOT is_read"

@@ -13,6 +13,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.db import is_outage
+from marketplace_api.domain.accounts import profiles, refusals
 from marketplace_api.errors import (
     DomainError,
     Forbidden,
@@ -101,7 +102,8 @@ def refusal_of(request: Request) -> DomainError:
     if actor.user_id is None:
         return Unauthenticated("Log in first: this needs an account.")
     if actor.state == "suspended":
-        return Forbidden("The account is suspended: it may read, but not change anything.", code="account_suspended")
+        row = profiles.find_own(request.db, actor.user_id)
+        return refusals.suspended(row.state_reason, row.suspended_until)
     return Forbidden("Your account may not do this.")
 
 

@@ -131,7 +131,6 @@ def remove(request: Request) -> Representation:
 )
 def set_picture(request: Request) -> Representation:
     registry, user_id = request.registry, request.actor.user_id
-    base = registry.files_url or registry.app_settings.public_url.rstrip("/")
     pictures.replace(
         request.db,
         registry.databases,
@@ -139,7 +138,6 @@ def set_picture(request: Request) -> Representation:
         request.actor,
         user_id,
         stream=request.upload.stream,
-        base_url=base,
         expected_version=expected_version(request),
     )
     return accounts.me(request.context.refreshed())

@@ -8,6 +8,7 @@ from pyramid.response import Response
 from marketplace_api.domain.accounts import lifecycle, profiles
 from marketplace_api.domain.search import owned
 from marketplace_api.hal import accounts as represent
+from marketplace_api.hal.files import picture_url
 from marketplace_api.hal.listings import listings
 from marketplace_api.hal.representation import JSON, Representation, message
 from marketplace_api.resources.accounts import MeContext, UserContext
@@ -43,11 +44,15 @@ def patch(request: Request) -> Representation:
 
 
 def _edited(request: Request, *, merge: bool) -> Representation:
+    changes = dict(request.validated)
+    shown = picture_url(request, request.context.row.profile_picture_url)
+    if changes.get("profile_picture_url", shown) == shown:  # as it was read, which is not as it is stored
+        changes.pop("profile_picture_url", None)
     profiles.edit(
         request.db,
         request.actor,
         request.actor.user_id,
-        changes=request.validated,
+        changes=changes,
         expected_version=expected_version(request),
         merge=merge,
     )

@@ -51,18 +51,20 @@ def test_a_suspended_account_logs_in_and_reads_and_nothing_else(client: Client, 
         suspended.post("/api/listings", {"title": "x", "category": "furniture", "price": 1}),
         suspended.put("/api/users/me/password", {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}),
     ):  # fmt: skip
-        assert_problem(answer, 403, "account_suspended")
+        body = assert_problem(answer, 403, "account_suspended")
+        assert (body["reason"], body["until"]) == ("Spam.", None)
     assert set(suspended.forms("/api")["_templates"]) - {"default"} <= {"logout", "register", "login"}
     assert suspended.post("/api/auth/logout", {}).status_int == 200
 
 
 def test_a_suspension_with_an_end_ends_by_itself(people: People, db: Session) -> None:
     caller = people.customer()
-    lifecycle.suspend(
-        db, operator("test"), caller.user.user_id, reason="Spam.", until=datetime.now(UTC) + timedelta(days=1)
-    )
+    until = datetime.now(UTC) + timedelta(days=1)
+    lifecycle.suspend(db, operator("test"), caller.user.user_id, reason="Spam.", until=until)
     db.commit()
-    assert_problem(caller.put("/api/users/me", {"bio": "x"}), 403, "account_suspended")
+    body = assert_problem(caller.put("/api/users/me", {"bio": "x"}), 403, "account_suspended")
+    assert datetime.fromisoformat(body["until"]) == until
+    assert f"{until:%Y-%m-%d %H:%M} UTC" in body["detail"]
     db.execute(
         sa.text("UPDATE users SET suspended_until = now() - interval '1 second' WHERE suspended_until IS NOT NULL")
     )
@@ -76,8 +78,10 @@ def test_a_banned_account_is_out_at_once_and_may_not_log_in(client: Client, peop
     db.commit()
     assert_problem(caller.get("/api"), 401, "session_ended")
     right = client.post("/api/auth/login", {"email": caller.user.email, "password": PASSWORD})
-    assert_problem(right, 403, "account_banned")
+    assert assert_problem(right, 403, "account_banned")["reason"] == "Fraud."
+    assert "Fraud." in right.json["detail"]
     wrong = client.post("/api/auth/login", {"email": caller.user.email, "password": "not the password"})
+    assert "Fraud" not in wrong.text
     assert_problem(wrong, 401, "invalid_credentials")
     assert_problem(client.get(f"/api/users/{caller.user.user_id}"), 404, "not_found")
 

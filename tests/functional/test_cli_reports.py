@@ -77,6 +77,7 @@ def test_deciding_one_and_many(run: Run, world: World, committed_databases: Data
     rehearsed = run("--json", "moderation", "resolve", first, "--reason", "Taken down.", "--dry-run")
     assert json.loads(rehearsed.stdout) == {
         "action": "resolve", "matched": 1, "changed": 1, "failed": [], "interrupted": False, "dry_run": True,
+        "subject_action": None,
     }  # fmt: skip
     assert set(states(committed_databases).values()) == {"open"}
     assert run("moderation", "resolve", first, "--reason", "Taken down.").exit_code == DONE
@@ -111,7 +112,12 @@ def test_resolving_together_with_what_is_done(run: Run, world: World, committed_
     assert wrong.exit_code == USAGE and "suspend, delete" in wrong.stderr
     assert set(states(committed_databases).values()) == {"open"}, "both or neither"
     unsure = run("--as", "ada", *words, "--action", "suspend")
-    assert unsure.exit_code == USAGE and "Decide all 3?" in unsure.stderr
+    assert unsure.exit_code == USAGE and "Decide 2 other undecided reports too?" in unsure.stderr
+    assert "2 other undecided reports are about the same." in unsure.stderr
+    rehearsed = run(*words, "--action", "suspend", "--dry-run")
+    assert rehearsed.stdout == f"Would resolve the report {first} and suspend what it is about.\n"
+    alone = run("moderation", "dismiss", world.person, "--reason", "No threats.", "--all-of-same", "--dry-run")
+    assert "0 other undecided reports." in alone.stderr
     done = run("--as", "ada", "--yes", *words, "--action", "suspend")
     assert done.exit_code == DONE, done.output
     found = states(committed_databases)
@@ -120,7 +126,7 @@ def test_resolving_together_with_what_is_done(run: Run, world: World, committed_
         listing = session.get(Listing, world.listing_id)
         assert listing is not None and (listing.status, listing.status_reason) == ("suspended", "Advertising.")
     banned = run("moderation", "resolve", world.person, "--reason", "Threats.", "--action", "ban")
-    assert banned.exit_code == DONE, banned.output
+    assert banned.stdout == f"Resolved the report {world.person} and banned what it is about.\n", banned.output
 
 
 @pytest.mark.parametrize(("words", "code", "told"), [

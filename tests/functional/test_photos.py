@@ -11,6 +11,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
+from marketplace_api.models.accounts import User
 from marketplace_api.models.listings import Listing
 from marketplace_api.resources.files import PhotoContext, PhotosContext
 from tests.client import Client
@@ -210,7 +211,7 @@ def url(owner: Client, listing: Any) -> str:
 # Pictures of people.
 
 
-def test_a_picture_of_oneself(owner: Client, client: Client, run_sweep: Any) -> None:
+def test_a_picture_of_oneself(owner: Client, client: Client, run_sweep: Any, db: Session) -> None:
     form = owner.forms(ME)["_templates"]["set-picture"]
     assert (form["target"], form["contentType"]) == (f"{ME}/picture", "multipart/form-data")
     first = owner.request("POST", f"{ME}/picture", {"file": photo_with_gps((900, 600), 1)})
@@ -221,6 +222,14 @@ def test_a_picture_of_oneself(owner: Client, client: Client, run_sweep: Any) -> 
     assert url.startswith("http://127.0.0.1:6543/files/picture-")
     path = url.removeprefix("http://127.0.0.1:6543")
     assert Image.open(BytesIO(client.get(path).body)).size == (480, 480)
+
+    # What is stored knows nothing of the address, which may become another one.
+    stored = sa.select(User.profile_picture_url).where(User.user_id == owner.user.user_id)
+    assert db.execute(stored).scalar_one() == path
+    registry = client.app.registry
+    here, registry.pictures_url = registry.pictures_url, "https://cdn.example"
+    assert client.get(f"/api/users/{owner.user.user_id}").json["profile_picture_url"] == f"https://cdn.example{path}"
+    registry.pictures_url = here
 
     # The account as it was read may be sent back.
     assert owner.put(ME, owner.get(ME).json).status_int == 200

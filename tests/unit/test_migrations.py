@@ -29,6 +29,8 @@ UNION ALL SELECT 'function ' || oid::regprocedure FROM pg_proc WHERE pronamespac
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_type.oid AND deptype = 'e')
+UNION ALL SELECT 'check ' || conname || pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND contype = 'c'
 UNION ALL SELECT 'text search ' || cfgname FROM pg_ts_config WHERE cfgnamespace = 'public'::regnamespace
 """
 DATA = (
@@ -150,6 +152,26 @@ def test_search_works_on_listings_that_were_there_before_it(url: str) -> None:
     migrations.downgrade(url, _revisions()[0])
     migrations.upgrade(url)
     assert database.rows(terms) == counted
+
+
+def test_pictures_of_people_forget_where_the_service_was(url: str) -> None:
+    """A picture of ours becomes a path; an address elsewhere stays."""
+    database = Database(url)
+    migrations.upgrade(url)
+    database.run(*DATA)
+    migrations.downgrade(url, "0016")
+    keys = [f"picture-{'0' * 32}-{size}.webp" for size in ("card", "thumb")]
+    ours, theirs = f"https://old.example/files/{keys[0]}", "https://photos.example/bob.jpg"
+    stored = "INSERT INTO files (key, kind, owner_id, content_type, size, sha256, state) SELECT '{}', 'picture', "
+    database.run(
+        *(f"{stored.format(key)} min(user_id), 'image/webp', 1, sha256('x'), 'stored' FROM users" for key in keys),
+        f"INSERT INTO user_pictures (user_id, card_key, thumb_key, url) "
+        f"SELECT min(user_id), '{keys[0]}', '{keys[1]}', '{ours}' FROM users",
+        f"UPDATE users SET profile_picture_url = CASE username WHEN 'ada' THEN '{ours}' ELSE '{theirs}' END",
+    )
+    migrations.upgrade(url)
+    shown = "SELECT profile_picture_url FROM users ORDER BY user_id"
+    assert database.rows(shown) == [(f"/files/{keys[0]}",), (theirs,)]
 
 
 def test_a_full_database_goes_down_to_nothing(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -61,7 +62,7 @@ def deactivate(session: Session, databases: Databases, actor: Actor, rules: Acco
     proved = profiles.prove_password(databases, actor, rules, password, field="password")
     user, now = rows.lock_user(session, proved.user_id)
     if user.state == "suspended" and (user.suspended_until is None or user.suspended_until > now):
-        raise refusals.suspended()
+        raise refusals.suspended(user.state_reason, user.suspended_until)
     if user.state not in rows.LIVING or user.password_hash != proved.password_hash:
         raise refusals.session_ended()
     user.deactivated_at = now
@@ -190,13 +191,13 @@ def put_back(
     """
     _require_power(actor, user)
     now = rows.lock_user(session, user.user_id)[1]
-    previous = {"state": user.state}
+    previous = _told(user)
     rows.hide_listings(session, user.user_id, hidden=state in ("banned", "deactivated"))
     user.state_reason, user.suspended_until = reason, until
     user.deactivated_at = now if state == "deactivated" else None
     _enter(session, user, state, now)
     type = _EVENTS.get(state, EventType.USER_REINSTATED)
-    record(session, actor, type, user.user_id, previous=previous, new={"state": state})
+    record(session, actor, type, user.user_id, previous=previous, new={**_told(user), "undone": True})
 
 
 def _moderated(
@@ -213,6 +214,13 @@ def _moderated(
     return user, now
 
 
+def refused(actor: Actor, account: Any, step: str) -> DomainError | None:
+    """Why ``actor`` cannot judge the ``account`` so (its ``user_id``, ``state`` and ``roles`` tell); ``None`` if they can."""
+    if account.state == "erased":
+        return refusals.gone()
+    return _powerless(actor, account) or (None if possible(account.state, step) else impossible(account.state, step))
+
+
 def impossible(state: str, step: str) -> DomainError:
     """Why an account in ``state`` cannot be judged so."""
     return refusals.gone() if state == "erased" else refusals.wrong_state(state, " or ".join(_UNJUDGED[step]))
@@ -222,13 +230,19 @@ def _judge(
     session: Session, actor: Actor, user: User, type: EventType,
     *, state: str, reason: str, now: datetime, until: datetime | None = None,
 ) -> User:  # fmt: skip
-    previous = {"state": user.state}
+    previous = _told(user)
     user.state_reason = reason if state != "active" else None
     user.suspended_until, user.deactivated_at = until, None
     _enter(session, user, state, now)
-    new = {"state": state, **({"until": until.isoformat()} if until else {})}
-    record(session, replace(actor, reason=reason), type, user.user_id, previous=previous, new=new)
+    record(session, replace(actor, reason=reason), type, user.user_id, previous=previous, new=_told(user))
     return user
+
+
+def _told(user: User) -> dict[str, Any]:
+    """What the log tells of an account's state: of a suspension its end as well, ``None`` for until further notice."""
+    if user.state != "suspended":
+        return {"state": user.state}
+    return {"state": user.state, "until": user.suspended_until and user.suspended_until.isoformat()}
 
 
 def _enter(session: Session, user: User, state: str, now: datetime) -> None:
@@ -238,10 +252,15 @@ def _enter(session: Session, user: User, state: str, now: datetime) -> None:
 
 
 def _require_power(actor: Actor, user: User) -> None:
+    refusal = _powerless(actor, user)
+    if refusal is not None:
+        raise refusal
+
+
+def _powerless(actor: Actor, account: Any) -> Forbidden | None:
     """Nobody judges themselves, nor anyone of their own rank or above; admins judge all others."""
-    if actor.owns(user.user_id):
-        raise Forbidden("You cannot do this to your own account.")
-    if actor.administers:
-        return
-    if rank(actor.roles) <= rank(user.roles):
-        raise Forbidden("This account has as much power as yours.")
+    if actor.owns(account.user_id):
+        return Forbidden("You cannot do this to your own account.")
+    if actor.administers or rank(actor.roles) > rank(account.roles):
+        return None
+    return Forbidden("This account has as much power as yours.")

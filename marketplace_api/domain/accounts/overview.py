@@ -8,18 +8,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from marketplace_api.db import Reader, table_of
+from marketplace_api.domain.events import EventType
 from marketplace_api.domain.verifications import rows as verifications
 from marketplace_api.models.accounts import AccountSession
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import Block
+from marketplace_api.models.events import Event
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification
 from marketplace_api.models.reports import Report
 from marketplace_api.models.verifications import Verification
 
 SESSIONS_SHOWN = 5
+DEEDS_SHOWN = 10
+DEEDS = (
+    EventType.USER_SUSPENDED, EventType.USER_REINSTATED, EventType.USER_BANNED, EventType.USER_ROLES_CHANGED,
+    EventType.USER_DEACTIVATED, EventType.USER_REACTIVATED, EventType.USER_ERASED,
+)  # fmt: skip
+"""What was done to accounts as a whole, by moderators or by their owners."""
 
 _l, _s, _r = table_of(Listing).c, table_of(AccountSession).c, table_of(Report).c
+_e = table_of(Event).c
 _USER = sa.bindparam("user_id", type_=sa.BigInteger)
 
 _STATUS = sa.case((_l.deleted_at.is_not(None), "deleted"), else_=_l.status).label("status")
@@ -33,6 +42,13 @@ _SESSIONS = (
     .order_by(_s.last_used.desc(), _s.session_id.desc())
     .limit(SESSIONS_SHOWN)
 )  # fmt: skip
+
+_DEEDS = (
+    sa.select(_e.event_id, _e.date_created, _e.type, _e.actor_id, _e.actor_name, _e.previous, _e.new, _e.reason)
+    .where(_e.subject_type == "user", _e.subject_id == _USER, _e.type.in_([deed.value for deed in DEEDS]))
+    .order_by(_e.event_id.desc())
+    .limit(DEEDS_SHOWN)
+)
 
 _GOES: dict[str, sa.Select[Any]] = {
     "listings": sa.select(sa.func.count()).where(_l.user_id == _USER, _l.deleted_at.is_(None)),
@@ -61,6 +77,12 @@ def open_reports(db: Reader, user_id: int) -> int:
 def last_sessions(db: Reader, user_id: int) -> Sequence[Any]:
     """The sessions that were used last, over or not."""
     found: Sequence[Any] = db.execute(_SESSIONS, {"user_id": user_id}).all()
+    return found
+
+
+def last_deeds(db: Reader, user_id: int) -> Sequence[Any]:
+    """The last events of :data:`DEEDS` about the account, the newest first."""
+    found: Sequence[Any] = db.execute(_DEEDS, {"user_id": user_id}).all()
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from marketplace_api.domain import passwords
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Gone, Invalid, Unauthenticated
 
@@ -10,12 +12,17 @@ def invalid_credentials() -> Unauthenticated:
     return Unauthenticated("The e-mail address or the password is wrong.", "invalid_credentials")
 
 
-def banned() -> Forbidden:
-    return Forbidden("This account has been banned.", "account_banned")
+def banned(reason: str | None) -> Forbidden:
+    """``reason`` is what the moderator gave; only for who proved to be the owner."""
+    because = f"; the reason: “{reason}”" if reason else ""
+    return Forbidden(f"This account has been banned{because}.", "account_banned", extra={"reason": reason})
 
 
-def suspended() -> Forbidden:
-    return Forbidden("This account is suspended: it may read and appeal, nothing else.", "account_suspended")
+def suspended(reason: str | None, until: datetime | None) -> Forbidden:
+    """``reason`` is what the moderator gave, ``until`` (aware) when it ends by itself, ``None`` for no such time."""
+    term = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "until further notice"
+    detail = f"This account is suspended {term}: it may read and appeal, nothing else."
+    return Forbidden(detail, "account_suspended", extra={"reason": reason, "until": until})
 
 
 def session_ended() -> Unauthenticated:

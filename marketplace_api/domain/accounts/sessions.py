@@ -257,7 +257,7 @@ def _is_new_device(session: Session, user: User, device: str, address: str) -> b
 
 def _come_back(session: Session, user: User, actor: Actor) -> None:
     if user.state == "banned":
-        raise refusals.banned()
+        raise refusals.banned(user.state_reason)
     if user.state == "deactivated":
         user.state, user.deactivated_at = "active", None
         user.version += 1

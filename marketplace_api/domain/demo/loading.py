@@ -64,10 +64,9 @@ def _is_begun(session: Session) -> bool:
 
 
 def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell) -> None:
-    base_url = settings.files_url.rstrip("/") or settings.public_url.rstrip("/")
     with Studio() as studio:
         market = Market(
-            session, databases, make_storage(settings), studio, base_url, datetime.now(UTC), people.find(session),
+            session, databases, make_storage(settings), studio, datetime.now(UTC), people.find(session),
             DocumentKeys.from_settings(settings), databases.on_event,
         )  # fmt: skip
         for plan in PARTS:

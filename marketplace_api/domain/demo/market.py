@@ -40,7 +40,6 @@ class Market:
     databases: Databases
     storage: Storage
     studio: Studio
-    base_url: str
     now: datetime
     people: dict[str, Actor]
     keys: DocumentKeys

@@ -70,9 +70,8 @@ def _picture(market: Market, name: str, moment: datetime) -> None:
     actor = market.people[name]
     user_id = actor.user_id or 0
     pictures.replace(
-        market.session, market.databases, market.storage, actor, user_id, stream=market.studio.portrait(name),
-        base_url=market.base_url,
-    )  # fmt: skip
+        market.session, market.databases, market.storage, actor, user_id, stream=market.studio.portrait(name)
+    )
     market.date(User, User.user_id == user_id, date_updated=moment)
 
 

@@ -1,4 +1,7 @@
-"""The picture of an account: one of ours, sent by its owner, or an address elsewhere (``profiles.edit``)."""
+"""The picture of an account: one of ours, sent by its owner, or an address elsewhere (``profiles.edit``).
+
+Of ours the account holds the path of its file, so that it is found wherever the service and its files are fetched from.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,16 @@ from marketplace_api.models.accounts import User
 from marketplace_api.models.files import UserPicture
 
 KIND = "picture"
+PATH = "/files/"
 
 _t = table_of(UserPicture)
 
 
 def replace(
     session: Session, databases: Databases, storage: Storage, actor: Actor, user_id: int, *,
-    stream: IO[bytes], base_url: str, expected_version: int | None = None,
+    stream: IO[bytes], expected_version: int | None = None,
 ) -> None:  # fmt: skip
-    """Make the image in ``stream`` the account's picture; ``base_url`` is where public files are fetched.
+    """Make the image in ``stream`` the account's picture.
 
     Raises Invalid (``invalid_file``), NotFound, PreconditionFailed, and Unavailable while the storage is away.
     """
@@ -39,9 +43,13 @@ def replace(
         let_go(session, user_id)
         store.keep(session, keys)
         card, thumb = (new_key(KIND, "webp", size, name) for size in ("card", "thumb"))
-        url = f"{base_url}/files/{card}"
-        session.execute(sa.insert(_t).values(user_id=user_id, card_key=card, thumb_key=thumb, url=url))
-        _show(session, actor, user, url, now)
+        session.execute(sa.insert(_t).values(user_id=user_id, card_key=card, thumb_key=thumb))
+        _show(session, actor, user, f"{PATH}{card}", now)
+
+
+def address(base_url: str, stored: str | None) -> str | None:
+    """Where a stored picture is fetched; ``base_url`` is where public files are."""
+    return f"{base_url}{stored}" if stored is not None and stored.startswith(PATH) else stored
 
 
 def remove(session: Session, actor: Actor, user_id: int, *, expected_version: int | None = None) -> None:

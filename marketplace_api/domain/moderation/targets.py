@@ -234,7 +234,8 @@ MESSAGES = Target(
         "receiver_id": _id(REPORTED.c.receiver_id),
         "listing_id": _id(REPORTED.c.listing_id),
     },
-    shown=("message_id", "sender", "content", "status", "reports", "reason", "sent"),
+    # Not what it says: that is read one by one, on the record.
+    shown=("message_id", "sender", "receiver", "status", "reports", "reason", "sent"),
     actions=_messages.ACTIONS,
     act=_messages.act,
     put_back=_messages.put_back,

@@ -29,6 +29,8 @@ class NotificationType(StrEnum):
     BOOKMARK_SOLD = "bookmark_sold"
     PASSWORD_CHANGED = "password_changed"
     NEW_LOGIN = "new_login"
+    ACCOUNT_SUSPENDED = "account_suspended"
+    ACCOUNT_REINSTATED = "account_reinstated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ KINDS: Mapping[NotificationType, Kind] = {
     _T.BOOKMARK_SOLD: _kind("A listing that you keep was sold"),
     _T.PASSWORD_CHANGED: _kind("Your password was changed", "email", "web_push"),
     _T.NEW_LOGIN: _kind("A log-in from a new device", "email", "web_push"),
+    _T.ACCOUNT_SUSPENDED: _kind("Your account was suspended", "email", "web_push"),
+    _T.ACCOUNT_REINSTATED: _kind("Your account is yours again", "email", "web_push"),
 }
 
 
@@ -71,7 +75,7 @@ def by_default(type: NotificationType, channel: str) -> bool:
 
 
 def is_fixed(type: str, channel: str) -> bool:
-    """Whether nobody can switch it off: who took an account over would."""
+    """Whether nobody can switch it off: who took an account over would, and why one is shut out must be told."""
     return channel == "email" and type in SECURITY_TYPES
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from marketplace_api.domain.notifications.kinds import NotificationType as T
@@ -62,8 +63,7 @@ def _price(row: Any) -> Text:
 
 
 def _removed(row: Any) -> Text:
-    reason = row.data.get("reason")
-    because = f"; the reason: “{reason}”" if reason else ""
+    because = _because(row)
     if row.count == 1:
         return Text("Message removed", f"A moderator removed a message of yours{because}.")
     because = because.replace("the reason", "the last time")
@@ -74,6 +74,22 @@ def _login(row: Any) -> Text:
     device = f" ({row.session_device})" if row.session_device else ""
     advice = "If that was not you, end the session and change your password."
     return Text("New log-in", f"Somebody logged in to your account from a new device{device}. {advice}")
+
+
+def _suspended(row: Any) -> Text:
+    until = row.data.get("until")
+    term = f"until {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC" if until else "until further notice"
+    rest = "You can still read and take out your data, and appeal to the moderators."
+    return Text("Account suspended", f"A moderator suspended your account {term}{_because(row)}. {rest}")
+
+
+def _reinstated(row: Any) -> Text:
+    return Text("Account reinstated", f"You can do everything again that you could before{_because(row)}.")
+
+
+def _because(row: Any) -> str:
+    reason = row.data.get("reason")
+    return f"; the reason: “{reason}”" if reason else ""
 
 
 def _of_listing(title: str, sentence: str) -> Callable[[Any], Text]:
@@ -134,4 +150,6 @@ _TEXTS: Mapping[T, Callable[[Any], Text]] = {
     T.BOOKMARK_SOLD: _of_listing("Listing sold", "{}, which you keep, was sold."),
     T.PASSWORD_CHANGED: _plain("Password changed", "Your password was changed. If that was not you, reset it at once."),
     T.NEW_LOGIN: _login,
+    T.ACCOUNT_SUSPENDED: _suspended,
+    T.ACCOUNT_REINSTATED: _reinstated,
 }

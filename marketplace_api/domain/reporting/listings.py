@@ -42,17 +42,19 @@ _WAITING = sa.text(
 
 
 def figures(db: Reader, period: Period) -> dict[str, Any]:
-    """``total``, ``verified``, ``by_status``, ``by_category`` and ``by_country`` (of those that are not deleted, and
-    their ``…_new`` ones), ``new`` (in the period, deleted since or not), ``new_over_time``, ``verification_queue``."""
+    """``total``, which ``by_status``, ``by_category`` and ``by_country`` divide, and ``verified`` are of those that are not
+    deleted; ``deleted`` are the others. ``new`` (in the period, deleted since or not), which ``new_by_category``,
+    ``new_by_country`` and ``new_over_time`` divide; ``verification_queue``."""
     rows = db.execute(_COUNTED, {"since": period.since, "until": period.until}).all()
     days = db.execute(_BY_DAY, dict(period.values))
     standing = [row for row in rows if row.status != "deleted"]
     recent = [row for row in rows if row.is_new]
     return {
         "total": sum(row.number for row in standing),
+        "deleted": sum(row.number for row in rows) - sum(row.number for row in standing),
         "verified": sum(row.number for row in rows if row.is_verified),
         "new": sum(row.number for row in recent),
-        "by_status": tally.by(rows, "status"),
+        "by_status": tally.by(standing, "status"),
         "by_category": tally.largest(tally.by(standing, "category"), MOST),
         "by_country": tally.largest(tally.by(standing, "country"), MOST),
         "new_by_category": tally.largest(tally.by(recent, "category"), MOST),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from marketplace_api.db import Reader
@@ -15,12 +17,17 @@ MOST = 10
 """So many subjects that were reported are named."""
 
 ACTS = (
-    "report.resolved", "report.dismissed", "review.deleted", "review.edited", "review.restored", "message.deleted",
-    "message.restored", "user.suspended", "user.reinstated", "user.banned", "verification.approved",
-    "verification.rejected", "verification.document_opened",
+    "report.assigned", "report.resolved", "report.dismissed", "review.deleted", "review.edited", "review.restored",
+    "message.opened", "message.deleted", "message.restored", "user.suspended", "user.reinstated", "user.banned",
+    "user.roles_changed", "user.erased", "verification.approved", "verification.rejected", "verification.expired",
+    "verification.document_opened",
 )  # fmt: skip
-STEPS = ("verify", "reject", "suspend", "reinstate")
-"""The steps of listings that moderators take, as the events tell them."""
+STEPS: Mapping[str, str] = {
+    "verify": "listing.verified", "reject": "listing.rejected", "suspend": "listing.suspended",
+    "reinstate": "listing.reinstated", "undo verify": "listing.unverified", "undo reject": "listing.unrejected",
+    "undo suspend": "listing.reinstated", "undo reinstate": "listing.suspended",
+}  # fmt: skip
+"""What the steps of listings that moderators take, and their undoing, are called: all acts have one form of names."""
 
 _COUNTED = sa.text(
     f"""
@@ -52,14 +59,23 @@ _TOP = sa.text(
 )
 # The log is long: between which ids the period lies is looked up first.
 DURING = "event_id BETWEEN :low AND :high AND date_created >= :since AND date_created < :until"
+# Jobs have names too, but judge nobody.
+_BY_PEOPLE = "(actor_id IS NOT NULL OR actor_name LIKE 'operator%')"
 _ACTS = sa.text(
     f"""
     WITH done AS (
         SELECT actor_id, actor_name, type AS action FROM events
-        WHERE type = ANY(CAST(:acts AS text[])) AND {DURING}
+        WHERE type = ANY(CAST(:acts AS text[])) AND {DURING} AND {_BY_PEOPLE}
         UNION ALL
-        SELECT actor_id, actor_name, 'listing.' || (new ->> 'step') FROM events
-        WHERE type = 'listing.status_changed' AND {DURING} AND new ->> 'step' = ANY(CAST(:steps AS text[]))
+        SELECT actor_id, actor_name, CAST(:steps AS jsonb) ->> (new ->> 'step') FROM events
+        WHERE type = 'listing.status_changed' AND {DURING} AND CAST(:steps AS jsonb) ->> (new ->> 'step') IS NOT NULL
+        UNION ALL
+        SELECT actor_id, actor_name, type FROM (
+            SELECT * FROM events WHERE type IN ('listing.deleted', 'listing.restored') AND {DURING} AND {_BY_PEOPLE}
+        ) AS act JOIN listings ON listings.listing_id = act.subject_id AND act.actor_id IS DISTINCT FROM listings.user_id
+        UNION ALL
+        SELECT actor_id, actor_name, type FROM events
+        WHERE type = 'session.ended' AND {DURING} AND new ->> 'reason' = 'ended_by_operator'
     ), counted AS (SELECT actor_id, actor_name, action, count(*) AS number FROM done GROUP BY 1, 2, 3)
     SELECT counted.*, users.username FROM counted LEFT JOIN users ON users.user_id = counted.actor_id
     ORDER BY sum(number) OVER (PARTITION BY actor_id, actor_name) DESC, actor_id, actor_name, number DESC, action
@@ -115,9 +131,10 @@ def during(db: Reader, period: Period) -> dict[str, Any]:
 
 
 def _moderators(db: Reader, period: Period) -> list[dict[str, Any]]:
-    """Who did what how often: ``actor_id``, ``actor`` (a user name, an operator, a job), ``total`` and ``actions``."""
+    """Who did what how often: ``actor_id``, ``actor`` (a user name or an operator), ``total`` and ``actions``."""
     found: dict[Any, dict[str, Any]] = {}
-    for row in db.execute(_ACTS, {"acts": list(ACTS), "steps": list(STEPS), **during(db, period)}):
+    values = {"acts": list(ACTS), "steps": orjson.dumps(dict(STEPS)).decode(), **during(db, period)}
+    for row in db.execute(_ACTS, values):
         one = found.setdefault(
             (row.actor_id, row.actor_name),
             {"actor_id": row.actor_id, "actor": row.username or row.actor_name, "total": 0, "actions": {}},

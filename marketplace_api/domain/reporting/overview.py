@@ -32,8 +32,8 @@ def figures(db: Reader, period: Period) -> dict[str, Any]:
     of_listings, of_users = listings.figures(db, period), users.figures(db, period)
     of_reports = moderation.reports(db, period)
     return {
-        "listings": _some(of_listings, "total", "verified", "new", "by_status", "verification_queue"),
-        "users": _some(of_users, "total", "verified", "new", "seen", "by_state", "verification_queue"),
+        "listings": _some(of_listings, "total", "deleted", "verified", "new", "by_status", "verification_queue"),
+        "users": _some(of_users, "total", "erased", "verified", "new", "seen", "by_state", "verification_queue"),
         "reports": _some(
             of_reports, "undecided", "oldest_hours", "made", "resolved", "dismissed", "median_hours_to_decision"
         ),

@@ -36,8 +36,9 @@ _DECIDED = sa.text(
 
 
 def figures(db: Reader, period: Period) -> dict[str, Any]:
-    """``total``, ``verified``, ``confirmed`` (addresses), ``by_state`` and ``by_role`` (of those that are not erased),
-    ``new``, ``seen`` (last logged in within the period), ``new_over_time``, ``verification_queue``, ``verifications``.
+    """``total``, which ``by_state`` divides, ``verified``, ``confirmed`` (addresses), ``by_role`` and ``seen`` (last logged
+    in within the period) are of those that are not erased; ``erased`` are the others. ``new`` (in the period, erased
+    since or not), which ``new_over_time`` divides; ``verification_queue``, ``verifications``.
     """
     rows = db.execute(_COUNTED, dict(period.values)).all()
     standing = [row for row in rows if row.state != "erased"]
@@ -47,11 +48,12 @@ def figures(db: Reader, period: Period) -> dict[str, Any]:
             roles[role] = roles.get(role, 0) + row.number
     return {
         "total": sum(row.number for row in standing),
+        "erased": sum(row.number for row in rows) - sum(row.number for row in standing),
         "verified": sum(row.number for row in standing if row.is_verified),
         "confirmed": sum(row.number for row in standing if row.is_confirmed),
         "new": sum(row.number for row in rows if row.day is not None),
         "seen": sum(row.number for row in standing if row.is_seen),
-        "by_state": tally.by(rows, "state"),
+        "by_state": tally.by(standing, "state"),
         "by_role": dict(sorted(roles.items(), key=lambda item: (-item[1], item[0]))),
         "new_over_time": period.series((row.day, row.number) for row in rows),
         "verification_queue": verification_queue(db),

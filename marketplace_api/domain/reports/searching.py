@@ -68,11 +68,12 @@ def _order(source: sa.FromClause, sought: Sought) -> list[sa.ColumnElement[Any]]
 
 
 def undecided_of_same(db: Reader, viewer_id: int | None, report_ids: Collection[int]) -> int:
-    """How many undecided reports are about the subjects of these, themselves among them; without ``viewer_id``'s own."""
+    """How many undecided reports are about the subjects of these, beside themselves; without ``viewer_id``'s own."""
     named = sa.bindparam("report_ids", value=list(report_ids), type_=sa.ARRAY(sa.BigInteger))
     subjects = sa.select(_r.subject_type, _r.subject_id).where(_r.report_id == sa.any_(named))
     same = sa.tuple_(_r.subject_type, _r.subject_id).in_(subjects)
-    statement = sa.select(sa.func.count()).where(same, _r.stage <= 1, _r.reporter_id.is_distinct_from(viewer_id or 0))
+    others = sa.and_(_r.report_id != sa.all_(named), _r.reporter_id.is_distinct_from(viewer_id or 0))
+    statement = sa.select(sa.func.count()).where(same, _r.stage <= 1, others)
     return int(db.execute(statement).scalar_one())
 
 

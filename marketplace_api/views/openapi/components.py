@@ -97,6 +97,14 @@ _PROBLEM: Json = {
         "request_id": {"type": ["string", "null"]},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
         "current": {"type": "object", "description": "With 412: the present representation."},
+        "reason": {
+            "type": ["string", "null"],
+            "description": "With `account_suspended` and `account_banned`: why, in the moderator's words.",
+        },
+        "until": {
+            "type": ["string", "null"], "format": "date-time",
+            "description": "With `account_suspended`: when it ends by itself; null until further notice.",
+        },
         "_templates": {
             "type": "object", "description": "With 410: how those who may can bring it back.",
             "additionalProperties": {"$ref": "#/components/schemas/Template"},

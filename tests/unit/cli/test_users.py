@@ -48,13 +48,25 @@ def test_an_account_is_suspended_for_a_time_and_reinstated(run: Run, committed_d
 
     done = shown(run, *words)
     assert done.keys() == {
-        "action", "user_id", "username", "previous_state", "state", "suspended_until", "reason", "dry_run"
+        "action", "user_id", "username", "previous_state", "previous_suspended_until", "previous_reason", "state",
+        "suspended_until", "reason", "dry_run",
     }  # fmt: skip
     assert (done["previous_state"], done["state"], done["reason"]) == ("active", "suspended", "Insults.")
     left = datetime.fromisoformat(done["suspended_until"]) - datetime.now(UTC)
     assert timedelta(days=6) < left < timedelta(days=8)
     (event,) = told(committed_databases, "user.suspended")
     assert (event.subject_id, event.reason) == (ada, "Insults.")
+
+    again = run("users", "suspend", "ada", "--until", "2999-01-31", "--reason", "More of them.")
+    replaced = datetime.fromisoformat(done["suspended_until"])
+    assert f"This replaces the suspension until {replaced:%Y-%m-%d %H:%M} UTC: “Insults.”" in again.stdout
+    history = shown(run, "users", "show", "ada")["history"]
+    assert [(each["type"], each["actor"][:8], each["reason"]) for each in history] == [
+        ("user.suspended", "operator", "More of them."), ("user.suspended", "operator", "Insults."),
+    ]  # fmt: skip
+    assert history[0]["previous"]["until"] == done["suspended_until"]
+    text = run("users", "show", "ada")
+    assert "More of them." in text.stdout and f"events tail --subject user:{ada}" in text.stderr
 
     assert run("users", "reinstate", "ada", "--reason", "A mistake.").stdout == "ada is reinstated (was suspended).\n"
     assert shown(run, "users", "show", "ada")["state_reason"] is None

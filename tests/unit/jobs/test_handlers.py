@@ -178,10 +178,11 @@ def test_links_follow_the_settings(db: Session, settings: Settings, post: Post, 
 
 def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, post: Post, ada: User) -> None:
     ada.pending_email = "new@example.org"
-    ada.state, ada.deactivated_at = "deactivated", datetime.now(UTC)
     row = open_session(db, ada)
-    for type in HANDLERS:
-        _happen(db, services, type, row.session_id if type.startswith("session.") else ada.user_id)
+    for state in ("active", "suspended", "banned", "deactivated"):
+        ada.state, ada.deactivated_at = state, datetime.now(UTC)
+        for type in HANDLERS:
+            _happen(db, services, type, row.session_id if type.startswith("session.") else ada.user_id)
     subjects = {message["Subject"].partition(": ")[2] for message in post.sent}
     assert subjects == set(SUBJECTS.values())
 
