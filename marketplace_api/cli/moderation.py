@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +71,17 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
         with databases.session() as session:
             actor = context.actor(session)
             batches.check(actor, known, action, reason)
-            found = batches.preview(session, known, conditions, SAMPLE)
+            found = batches.preview(session, actor, known, action, conditions, SAMPLE)
         if not context.for_programs:
             context.output.sample(known.shown, found.sample, found.count, target)
+        why = {reason: number for reason, number in found.foreseen.items() if reason is not None}
+        counts = {"changed": found.foreseen.get(None, 0), "skipped": sum(why.values())}
+        whole = _whole(action, target, counts, why)
         if dry_run or found.count == 0:
-            context.output.record(_told(None, action, target, found.count, {}, dry_run=dry_run), "Nothing was changed.")
+            values = _told(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
+            context.output.record(values, f"Would {whole}. Nothing was changed." if dry_run else "Nothing was changed.")
             return
-        context.output.confirm(f"{action.capitalize()} {found.count:,} of the {target}?")
+        context.output.confirm(f"{whole[0].upper()}{whole[1:]}?")
         with databases.session() as session, session.begin():
             batch = batches.start(session, actor, known, action, where=where, conditions=conditions, reason=reason)
         context.output.remark(f"Batch {batch.batch_id}")
@@ -130,10 +134,11 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
         with databases.session() as session:
             actor = context.actor(session, reason)
             batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
+            why = batches.reasons(session, batch_id)
         changed = counts.get("changed", 0)
         told = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
-            values = _told(batch_id, batch.action, batch.target, batch.matched, counts, dry_run=True)
+            values = _told(batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True)
             context.output.record(values, f"Would {told}, but for what has changed since.")
             return
         context.output.confirm(f"{told.capitalize()}?")
@@ -220,6 +225,7 @@ def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: i
             step(some)
     with databases.session() as session:
         batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
+        why = batches.reasons(session, batch_id)
         odd = [
             row
             for outcome in ("skipped", "kept")
@@ -231,11 +237,11 @@ def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: i
         # As everywhere: `listing 15: …`, of a batch of listings.
         click.echo(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", err=True)
     _tell_rest(context, batch_id, counts, len(odd))
-    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}."
+    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{_because(why)}."
     if interrupted.is_set():
         message += f" Interrupted; `moderation resume {batch_id}` goes on, `moderation undo {batch_id}` takes it back."
     context.output.record(
-        _told(batch_id, batch.action, batch.target, batch.matched, counts, state=batch.state), message
+        _told(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
     )
     if stopped_by:
         raise SystemExit(CONFLICT)
@@ -253,10 +259,30 @@ def _summary(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES if outcome in counts) or "nothing to do"
 
 
+def _whole(action: str, target: str, counts: dict[str, int], why: Mapping[str, int]) -> str:
+    """``suspend 8 of 9 listings; 1 is deleted``."""
+    matched = sum(counts.values())
+    of = f"{counts['changed']:,} of {matched:,}" if counts["skipped"] else f"{matched:,}"
+    return f"{action} {of} {target if matched != 1 else target[:-1]}{_because(why)}"
+
+
+def _because(why: Mapping[str, int]) -> str:
+    """Why some were, or would be, skipped, as half a sentence."""
+    return "".join(f"; {_said(reason.rstrip('.'), number)}" for reason, number in why.items())
+
+
+def _said(reason: str, number: int) -> str:
+    if reason.startswith("It is "):
+        return f"{number:,} {'is' if number == 1 else 'are'} {reason.removeprefix('It is ')}"
+    return f"{number:,}: {reason}"
+
+
 def _told(
-    batch_id: int | None, action: str, target: str, matched: int, counts: dict[str, int], **more: Any
-) -> dict[str, Any]:
+    batch_id: int | None, action: str, target: str, matched: int, counts: dict[str, int], why: Mapping[str, int],
+    **more: Any,
+) -> dict[str, Any]:  # fmt: skip
     shown = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
     return {
-        "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "dry_run": False, **more
+        "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "reasons": dict(why),
+        "dry_run": False, **more,
     }  # fmt: skip

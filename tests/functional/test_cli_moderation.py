@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,22 @@ def test_what_a_program_reads(run: Run, committed_databases: Databases) -> None:
     rows = json.loads(run("--json", "moderation", "show", told["batch_id"]).stdout)["rows"]
     assert [row["subject_id"] for row in rows if row["outcome"] == "changed"] == ids
     dry = json.loads(run("--json", *SPAM, "--dry-run").stdout)
-    assert (dry["matched"], dry["changed"], dry["dry_run"], dry["batch_id"]) == (3, 0, True, None)
+    assert (dry["matched"], dry["changed"], dry["dry_run"], dry["batch_id"]) == (3, 0, True, None), "all are by now"
+
+
+def test_a_rehearsal_and_the_deed_agree(run: Run, committed_databases: Databases) -> None:
+    offer(committed_databases, 8)
+    offer(committed_databases, 1, deleted_at=datetime.now(UTC))
+    assert run(*SPAM, "--dry-run").stdout == "Would suspend 8 of 9 listings; 1 is deleted. Nothing was changed.\n"
+    rehearsed = json.loads(run("--json", *SPAM, "--dry-run").stdout)
+    assert "Suspend 8 of 9 listings; 1 is deleted?" in run(*SPAM).stderr
+    done = run("--yes", "--json", *SPAM)
+    told = json.loads(done.stdout)
+    parts = ("matched", "changed", "skipped", "reasons")
+    assert {name: told[name] for name in parts} == {name: rehearsed[name] for name in parts}
+    assert told["reasons"] == {"It is deleted.": 1}
+    again = run("--yes", *SPAM)
+    assert again.stdout == "Batch 2 is done: 9 skipped; 8 are suspended; 1 is deleted.\n"
 
 
 @pytest.mark.parametrize(("words", "code", "told"), [

@@ -7,18 +7,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import Reader, table_of
 from marketplace_api.domain.accounts import lifecycle, rows
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.moderation.one_by_one import each
-from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.results import Done, Foreseen, Result, foreseen
+from marketplace_api.errors import DomainError
 from marketplace_api.models.accounts import User
 
 _STEPS: Mapping[str, Callable[..., User]] = {
     "suspend": lifecycle.suspend, "reinstate": lifecycle.reinstate, "ban": lifecycle.ban,
 }  # fmt: skip
 ACTIONS = tuple(_STEPS)
+
+_u = table_of(User).c
 
 
 def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[int]) -> list[Result]:
@@ -32,6 +37,18 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
 
     # In one order, so that two that work on the same accounts wait for each other instead of in a circle.
     return each(session, sorted(ids), int, one)
+
+
+def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+    """What :func:`act` would come to for the accounts of ``clause``: they fall into few groups that are treated alike."""
+    alike = (_u.state, _u.roles, _u.user_id.is_not_distinct_from(actor.user_id))
+    columns = (_u.state, _u.roles, sa.func.max(_u.user_id).label("user_id"), sa.func.count().label("number"))
+    groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()
+    return foreseen(groups, lambda group: _detail(lifecycle.refused(actor, group, action)))
+
+
+def _detail(refusal: DomainError | None) -> str | None:
+    return refusal.detail if refusal is not None else None
 
 
 def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:

@@ -135,8 +135,17 @@ def _hold(session: Session, actor: Actor, message_id: int, expected_version: int
 
 
 def _require_other(actor: Actor, row: Any) -> None:
-    if actor.user_id is not None and actor.user_id in (row.sender_id, row.receiver_id):
-        raise Forbidden("Others decide on a message that you sent or got.")
+    if is_of(actor, row):
+        raise concerned()
+
+
+def is_of(actor: Actor, row: Any) -> bool:
+    """Whether ``actor`` is one of the two of a message."""
+    return actor.user_id is not None and actor.user_id in (row.sender_id, row.receiver_id)
+
+
+def concerned() -> Forbidden:
+    return Forbidden("Others decide on a message that you sent or got.")
 
 
 def _counts(row: Any, side: Any) -> bool:

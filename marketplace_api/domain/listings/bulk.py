@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import table_of
+from marketplace_api.db import Reader, table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import Entry, EventType, record_quietly
 from marketplace_api.domain.listings import editing, workflow
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
-from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.results import Done, Foreseen, Result, foreseen
 from marketplace_api.models.listings import Listing
 
 ACTIONS = ("suspend", "reinstate", "verify", "reject", "delete", "restore")
@@ -62,6 +62,19 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
         else Result(listing_id, detail=refusals[listing_id])
         for listing_id in ids
     ]
+
+
+def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+    """What :func:`act` would come to for the listings of ``clause``: they fall into few groups that are treated alike."""
+    is_own, now = _l.user_id.is_not_distinct_from(actor.user_id), sa.func.now()
+    alike = (
+        _l.status, is_own, _l.deleted_at.is_(None), _l.deleted_at > now - editing.RESTORABLE_FOR,
+        _l.review_requested_at.is_(None),
+    )  # fmt: skip
+    any_of = [sa.func.max(_l[name]).label(name) for name in ("user_id", "deleted_at", "review_requested_at")]
+    columns = (_l.status, *any_of, now.label("now"), sa.func.count().label("number"))
+    groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()
+    return foreseen(groups, lambda group: _refusal(group, actor, action))
 
 
 def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import Reader, table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
-from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.results import Done, Foreseen, Result
 from marketplace_api.domain.moderation.targets import TARGETS, Target
 from marketplace_api.domain.moderation.where import Condition, is_storable
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
@@ -57,19 +57,28 @@ _LEAVE = (
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """How many things match, and some of them by the fields that are shown."""
+    """What matches: how much of it the action would be done to or refused and why, and some by the fields that are shown."""
 
-    count: int
+    foreseen: Foreseen
     sample: Sequence[Mapping[str, Any]]
 
+    @property
+    def count(self) -> int:
+        """How many things match."""
+        return sum(self.foreseen.values())
 
-def preview(db: Reader, target: Target, conditions: Sequence[Condition], size: int = 5) -> Preview:
-    """What the conditions match now, the newest first; raises Invalid for a value that nothing can have."""
+
+def preview(
+    db: Reader, actor: Actor, target: Target, action: str, conditions: Sequence[Condition], size: int = 5
+) -> Preview:
+    """What the conditions match now, the newest first, and what the action of ``actor`` would come to.
+
+    Raises Invalid for a value that nothing can have.
+    """
     clause = target.clause(db, conditions)
-    count = db.execute(sa.select(sa.func.count()).where(clause).select_from(target.key.table)).scalar()
     columns = [target.named[name].column.label(name) for name in target.shown]
     found = db.execute(sa.select(*columns).where(clause).order_by(target.key.desc()).limit(size))
-    return Preview(int(count), [dict(row) for row in found.mappings()])
+    return Preview(target.foresee(db, actor, action, clause), [dict(row) for row in found.mappings()])
 
 
 def check(actor: Actor, target: Target, action: str, reason: str) -> str:
@@ -183,6 +192,14 @@ def listed(db: Reader, *, limit: int = 50, before: int | None = None) -> Sequenc
 def counts(db: Reader, batch_id: int) -> dict[str, int]:
     """How many things have which outcome; those that none has are left out."""
     return {row.outcome: row.count for row in db.execute(_COUNTS, {"batch_id": batch_id})}
+
+
+def reasons(db: Reader, batch_id: int) -> dict[str, int]:
+    """How many things were skipped or kept, by why."""
+    left = _r.outcome.in_(("skipped", "kept"))
+    statement = sa.select(_r.detail, sa.func.count().label("count")).where(_r.batch_id == batch_id, left)
+    found = db.execute(statement.group_by(_r.detail).order_by(sa.func.count().desc(), _r.detail))
+    return {row.detail: row.count for row in found}
 
 
 def outcomes(

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import Reader
 from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.moderation.results import Done, Result
+from marketplace_api.domain.moderation.results import Done, Foreseen, Result
 from marketplace_api.errors import DomainError
 
 T = TypeVar("T")
+Foresee = Callable[[Reader, Actor, str, ColumnElement[bool]], Foreseen]
+"""What an action would come to for all things that meet a condition."""
 
 
 def each(
@@ -31,10 +35,14 @@ def each(
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Moderation of many things that are deleted and restored, by the functions that do so to one of them."""
+    """Moderation of many things that are deleted and restored, by the functions that do so to one of them.
+
+    ``foresee`` tells of many what those would refuse.
+    """
 
     delete: Callable[..., Any]
     restore: Callable[..., Any]
+    foresee: Foresee
 
     ACTIONS = ("delete", "restore")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,19 @@ class Result:
     version: int = 0
     previous: Mapping[str, Any] = field(default_factory=dict)
     detail: str | None = None
+
+
+Foreseen = Mapping[str | None, int]
+"""How many things an action would be refused for which reason, as its results tell it; ``None``: it would be done."""
+
+
+def foreseen(groups: Iterable[Any], refusal: Callable[[Any], str | None]) -> Foreseen:
+    """Of groups of things that are alike in all that ``refusal`` looks at; each has their ``number``."""
+    found: dict[str | None, int] = {}
+    for group in groups:
+        reason = refusal(group)
+        found[reason] = found.get(reason, 0) + group.number
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from marketplace_api.domain.conversations import removing
 from marketplace_api.domain.conversations.reported import REPORTED
 from marketplace_api.domain.listings import bulk as listings
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
-from marketplace_api.domain.moderation.one_by_one import Removal
+from marketplace_api.domain.moderation import foreseeing
+from marketplace_api.domain.moderation.one_by_one import Foresee, Removal
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.where import Condition, Field, Kind, refused
 from marketplace_api.domain.reviews import writing
@@ -53,6 +54,7 @@ class Target:
     actions: tuple[str, ...]
     act: Act
     put_back: PutBack
+    foresee: Foresee
     part: int
 
     @property
@@ -162,6 +164,7 @@ LISTINGS = Target(
     actions=listings.ACTIONS,
     act=listings.act,
     put_back=listings.put_back,
+    foresee=listings.foresee,
     part=2_000,
 )
 
@@ -186,11 +189,12 @@ USERS = Target(
     actions=accounts.ACTIONS,
     act=accounts.act,
     put_back=accounts.put_back,
+    foresee=accounts.foresee,
     part=50,
 )
 
-_reviews = Removal(writing.delete, writing.restore)
-_messages = Removal(removing.remove, removing.restore)
+_reviews = Removal(writing.delete, writing.restore, foreseeing.of_reviews)
+_messages = Removal(removing.remove, removing.restore, foreseeing.of_messages)
 
 REVIEWS = Target(
     name="reviews",
@@ -210,6 +214,7 @@ REVIEWS = Target(
     actions=_reviews.ACTIONS,
     act=_reviews.act,
     put_back=_reviews.put_back,
+    foresee=_reviews.foresee,
     part=50,
 )
 
@@ -239,6 +244,7 @@ MESSAGES = Target(
     actions=_messages.ACTIONS,
     act=_messages.act,
     put_back=_messages.put_back,
+    foresee=_messages.foresee,
     part=1,
 )
 

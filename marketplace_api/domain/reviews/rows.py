@@ -98,10 +98,14 @@ def lock(
     if held.deleted_at is not None and not deleted:
         raise gone()
     if held.deleted_at is None and deleted:
-        raise Conflict("The review is there.", "wrong_state", extra={"state": "published"})
+        raise published()
     if expected_version is not None and held.version != expected_version:
         raise PreconditionFailed("It changed since you read it; `current` shows what it is now.")
     return held
+
+
+def published() -> Conflict:
+    return Conflict("The review is there.", "wrong_state", extra={"state": "published"})
 
 
 def gone() -> Gone:

@@ -123,9 +123,13 @@ def restore(session: Session, actor: Actor, review_id: int, *, expected_version:
     kind = "listing_id" if row.listing_id is not None else "reviewee_id"
     target = getattr(row, kind)
     if target in rows.standing(session, row.reviewer_id, kind, [target]):
-        raise Conflict("Its author has written another one since.", "already_reviewed")
+        raise superseded()
     _change(session, review_id, {"deleted_at": None, "moderation_reason": None})
     return _told(session, actor, EventType.REVIEW_RESTORED, review_id)
+
+
+def superseded() -> Conflict:
+    return Conflict("Its author has written another one since.", "already_reviewed")
 
 
 def _change(session: Session, review_id: int, values: Mapping[str, Any]) -> None:

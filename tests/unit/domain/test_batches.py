@@ -56,7 +56,7 @@ def undo(db: Session, batch_id: int, actor: Actor = BOSS) -> None:
 
 def matched(db: Session, target: str, where: str) -> set[Any]:
     known = TARGETS[target]
-    found = batches.preview(db, known, parse(where, known.fields, NOW), size=100)
+    found = batches.preview(db, BOSS, known, known.actions[0], parse(where, known.fields, NOW), size=100)
     assert found.count == len(found.sample)
     return {row[known.shown[0]] for row in found.sample}
 

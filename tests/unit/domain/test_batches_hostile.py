@@ -36,7 +36,7 @@ def test_no_value_of_any_kind_breaks_a_statement(db: Session, target: str) -> No
                 quoted = '"' + value.replace("\\", "\\\\") + '"'
                 try:
                     conditions = parse(f"{name} {operator_} {quoted}", known.fields, datetime.now(UTC))
-                    batches.preview(db, known, conditions)
+                    batches.preview(db, BOSS, known, known.actions[-1], conditions)
                 except Invalid as error:
                     assert error.errors[0].name == "where"
 
@@ -52,7 +52,7 @@ def test_any_text_is_compared_and_not_run(db: Session, text: str) -> None:
         except Invalid:
             assert "\0" in text
         else:
-            batches.preview(db, known, conditions)
+            batches.preview(db, BOSS, known, known.actions[-1], conditions)
 
 
 def test_a_value_that_no_column_holds_equals_nothing(db: Session) -> None:

@@ -1,0 +1,77 @@
+"""What deleting and restoring many reviews or messages would come to, before any of them is touched.
+
+The reasons are the refusals of the functions that do it; here is only which of them meets what.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from marketplace_api.db import Reader, table_of
+from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.conversations import removing
+from marketplace_api.domain.conversations.reported import REPORTED
+from marketplace_api.domain.moderation.results import Foreseen, foreseen
+from marketplace_api.domain.reviews import rows as reviews
+from marketplace_api.domain.reviews import writing
+from marketplace_api.models.accounts import User
+from marketplace_api.models.reviews import Review
+
+_r, _u = table_of(Review).c, table_of(User).c
+_other = table_of(Review).alias("another")
+
+_SUPERSEDED = sa.exists(
+    sa.select(sa.literal_column("1")).where(
+        _other.c.reviewer_id == _r.reviewer_id, _other.c.deleted_at.is_(None),
+        _other.c.review_id != _r.review_id,
+        sa.or_(_other.c.listing_id == _r.listing_id, _other.c.reviewee_id == _r.reviewee_id),
+    )
+)  # fmt: skip
+
+
+def of_reviews(db: Reader, _actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+    """Of the reviews that meet ``clause``; see :data:`~marketplace_api.domain.moderation.results.Foreseen`."""
+    # Of several by one author only the first comes back. Whether another one stands is looked up only where it matters.
+    alike = (_r.deleted_at.is_(None), _r.reviewer_id, _r.listing_id, _r.reviewee_id)
+    place = sa.func.row_number().over(partition_by=alike, order_by=_r.review_id)
+    later = sa.or_(place > 1, _SUPERSEDED)
+    superseded = sa.and_(_r.deleted_at.is_not(None), later) if action == "restore" else sa.false()
+    chosen = sa.select(_r.deleted_at.is_not(None).label("is_deleted"), superseded.label("is_superseded"))
+    part = chosen.where(clause).subquery("part")
+    counted = sa.select(part.c.is_deleted, part.c.is_superseded, sa.func.count().label("number"))
+    groups = db.execute(counted.group_by(part.c.is_deleted, part.c.is_superseded)).all()
+
+    def refusal(group: Any) -> str | None:
+        if action == "delete":
+            return reviews.gone().detail if group.is_deleted else None
+        if not group.is_deleted:
+            return reviews.published().detail
+        return writing.superseded().detail if group.is_superseded else None
+
+    return foreseen(groups, refusal)
+
+
+def of_messages(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+    """Of the reported messages that meet ``clause``; see :data:`~marketplace_api.domain.moderation.results.Foreseen`."""
+    own = REPORTED.c
+    is_own = sa.or_(
+        own.sender_id.is_not_distinct_from(actor.user_id), own.receiver_id.is_not_distinct_from(actor.user_id)
+    )
+    alike = (is_own, own.deleted_at.is_(None), _u.state)
+    columns = [sa.func.max(own[name]).label(name) for name in ("message_id", "deleted_at")]
+    statement = (
+        sa.select(*columns, _u.state.label("sender_state"), is_own.label("is_own"), sa.func.count().label("number"))
+        .join_from(REPORTED, table_of(User), _u.user_id == own.sender_id)
+        .where(clause)
+        .group_by(*alike)
+    )
+
+    def refusal(group: Any) -> str | None:
+        if group.is_own:
+            return removing.concerned().detail
+        possible = group.deleted_at is None if action == "delete" else removing.is_restorable(group)
+        return None if possible else removing.refused(group).detail
+
+    return foreseen(db.execute(statement).all(), refusal)
