@@ -4,7 +4,7 @@ A statement that records first takes, once in a transaction, a shared advisory l
 was. It blocks nobody; it is gone, with the mark that it is held, as soon as what was recorded under it is committed or
 undone, savepoints included. All ids up to the horizon are decided: ``domain/feed.py``, decision 15.
 
-Revision: 0018, after: 0016
+Revision: 0018, after: 0017
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
