@@ -31,9 +31,9 @@ Encode = Callable[[Iterable[Any]], bytes]
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, or as --output says, else jsonl."
 )
-@click.option("--where", default="", metavar="CONDITIONS", help="Which, for example: category = cars and created < 7d")
+@click.option("--where", metavar="CONDITIONS", help="Which, for example: category = cars and created < 7d")
 @pass_context
-def export(context: Context, *, output: Path | None, format_: str | None, where: str) -> None:
+def export(context: Context, *, output: Path | None, format_: str | None, where: str | None) -> None:
     """Write listings into a file, in the columns that `listings import` reads back.
 
     Without those that are deleted, or hidden because their owner was banned or is leaving. An import cannot begin with
@@ -47,7 +47,7 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
     from marketplace_api.domain.moderation.where import parse
 
     kind = format_ or _format_of(context, output)
-    conditions = parse(where, LISTINGS.fields, datetime.now(UTC)) if where else ()
+    conditions = parse(where, LISTINGS.fields, datetime.now(UTC)) if where is not None else ()
     with (
         context.databases() as databases,
         exporting.exported(databases, conditions) as rows,

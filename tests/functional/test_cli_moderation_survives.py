@@ -139,7 +139,7 @@ def test_what_owners_change_meanwhile_is_kept_and_named(
     assert undone.exit_code == PARTLY_DONE
     assert (json.loads(undone.stdout)["restored"], json.loads(undone.stdout)["kept"]) == (4 * PART - 3, 3)
     for listing_id in ids[:3]:
-        assert f"listings {listing_id}: It has changed since." in undone.stderr
+        assert f"listing {listing_id}: It has changed since." in undone.stderr
     with committed_databases.session() as session:
         titles = session.execute(sa.select(Listing.listing_id).where(Listing.title == "My spam")).scalars()
         assert set(titles) == edited, "no edit is lost"

@@ -123,7 +123,7 @@ def test_conditions_choose_and_mistakes_are_named(run: Run, market: Databases, t
         run("listings", "export", "--where", "price < 0", "--format", "csv").stdout_bytes
         == (",".join(listing_files.COLUMNS) + "\r\n").encode()
     )
-    for wrong in ("prize < 1", "category = nonsense", "status"):
+    for wrong in ("prize < 1", "category = nonsense", "status", ""):
         result = run("listings", "export", "--where", wrong, "--to", str(tmp_path / "x.csv"))
         assert result.exit_code == USAGE, result.output
         assert re.fullmatch(r"Error: .*\n", result.stderr), "a sentence, without a frame"
