@@ -88,7 +88,7 @@ def _types() -> SchemaNode:
             for type, kind in KINDS.items()
         ),
         missing=drop, title="What you are told of",
-        description="E-mails about the security of your account cannot be switched off.",
+        description="E-mails about your account itself cannot be switched off.",
     )  # fmt: skip
 
 

@@ -37,6 +37,9 @@ CONTEXT: dict[str, Any] = {
     "erased_on": NOW,
     "new_email": "new@example.org",
     "device_text": " (Firefox)",
+    "reason": "Insults in three <b>reviews</b>.",
+    "until": NOW,
+    "was": "banned",
 }
 SENDER = "Märkt <no-reply@market.example>"
 

@@ -63,6 +63,7 @@ def test_the_environment_of_the_readme_is_accepted() -> None:
         ("SMTP_URL", "mail.example:587"),
         ("SMTP_URL", "smtp://user:secretpw@mail.example"),
         ("EMAIL_FROM", "nobody"),
+        ("EMAIL_APPEALS", "nobody"),
         ("EMAIL_RESET_LINK", "https://market.example/reset"),
         ("REDIS_URL", "localhost:6379"),
         ("CORS_ORIGINS", "*"),

@@ -141,14 +141,17 @@ def change(
 def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:
     errors = [
         FieldError(
-            "body", f"types.{type}.{channel}", "cannot_be_switched_off", "This guards your account; it stays on."
+            "body",
+            f"types.{type}.{channel}",
+            "cannot_be_switched_off",
+            "This is about your account itself; it stays on.",
         )
         for type, channels in chosen.items()
         for channel, enabled in channels.items()
         if not enabled and is_fixed(type, channel)
     ]
     if errors:
-        raise Invalid("E-mails about the security of your account cannot be switched off.", errors=errors)
+        raise Invalid("E-mails about your account itself cannot be switched off.", errors=errors)
 
 
 def _choose(session: Session, user_id: int, different: Mapping[tuple[str, str], bool]) -> None:

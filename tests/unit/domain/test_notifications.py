@@ -20,6 +20,7 @@ from marketplace_api.jobs import schedule
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
 from marketplace_api.models.notifications import (
+    SECURITY_TYPES,
     Notification,
     NotificationBox,
     NotificationChoice,
@@ -160,7 +161,7 @@ def test_what_changes_nothing_leaves_no_trace(db: Session, anna: User) -> None:
         preferences.change(db, actor_of(anna), changes=changes, expected_version=2)
 
 
-@pytest.mark.parametrize("type", ["password_changed", "new_login"])
+@pytest.mark.parametrize("type", SECURITY_TYPES)
 def test_security_comes_by_mail_whatever_one_wants(db: Session, anna: User, type: str) -> None:
     with pytest.raises(Invalid) as caught:
         preferences.change(db, actor_of(anna), changes={"types": {type: {"email": False, "sms": True}}})
