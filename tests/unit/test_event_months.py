@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, libpq_url
+from marketplace_api.gateways.email import make_mailer
+from marketplace_api.jobs.event_log import keep_event_months
+from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
+from marketplace_api.settings import Settings
 
 BEFORE = "0016"
 PARTS = "SELECT relname::text FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'events'::regclass"
@@ -99,3 +105,24 @@ def test_an_id_is_found_by_its_index_in_each_month(committed_databases: Database
         ).scalars()
         assert "Seq Scan" not in "\n".join(line for line in plan if "events_rest" not in line)
 
+
+def test_old_months_go_whole_and_on_the_record(
+    committed_databases: Databases, owner: psycopg.Connection[tuple[object, ...]], settings: Settings
+) -> None:
+    services = Services(replace(settings, events_keep_months=12), make_mailer(settings))
+    with owner, committed_databases.session() as session:
+        owner.execute("SELECT make_event_month(now() - n * interval '1 month') FROM unnest(ARRAY[12, 13, 14]) AS n")
+        owner.execute(
+            "INSERT INTO events (type, subject_type, date_created) SELECT 'user.edited', 'user', date_trunc('month', now(), 'UTC') "
+            "+ interval '3 days' - n * interval '1 month' FROM unnest(ARRAY[12, 13, 13, 14]) AS n"
+        )
+        before = _parts(owner)
+        keep_event_months(session, services)
+        gone = sorted(f"{name}"[7:].replace("_", "-") for name in before - _parts(owner))
+        assert len(gone) == 2
+        dropped = sa.select(Event.new).where(Event.type == "event.month_dropped").order_by(Event.event_id)
+        assert session.scalars(dropped).all() == [
+            {"month": gone[0], "events": 1, "last_id": 4}, {"month": gone[1], "events": 2, "last_id": 3},
+        ]  # fmt: skip
+        with pytest.raises(sa.exc.DBAPIError, match="at least 12 months"):
+            session.execute(sa.text("SELECT drop_event_month(11)"))
