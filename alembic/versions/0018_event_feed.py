@@ -1,4 +1,4 @@
-"""The event log: read in the order of its ids, kept in months.
+"""The event log: read in the order of its ids, kept in months; and keys for programs that read it.
 
 **Order.** Whoever records shows from which id on.
 A statement that records first takes, once in a transaction, a shared advisory lock whose key tells the highest id there
@@ -16,6 +16,7 @@ Revision: 0018, after: 0016
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
@@ -164,9 +165,11 @@ def upgrade() -> None:
         "CREATE TRIGGER show_event_recorder BEFORE INSERT ON events "
         "FOR EACH STATEMENT EXECUTE FUNCTION show_event_recorder()"
     )
+    make_keys()
 
 
 def downgrade() -> None:
+    op.drop_table("api_keys")
     put_aside()
     make_table(partitioned=False)
     move_back(primary_key="event_id")
@@ -174,6 +177,27 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION {function}")
     for function in ("event_horizon", "event_recorders", "show_event_recorder"):
         op.execute(f"DROP FUNCTION {function}()")
+
+
+def make_keys() -> None:
+    moment = sa.DateTime(timezone=True)
+    op.create_table(
+        "api_keys",
+        sa.Column("api_key_id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("key_hash", postgresql.BYTEA(), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("created_by", sa.BigInteger()),
+        sa.Column("date_created", moment, server_default=sa.func.now(), nullable=False),
+        sa.Column("last_used", sa.Date()),
+        sa.Column("expires_at", moment),
+        sa.Column("revoked_at", moment),
+        sa.CheckConstraint("octet_length(key_hash) = 32", name=op.f("ck_api_keys_key_hash")),
+        sa.CheckConstraint("scopes <> '{}' AND scopes <@ '{events:read}'", name=op.f("ck_api_keys_scopes")),
+        sa.PrimaryKeyConstraint("api_key_id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("key_hash", name=op.f("uq_api_keys_key_hash")),
+    )
+    op.execute(f"REVOKE DELETE ON api_keys FROM {ROLE}")
 
 
 def put_aside() -> None:
