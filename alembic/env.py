@@ -5,6 +5,7 @@ So `alembic -c development.ini history` works, and with one of them set everythi
 """
 
 import os
+import re
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.base import ischema_names
@@ -17,12 +18,12 @@ from marketplace_api.models.listings import Cube
 # An extension's type, which reflection would warn about.
 ischema_names["cube"] = Cube
 
-# Tables that belong to others: the job queue brings its own.
-FOREIGN = ("procrastinate_",)
+# Tables that belong to others: the job queue brings its own. Parts of a table follow from it.
+FOREIGN = re.compile(r"procrastinate_|events_(\d{4}_\d\d|rest)$")
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    return not (kind == "table" and name is not None and name.startswith(FOREIGN))
+    return not (kind == "table" and name is not None and FOREIGN.match(name))
 
 
 def _of_environment() -> str:

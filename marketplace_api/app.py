@@ -27,12 +27,14 @@ from marketplace_api.settings import Settings, strange_keys
 from marketplace_api.version import VERSION
 from marketplace_api.views import (
     admin,
+    api_keys,
     audit,
     auth,
     blocks,
     bookmarks,
     conversations,
     entry,
+    events,
     files,
     health,
     listings,
@@ -75,6 +77,8 @@ VIEWS = (
     moderated_messages,
     admin,
     audit,
+    events,
+    api_keys,
     verifications,
     entry,
     health,

@@ -34,7 +34,7 @@ SELECT current_setting('server_version') AS version, clock_timestamp() AS now, c
     current_setting('autovacuum_freeze_max_age')::bigint AS freeze_after,
     ARRAY(SELECT extname::text FROM pg_extension) AS extensions,
     to_regclass('procrastinate_jobs') IS NOT NULL AS has_queue, to_regclass('files') IS NOT NULL AS has_files,
-    to_regclass('verifications') IS NOT NULL AS has_documents
+    to_regclass('verifications') IS NOT NULL AS has_documents, to_regclass('events_rest') IS NOT NULL AS has_months
 FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user
 """
 
@@ -52,6 +52,21 @@ SELECT
         ORDER BY j.id LIMIT 200) AS oldest), 0)::float8 AS oldest_seconds
 """
 """One row, whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
+
+FEED_LAG = """
+SELECT coalesce((
+    SELECT extract(epoch FROM clock_timestamp() - date_created) FROM events
+    WHERE event_id > (SELECT event_horizon()) ORDER BY event_id LIMIT 1
+), 0)::float8
+"""
+"""For how many seconds the first event that is committed waits for those with smaller ids to be decided."""
+
+_EVENT_LOG = f"""
+SELECT ({FEED_LAG}) AS behind_seconds,
+    ARRAY(SELECT pid FROM event_recorders() WHERE pid IS NOT NULL ORDER BY start LIMIT 1) AS recorders,
+    EXISTS (SELECT FROM events_rest) AS has_strays,
+    to_regclass(to_char(now() AT TIME ZONE 'UTC' + interval '1 month', '"events_"YYYY"_"MM')) IS NOT NULL AS has_next_month
+"""  # noqa: S608  made of constants only
 
 CONNECTIONS = "SELECT state, count FROM connection_states()"
 """Rows of ``state`` and ``count``: the connections to this database, of all processes on all machines."""
@@ -108,6 +123,7 @@ class ServerFacts:
     has_queue: bool
     has_files: bool
     has_documents: bool
+    has_months: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,17 @@ class QueueFacts:
     failed: int
     stalled: int
     oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogFacts:
+    """The event log: how long its feed waits, and the connection that it waits for, if any; whether events lie outside
+    of all months, and whether the next month is made."""
+
+    behind_seconds: float
+    recorders: list[int]
+    has_strays: bool
+    has_next_month: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +183,9 @@ class Look:
 
     def files(self) -> FileFacts:
         return self._one(FileFacts, _FILES)
+
+    def event_log(self) -> EventLogFacts:
+        return self._one(EventLogFacts, _EVENT_LOG)
 
     def connections_in_use(self) -> int:
         """Those to all databases of the server, which share its limit."""

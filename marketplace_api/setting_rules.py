@@ -23,6 +23,7 @@ from marketplace_api.setting_values import (
 DEVELOPMENT_SECRET = "development-only-secret-do-not-deploy"
 MINIMUM_SECRET_LENGTH = 32
 FEWEST_CHARACTERS = 8  # different ones; fewer are no random secret
+FEWEST_EVENT_MONTHS = 12  # the database keeps these in any case
 NEW_SECRET = "Make one: export MARKETPLACE_SECRET=$(openssl rand -hex 32)"
 
 _CHOICES = {
@@ -40,7 +41,19 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
 _OURS = frozenset(
-    {"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents", "notifications"}
+    {
+        "marketplace",
+        "auth",
+        "email",
+        "limits",
+        "http",
+        "files",
+        "storage",
+        "metrics",
+        "documents",
+        "notifications",
+        "events",
+    }
 )
 # What the ini's [DEFAULT] gives to all sections.
 _PLACEHOLDERS = ("http_port", "data_dir")
@@ -59,6 +72,10 @@ def mistakes(settings: Any, named: Named) -> Iterator[Mistake]:
     for name, least in _LEAST.items():
         if getattr(settings, name) < least:
             yield Mistake(f"{named(name)} must be {least} or more.")
+    if 0 != settings.events_keep_months < FEWEST_EVENT_MONTHS:
+        yield Mistake(
+            f"{named('events_keep_months')} must be {FEWEST_EVENT_MONTHS} or more, or 0 to keep them for ever."
+        )
     if not 4 <= settings.bcrypt_cost <= 20:
         yield Mistake(f"{named('bcrypt_cost')} must be between 4 and 20.")
     if settings.log_level.upper() not in _LEVELS:

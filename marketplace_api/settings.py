@@ -154,6 +154,9 @@ class Settings:
         180,
         "Days after which notifications that were read are deleted.",
     )
+    events_keep_months: int = _setting(
+        "events.keep_months", "EVENTS_KEEP_MONTHS", 0, "Whole months that events are kept, 12 or more; 0 is for ever."
+    )
     rate_limits: bool = _setting("limits.enabled", "RATE_LIMITS", True, "Whether rate limits apply.")
     rate_multiplier: int = _setting("limits.multiplier", "RATE_LIMIT_MULTIPLIER", 1, "Multiplies every rate limit.")
     trusted_proxies: int = _setting(

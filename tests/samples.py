@@ -32,6 +32,7 @@ VALUES: dict[str, Any] = {
     "subject_type": "listing",
     "subject_id": 1,
     "roles": ["customer"],
+    "scopes": ["events:read"],
 }
 
 

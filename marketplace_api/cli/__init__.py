@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
     "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
+    "api-keys": ("api_keys", "Keys with which programs call: make, list, revoke."),
     "workflow": ("workflow", "Workflows: states, steps and who may take them."),
     "routes": ("routes", "Print every operation of the API."),
     "errors": ("errors", "Print the codes of errors and what helps."),
@@ -63,7 +64,7 @@ class LazyGroup(click.RichGroup):
         module, summary = COMMANDS[cmd_name]
         if getattr(ctx, "listing_commands", False):
             return click.RichCommand(name=cmd_name, short_help=summary, help=summary)
-        command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name)
+        command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         if command not in self._complete:
             add_to(command)

@@ -13,7 +13,8 @@ MODERATION_ROLES = frozenset({"moderator", "staff", "admin"})
 class Actor:
     """A caller, detached from any session; the anonymous one has no ``user_id``.
 
-    ``state`` is ``active`` or ``suspended``: others cannot call. ``request_id`` goes into every event.
+    ``state`` is ``active`` or ``suspended``: others cannot call. ``request_id`` goes into every event. A program has a
+    ``key_id`` and the ``scopes`` of its key instead of an account.
     """
 
     user_id: int | None = None
@@ -23,6 +24,13 @@ class Actor:
     session_id: int | None = None
     request_id: str | None = None
     reason: str | None = None
+    key_id: int | None = None
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def caller(self) -> str:
+        """One name for each account and each key, for what is counted by caller."""
+        return f"key:{self.key_id}" if self.key_id is not None else f"user:{self.user_id}"
 
     @property
     def is_active(self) -> bool:

@@ -87,6 +87,9 @@ class EventType(StrEnum):
     REPORT_ASSIGNED = "report.assigned"
     REPORT_RESOLVED = "report.resolved"
     REPORT_DISMISSED = "report.dismissed"
+    KEY_ISSUED = "key.issued"
+    KEY_REVOKED = "key.revoked"
+    EVENT_MONTH_DROPPED = "event.month_dropped"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -148,6 +151,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REPORT_ASSIGNED: "A moderator took a report on, or got it, and can read its message from then on.",
     EventType.REPORT_RESOLVED: "A moderator found a report to be right; `new` names its reporter and its subject.",
     EventType.REPORT_DISMISSED: "A moderator found nothing to do about a report; `new` names reporter and subject.",
+    EventType.KEY_ISSUED: "An API key was made; `new` has its name, its scopes and its end.",
+    EventType.KEY_REVOKED: "An API key was revoked.",
+    EventType.EVENT_MONTH_DROPPED: "A month of events went, for it was old enough; `new` has the month and its last id.",
 }
 
 

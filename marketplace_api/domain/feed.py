@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,8 @@ import sqlalchemy as sa
 
 from marketplace_api.db import Databases, Reader, is_outage, table_of
 from marketplace_api.domain.audit import Wanted
+from marketplace_api.domain.events import EventType
+from marketplace_api.errors import Gone
 from marketplace_api.models.events import Event
 
 BATCH = 1_000
@@ -30,6 +33,10 @@ BELL = 7_405_002
 
 _e = table_of(Event).c
 _HORIZON = sa.text("SELECT event_horizon()")
+_OLDEST = sa.select(
+    sa.select(sa.func.min(_e.event_id)).scalar_subquery().label("oldest"),
+    sa.exists().where(_e.type == EventType.EVENT_MONTH_DROPPED.value).label("any_dropped"),
+)
 _low, _high, _count = (sa.bindparam(name, type_=sa.BigInteger) for name in ("low", "high", "count"))
 
 
@@ -55,6 +62,36 @@ def between(
         values["types"] = sorted(types)
     rows: Sequence[Any] = db.execute(_statement(types is not None), values).all()
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Events, the id up to which the log has been told with them, and whether there are more at once."""
+
+    rows: Sequence[Any]
+    reached: int
+    has_more: bool
+
+
+def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = ()) -> Part:
+    """:func:`after` for who goes on later; from the first event on without an id.
+
+    Raises Gone ``events_gone`` where events behind the id were dropped with their month; it names the oldest there is.
+    """
+    low, high = event_id or 0, horizon(db)
+    rows = between(db, low, high, limit + 1, types or None)
+    # Asked afterwards: what goes meanwhile is missing in the rows, and must not be so without a word.
+    oldest = db.execute(_OLDEST).one()
+    if event_id is not None and oldest.any_dropped and event_id < oldest.oldest - 1:
+        raise Gone(
+            f"Events before {oldest.oldest} are not kept any more: go on after {oldest.oldest - 1}.",
+            "events_gone",
+            extra={"oldest_event_id": oldest.oldest},
+            link=f"/api/events?after={oldest.oldest - 1}",
+        )
+    if len(rows) > limit:
+        return Part(rows[:limit], rows[limit - 1].event_id, has_more=True)
+    return Part(rows, max(low, high), has_more=False)
 
 
 @lru_cache(maxsize=2)

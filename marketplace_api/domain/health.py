@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import CONNECTIONS, QUEUE, SYSTEM_IDENTIFIER, QueueFacts, installation_id
+from marketplace_api.facts import CONNECTIONS, FEED_LAG, QUEUE, SYSTEM_IDENTIFIER, QueueFacts, installation_id
 
 OK = "ok"
 
 _QUEUE = sa.text(QUEUE)
 _SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
+_FEED_LAG = sa.text(FEED_LAG.replace("::", r"\:\:"))
 _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
 
@@ -51,11 +52,13 @@ def installation(databases: Databases, secret: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What monitors watch of the database: the ``queue``, and its connections by what they do."""
+    """What monitors watch of the database: the ``queue``, its connections by what they do, and for how many
+    seconds the feed of events waits."""
 
     queue: QueueFacts
     connections: dict[str, int]
     most_connections: int
+    feed_lag: float
 
 
 def vitals(databases: Databases) -> Vitals | None:
@@ -65,10 +68,11 @@ def vitals(databases: Databases) -> Vitals | None:
             queue = connection.execute(_QUEUE).mappings().one()
             states = connection.execute(_CONNECTIONS).all()
             most = connection.execute(_MOST_CONNECTIONS).scalar_one()
+            lag = connection.execute(_FEED_LAG).scalar_one()
     except sa.exc.ProgrammingError:
         return None
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         if not is_outage(error):
             raise
         return None
-    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most)
+    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most, lag)

@@ -44,7 +44,22 @@ def _standing(request: Request, rows: Collection[Any]) -> frozenset[int]:
 
 
 def _event(row: Any, standing: frozenset[int], request: Request) -> Representation:
-    state = {
+    state = state_of(row)
+    links: Links = {"self": link(f"{AUDIT}/{row.event_id}"), "collection": link(AUDIT)}
+    if row.actor_id is not None:
+        links["mkt:actor"] = link(f"{_ACCOUNTS}/{row.actor_id}")
+    if row.subject_id is not None and row.subject_type in _SUBJECTS:
+        is_there = row.subject_type != "listing" or row.subject_id in standing
+        # A report about the reader is not there for them.
+        is_there &= row.subject_type != "report" or not request.actor.owns(row.new.get("reported_id", 0))
+        if is_there:
+            links["mkt:subject"] = link(f"{_SUBJECTS[row.subject_type]}/{row.subject_id}")
+    return Representation(state, links)
+
+
+def state_of(row: Any) -> dict[str, Any]:
+    """What is told of an event."""
+    return {
         "event_id": row.event_id,
         "type": row.type,
         "actor_id": row.actor_id,
@@ -58,13 +73,3 @@ def _event(row: Any, standing: frozenset[int], request: Request) -> Representati
         "request_id": row.request_id,
         "date_created": row.date_created,
     }
-    links: Links = {"self": link(f"{AUDIT}/{row.event_id}"), "collection": link(AUDIT)}
-    if row.actor_id is not None:
-        links["mkt:actor"] = link(f"{_ACCOUNTS}/{row.actor_id}")
-    if row.subject_id is not None and row.subject_type in _SUBJECTS:
-        is_there = row.subject_type != "listing" or row.subject_id in standing
-        # A report about the reader is not there for them.
-        is_there &= row.subject_type != "report" or not request.actor.owns(row.new.get("reported_id", 0))
-        if is_there:
-            links["mkt:subject"] = link(f"{_SUBJECTS[row.subject_type]}/{row.subject_id}")
-    return Representation(state, links)

@@ -48,6 +48,8 @@ RELATIONS = {
     "moderation": "What waits for moderators.",
     "users": "The accounts in all states, for those who look after the marketplace.",
     "audit": "The event log, for admins.",
+    "events": "The event log as a feed, oldest first, for admins and programs.",
+    "api-keys": "The keys with which programs call.",
     "subject": "What a report or an event is about.",
     "reporter": "Who made a report.",
     "reported": "Whom a report is about.",
@@ -119,6 +121,8 @@ def _staff_links(actor: Actor) -> dict[str, Link]:
         }
     if actor.administers:
         links["mkt:audit"] = link("/api/audit", title="Event log")
+        links["mkt:events"] = link("/api/events", title="Event feed")
+        links["mkt:api-keys"] = link("/api/admin/api-keys", title="API keys")
     return links
 
 

@@ -105,6 +105,12 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ),
     ("gone", 410, "Gone", "It was deleted."),
     (
+        "events_gone",
+        410,
+        "Events gone",
+        "Events behind this id are not kept any more; go on behind the one that is named.",
+    ),
+    (
         "recipient_gone",
         410,
         "Recipient gone",

@@ -23,6 +23,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.domain.notifications import keeping as notifications
 from marketplace_api.jobs.care import TERMS_BATCH
+from marketplace_api.jobs.event_log import keep_event_months
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
@@ -120,6 +121,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("57 2 * * *", keep_event_months),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

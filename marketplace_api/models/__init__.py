@@ -5,6 +5,7 @@ Import this package to have every table in ``Base.metadata``.
 
 from marketplace_api.models import (
     accounts,
+    api_keys,
     batches,
     bookmarks,
     categories,
@@ -22,6 +23,7 @@ from marketplace_api.models import (
 
 __all__ = [
     "accounts",
+    "api_keys",
     "batches",
     "bookmarks",
     "categories",

@@ -14,7 +14,8 @@ from marketplace_api.db import Base, BigId, BigInt, Created, Json
 class Event(Base):
     """What happened, to what, by whom, on whose behalf, with the values before and after. Never changed, never deleted.
 
-    The ids of actor and subject are no foreign keys: the log outlives what it tells of.
+    The ids of actor and subject are no foreign keys: the log outlives what it tells of. The table is partitioned by
+    months; an id alone names an event nevertheless.
     """
 
     __tablename__ = "events"
@@ -30,7 +31,7 @@ class Event(Base):
     new: Mapped[Json] = mapped_column(server_default=sa.text("'{}'"))
     reason: Mapped[str | None] = mapped_column(sa.Text)
     request_id: Mapped[str | None] = mapped_column(sa.String(100))
-    date_created: Mapped[Created]
+    date_created: Mapped[Created] = mapped_column(primary_key=True)
 
     __table_args__ = (
         sa.Index("ix_events_subject", "subject_type", "subject_id", "event_id"),
@@ -40,4 +41,6 @@ class Event(Base):
         # Where in the log a time lies.
         sa.Index("ix_events_date_created", "date_created", "event_id"),
         sa.CheckConstraint(r"type ~ '^[a-z_]+\.[a-z_]+$'", "type"),
+        {"postgresql_partition_by": "RANGE (date_created)"},
     )
+    __mapper_args__ = {"primary_key": ["event_id"]}

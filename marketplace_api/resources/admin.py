@@ -9,6 +9,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.accounts import directory, lifecycle
 from marketplace_api.errors import DomainError
+from marketplace_api.resources.api_keys import ApiKeysContext
 from marketplace_api.resources.base import ACL, Branch, Context, identifier
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import ADMIN, MODERATOR, STAFF, owner
@@ -65,4 +66,4 @@ class AccountsContext(Context):
 
 
 class AdminContext(Branch):
-    children = {"users": AccountsContext}
+    children = {"users": AccountsContext, "api-keys": ApiKeysContext}

@@ -10,6 +10,7 @@ from marketplace_api.resources.admin import AdminContext
 from marketplace_api.resources.audit import AuditContext
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
 from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
+from marketplace_api.resources.events import FeedContext
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
 from marketplace_api.resources.moderation import ModerationContext
@@ -55,6 +56,7 @@ class ApiContext(Branch):
         "moderation": ModerationContext,
         "admin": AdminContext,
         "audit": AuditContext,
+        "events": FeedContext,
         "notifications": NotificationsContext,
     }
 

@@ -6,6 +6,7 @@ from hmac import compare_digest
 
 from pyramid.request import Request
 
+from marketplace_api.domain import api_keys
 from marketplace_api.domain.accounts import sessions
 from marketplace_api.domain.actors import Actor
 from marketplace_api.errors import Unauthenticated
@@ -30,6 +31,8 @@ def actor_of(request: Request) -> Actor:
     metrics_token = request.registry.app_settings.metrics_token
     if metrics_token and compare_digest(token.encode(), metrics_token.encode()):
         return Actor(username="monitor", roles=frozenset({"monitor"}), request_id=request.id)
+    if token.startswith(api_keys.PREFIX):
+        return api_keys.identify(request.primary, request.registry.databases, token, request.id)
     claims = request.registry.signing_keys.verify(token)
     replica = request.connection if request.primary is not request.connection else None
     return sessions.identify(request.primary, claims, request.id, replica=replica)

@@ -69,6 +69,8 @@ class Permission(StrEnum):
     ACCOUNT_JUDGE = "account:judge"
     ACCOUNT_ROLES = "account:roles"
     AUDIT_READ = "audit:read"
+    EVENT_READ = "event:read"
+    KEY_MANAGE = "key:manage"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -132,4 +134,6 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.ACCOUNT_JUDGE: "Suspend, reinstate or ban an account of a lower rank.",
     Permission.ACCOUNT_ROLES: "Give or take roles.",
     Permission.AUDIT_READ: "Read the event log.",
+    Permission.EVENT_READ: "Follow the event log as a feed.",
+    Permission.KEY_MANAGE: "Issue and revoke the keys with which programs call.",
 }

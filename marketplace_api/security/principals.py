@@ -29,9 +29,17 @@ def reader(user_id: int) -> str:
     return f"reader:{user_id}"
 
 
+def key(scope: str) -> str:
+    """A program whose API key has this scope."""
+    return f"key:{scope}"
+
+
 def principals_of(actor: Actor) -> tuple[str, ...]:
-    """What the caller is, for the ACLs; a suspended account keeps only what reading needs."""
+    """What the caller is, for the ACLs; a suspended account keeps only what reading needs, and a program is not even
+    everyone: it has what its key is for."""
     if actor.user_id is None:
+        if actor.key_id is not None:
+            return tuple(sorted(map(key, actor.scopes)))
         return (Everyone, *(f"role:{role}" for role in actor.roles)) if actor.roles else _UNKNOWN
     return _principals(actor.user_id, actor.roles, actor.state)
 

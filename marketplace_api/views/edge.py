@@ -169,7 +169,7 @@ def limit_rate(request: Request) -> None:
         group = "default"
     allowance = request.allowance = limiter.hit(group, request.address, account=False)  # told even if the token is dead
     if allowance is not None and allowance.allowed and "HTTP_AUTHORIZATION" in request.environ:
-        own = limiter.hit(group, f"user:{request.actor.user_id}", account=True)
+        own = limiter.hit(group, request.actor.caller, account=True)
         if own is not None and (not own.allowed or own.remaining < allowance.remaining):
             allowance = own
     request.allowance = allowance

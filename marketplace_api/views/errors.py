@@ -99,6 +99,8 @@ def refusal_of(request: Request) -> DomainError:
         return special
     if context.conceal and not request.has_permission(_reading(context), context):
         return NotFound("There is nothing at this address.")
+    if actor.key_id is not None:
+        return Forbidden("The API key is not for this: its scopes say what it is for.")
     if actor.user_id is None:
         return Unauthenticated("Log in first: this needs an account.")
     if actor.state == "suspended":

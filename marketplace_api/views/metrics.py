@@ -80,6 +80,9 @@ def _of_database(found: Vitals) -> Iterator[Metric]:
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
     yield _gauge("marketplace_database_connections_limit", "max_connections of the server.", found.most_connections)
+    yield _gauge(
+        "marketplace_event_feed_lag_seconds", "How long the first event waits that cannot be told yet.", found.feed_lag
+    )
 
 
 def _processes(folder: str | None) -> list[int]:

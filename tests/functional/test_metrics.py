@@ -46,6 +46,18 @@ def test_the_queue_is_told_by_status_and_age(caller: Client, committed_databases
     assert told["marketplace_workers"] == 1
 
 
+def test_the_feed_s_lag_is_that_of_the_first_event_that_waits(caller: Client, committed_databases: Databases) -> None:
+    add = "INSERT INTO events (type, subject_type, date_created) VALUES ('user.edited', 'user', now() - interval '5 minutes')"
+    with committed_databases.session() as slow, committed_databases.session() as fast:
+        slow.execute(sa.text(add))
+        fast.execute(sa.text(add))
+        assert _samples(caller)["marketplace_event_feed_lag_seconds"] == 0
+        fast.commit()
+        assert 300 <= _samples(caller)["marketplace_event_feed_lag_seconds"] < 400
+        slow.commit()
+    assert _samples(caller)["marketplace_event_feed_lag_seconds"] == 0
+
+
 def test_connections_disk_and_memory(caller: Client) -> None:
     told = _samples(caller)
     assert told['marketplace_database_connections{state="active"}'] >= 1

@@ -10,6 +10,8 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 from webtest import TestResponse
 
+from marketplace_api.domain.actors import operator
+from marketplace_api.domain.api_keys import issue
 from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
@@ -76,6 +78,7 @@ class Place:
         photo = make_photo(db, self.listing, people.app.registry.storage)
         give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
+        self.parameters["api_key_id"] = issue(db, operator("test"), name="till", scopes=["events:read"])[0].api_key_id
         self.parameters["verification_id"] = make_verification(db, people.app).verification_id
 
     def add_conversation(self, db: Session, caller: User) -> None:
@@ -131,7 +134,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 @pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, people: People, place: Place) -> None:
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
-    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read"}
+    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read", "event:read", "key:manage"}
     for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
     client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)

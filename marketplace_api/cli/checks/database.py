@@ -11,6 +11,7 @@ import psycopg
 
 from marketplace_api import boot, migrations
 from marketplace_api.cli.checks.content import documents, files, jobs
+from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
 from marketplace_api.facts import Look, ServerFacts, looking
@@ -221,5 +222,6 @@ CHECKS: tuple[Check, ...] = (
     jobs,
     files,
     documents,
+    event_log,
 )
 """What is looked at in a database that answers, in the order in which it is told; one more check is one more line."""

@@ -11,6 +11,7 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import (
     accounts,
     entry,
+    integrations,
     listings,
     moderated_messages,
     moderation,
@@ -31,6 +32,7 @@ SHAPES: Mapping[str, Shape] = {
     **verifications.SHAPES,
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
+    **integrations.SHAPES,
     **entry.SHAPES,
 }
 

@@ -25,6 +25,7 @@ TAGS = {
     "moderation": "What waits for moderators.",
     "admin": "Looking after accounts.",
     "audit": "Who did what, and when.",
+    "events": "The event log as a feed, for programs.",
     "files": "Photos and other files.",
     "service": "For load balancers, monitors and operators.",
 }

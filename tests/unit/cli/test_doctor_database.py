@@ -252,6 +252,19 @@ def document_sealed_under_a_lost_key(place: Installation) -> None:
     )
 
 
+def feed_held(place: Installation) -> None:
+    held = place.stack.enter_context(psycopg.connect(place.url))
+    add = "INSERT INTO events (type, subject_type, subject_id, date_created) VALUES ('listing.edited', 'listing', 1, "
+    held.execute((add + "now())").encode())
+    place.sql(add + "now() - interval '10 minutes')")
+
+
+def event_outside_of_all_months(place: Installation) -> None:
+    place.sql(
+        "INSERT INTO events (type, subject_type, date_created) VALUES ('listing.edited', 'listing', '1999-01-01')"
+    )
+
+
 def _worker(place: Installation) -> None:
     place.sql("INSERT INTO procrastinate_workers DEFAULT VALUES")
 
@@ -287,6 +300,8 @@ FAULTS = (
     Fault(lost_file, "lost files", "warning", "gone from the storage", "backup"),
     Fault(files_of_somebody_else, "stray files", "warning", "belong to no row", "belong together"),
     Fault(document_sealed_under_a_lost_key, "document keys", "problem", "1 sealed under lost-2025", "DOCUMENT_KEYS"),
+    Fault(feed_held, "event feed", "warning", "since 10 minutes waits", "pg_terminate_backend"),
+    Fault(event_outside_of_all_months, "event months", "warning", "outside of all months", "make_event_months()"),
 )  # fmt: skip
 
 

@@ -1,0 +1,39 @@
+"""The event log as a feed."""
+
+from __future__ import annotations
+
+from pyramid.request import Request
+
+from marketplace_api.domain import feed
+from marketplace_api.hal import events as represent
+from marketplace_api.hal.representation import Representation
+from marketplace_api.resources.events import FedEventContext, FeedContext
+from marketplace_api.schemas import events as schemas
+from marketplace_api.security.permissions import Permission
+from marketplace_api.views.service import Service
+
+collection = Service("events", "/api/events", FeedContext)
+item = Service("fed-event", "/api/events/{event_id}", FedEventContext)
+
+
+@collection.operation(
+    "GET",
+    "read-events",
+    Permission.EVENT_READ,
+    title="The feed of events",
+    query=schemas.ReadFeed,
+    result="feed",
+    errors=(410,),
+    description="Every event once, in the order of the ids, none left out whatever commits late. Remember `next_after`, "
+    "and go on with it as `after`. An id from before the oldest event that is kept gets 410, which names that one.",
+)
+def find(request: Request) -> Representation:
+    query = request.query
+    # Only the primary knows who records.
+    part = feed.part(request.primary, query["after"], query["limit"], query["type"])
+    return represent.events(request, part, request.context)
+
+
+@item.operation("GET", "read-fed-event", Permission.EVENT_READ, title="One event of the feed", result="event")
+def read(request: Request) -> Representation:
+    return represent.event(request.context)

@@ -1,0 +1,199 @@
+"""The feed of events over HTTP, and the keys of the programs that read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.cli import CONFLICT, NOT_FOUND, USAGE
+from marketplace_api.db import Databases
+from marketplace_api.domain import api_keys, event_months
+from marketplace_api.domain.actors import ANONYMOUS, operator
+from marketplace_api.domain.events import EventType, record
+from marketplace_api.gateways.limiter import Limiter
+from marketplace_api.hal import operations
+from marketplace_api.resources.api_keys import ApiKeyContext, ApiKeysContext
+from tests.client import HAL_FORMS, Client
+from tests.factories.accounts import People
+from tests.functional.test_cli_moderation import Run, environment, run
+from tests.functional.test_shown_is_allowed import REFUSED, undone
+from tests.postgres import as_owner
+from tests.problems import assert_problem
+
+__all__ = ["environment", "run"]  # fixtures
+
+FEED, KEYS = "/api/events", "/api/admin/api-keys"
+ISSUE = {"name": "warehouse", "scopes": ["events:read"]}
+
+
+def _issue(session: Session, name: str = "warehouse", **values: Any) -> tuple[int, str]:
+    row, token = api_keys.issue(session, operator("test"), name=name, scopes=["events:read"], **values)
+    session.commit()
+    return row.api_key_id, token
+
+
+def _record(session: Session, type: EventType = EventType.LISTING_EDITED) -> int:
+    return record(session, ANONYMOUS, type, 1).event_id
+
+
+def _ids(answer: Any) -> list[int]:
+    assert answer.status_int == 200, answer.text
+    return [event["event_id"] for event in answer.json["events"]]
+
+
+@pytest.fixture
+def program(live_app: object, committed_databases: Databases) -> Iterator[Client]:
+    with committed_databases.session() as session:
+        yield Client(live_app, _issue(session)[1])
+
+
+def test_a_program_that_was_away_misses_nothing_that_commits_late(
+    program: Client, committed_databases: Databases
+) -> None:
+    start = program.get(FEED).json["next_after"]
+    with committed_databases.session() as slow, committed_databases.session() as fast:
+        first = _record(slow)
+        second = _record(fast, EventType.LISTING_CREATED)
+        fast.commit()
+        waiting = program.get(f"{FEED}?after={start}")
+        assert (_ids(waiting), waiting.json["next_after"]) == ([], start)
+        slow.commit()
+        lost = _record(slow)
+        third = _record(fast)
+        fast.commit()
+        assert _ids(program.get(f"{FEED}?after={start}")) == [first, second]
+        slow.rollback()
+    part = program.get(f"{FEED}?after={start}&limit=2")
+    assert (_ids(part), part.json["next_after"]) == ([first, second], second)
+    following = part.json["_links"]["next"]["href"]
+    assert following in part.headers["Link"]
+    rest = program.get(following)
+    assert (_ids(rest), rest.json["next_after"]) == ([third], third)
+    assert lost < third
+    assert "next" not in rest.json["_links"]
+    narrowed = program.get(f"{FEED}?after={start}&type=listing.created,user.erased")
+    assert (_ids(narrowed), narrowed.json["next_after"]) == ([second], third)
+    one = program.get(narrowed.json["events"][0]["_links"]["self"]["href"])
+    assert one.json == narrowed.json["events"][0]
+    assert "public" not in rest.headers["Cache-Control"]
+    assert_problem(program.get(f"{FEED}?type=listing.nothing"), 400, "invalid_input")
+
+
+def test_an_id_from_before_what_is_kept_is_gone(program: Client, committed_databases: Databases) -> None:
+    with committed_databases.session() as session:
+        with as_owner(session):
+            session.execute(sa.text("SELECT make_event_month(now() - interval '20 months')"))
+        old = (
+            "INSERT INTO events (type, subject_type, date_created) SELECT 'user.edited', 'user', now() - interval '20 months' "
+            "FROM generate_series(1, 3) RETURNING event_id"
+        )
+        first, *_ = session.execute(sa.text(old)).scalars()
+        kept = _record(session)
+        session.commit()
+        (issued,) = _ids(program.get(f"{FEED}?limit=1"))
+        # What was there before them is younger, so it goes as well for this test.
+        assert issued < first
+        assert _ids(program.get(f"{FEED}?after={first}"))[-1] == kept
+        with as_owner(session):
+            session.execute(sa.text("ALTER TABLE events DISABLE TRIGGER events_append_only"))
+            session.execute(sa.text("DELETE FROM events WHERE event_id < :first"), {"first": first})
+            session.execute(sa.text("ALTER TABLE events ENABLE TRIGGER events_append_only"))
+        assert event_months.drop_oldest(session, operator("test"), 12)
+        session.commit()
+    problem = assert_problem(program.get(f"{FEED}?after={first}"), 410, "events_gone")
+    assert problem["oldest_event_id"] == kept
+    assert _ids(program.get(f"{FEED}?after={kept - 1}"))[0] == kept
+    assert _ids(program.get(FEED))[0] == kept
+
+
+def test_a_key_opens_the_feed_and_nothing_else(people: People, db: Session) -> None:
+    admin = people.admin()
+    made = admin.post(KEYS, ISSUE)
+    assert made.status_int == 201, made.text
+    token, path = made.json["key"], made.json["_links"]["self"]["href"]
+    program = Client(admin.app, token)
+    assert program.get(FEED).status_int == 200
+    for elsewhere in ("/api", "/api/audit", "/api/listings", "/api/users/me", KEYS, path):
+        assert program.get(elsewhere).status_int in (401, 403), elsewhere
+    assert_problem(program.delete(path), 403, "forbidden")
+    shown = admin.get(path).json
+    assert shown["last_used"] is not None
+    assert "key" not in shown and token not in admin.get(KEYS).text
+    assert (shown["created_by"], shown["scopes"]) == (admin.user.user_id, ["events:read"])
+    assert admin.delete(path).json["revoked_at"] is not None
+    assert_problem(program.get(FEED), 401, "token_invalid")
+    assert_problem(admin.delete(path), 409, "wrong_state")
+    assert_problem(admin.post(KEYS, {**ISSUE, "expires_at": "2020-01-01T00:00:00Z"}), 400, "invalid_input")
+    assert_problem(admin.post(KEYS, {**ISSUE, "scopes": []}), 400, "invalid_input")
+    key_id, expired = _issue(db)
+    db.execute(sa.text("UPDATE api_keys SET expires_at = now() WHERE api_key_id = :id"), {"id": key_id})
+    db.commit()
+    assert_problem(Client(admin.app, expired).get(FEED), 401, "token_invalid")
+    first, second = (admin.get(f"{KEYS}?limit=1{more}").json for more in ("", "&page=2"))
+    assert [page["api_keys"][0]["api_key_id"] for page in (first, second)] == [key_id, shown["api_key_id"]]
+    assert admin.get(first["_links"]["next"]["href"]).json["api_keys"] == second["api_keys"]
+    types = db.execute(sa.text("SELECT type FROM events WHERE subject_type = 'key' ORDER BY event_id")).scalars()
+    assert list(types) == ["key.issued", "key.revoked", "key.issued"]
+
+
+@pytest.mark.parametrize("role", ["anonymous", "customer", "moderator", "suspended_admin", "admin", "program"])
+def test_what_is_shown_of_keys_is_allowed(role: str, people: People, db: Session, databases: Any) -> None:
+    standing, token = _issue(db)
+    revoked, _ = _issue(db)
+    api_keys.revoke(db, operator("test"), revoked)
+    db.commit()
+    if role == "program":
+        client = Client(people.app, token)
+    elif role == "suspended_admin":
+        client = people.caller(roles=["admin"], state="suspended")
+    else:
+        client = getattr(people, role)()
+    assert client.get(FEED).status_int == (200 if role in ("admin", "program") else 403 if client.user else 401)
+    tried = [each for each in operations.ALL if each.context in (ApiKeyContext, ApiKeysContext) and not each.is_safe]
+    assert {operation.name for operation in tried} == {"issue-api-key", "revoke-api-key"}
+    for path, name, expected in (
+        (KEYS, "issue-api-key", role == "admin"),
+        (f"{KEYS}/{standing}", "revoke-api-key", role == "admin"),
+        (f"{KEYS}/{revoked}", "revoke-api-key", False),
+    ):
+        page = client.get(path, Accept=HAL_FORMS)
+        shown = page.json.get("_templates", {}) if page.status_int == 200 else {}
+        assert (name in shown) == expected
+        with undone(databases):
+            answer = client.post(path, ISSUE) if path == KEYS else client.delete(path)
+        assert answer.status_int in ((200, 201) if expected else REFUSED), answer.text
+
+
+def test_each_key_has_a_budget_of_its_own(app: Any, db: Session) -> None:
+    one, other = (Client(app, _issue(db, name)[1]) for name in ("one", "other"))
+    app.registry.limiter = Limiter("")
+    try:
+        left = [int(client.get(FEED).headers["RateLimit-Remaining"]) for client in (one, one, other)]
+        assert app.registry.limiter.hit("default", "key:0", account=True).remaining >= left[0]
+        counted = [
+            app.registry.limiter.hit(
+                "default", api_keys.identify(db, app.registry.databases, c.token, None).caller, account=True
+            ).remaining
+            for c in (one, other)
+        ]
+        assert counted[0] == counted[1] - 1
+    finally:
+        app.registry.limiter = None
+
+
+def test_keys_at_the_command_line(run: Run, live_app: object) -> None:
+    made = json.loads(run("--json", "api-keys", "create", "till", "--scope", "events:read", "--until", "90d").stdout)
+    program = Client(live_app, made["key"])
+    assert program.get(FEED).status_int == 200
+    (listed,) = json.loads(run("--json", "api-keys", "list").stdout)
+    assert listed["last_used"] is not None and "key" not in listed
+    assert run("api-keys", "revoke", made["api_key_id"]).exit_code == 0
+    assert program.get(FEED).status_int == 401
+    assert run("api-keys", "revoke", made["api_key_id"]).exit_code == CONFLICT
+    assert run("api-keys", "revoke", 999).exit_code == NOT_FOUND
+    assert run("api-keys", "create", "x", "--scope", "all").exit_code == USAGE
