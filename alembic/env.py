@@ -17,12 +17,13 @@ from marketplace_api.models.listings import Cube
 # An extension's type, which reflection would warn about.
 ischema_names["cube"] = Cube
 
-# Tables that belong to others: the job queue brings its own.
+# What belongs to others: the job queue brings its own tables, and what refers to them has a name like theirs.
 FOREIGN = ("procrastinate_",)
+KINDS = ("table", "foreign_key_constraint")
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    return not (kind == "table" and name is not None and name.startswith(FOREIGN))
+    return not (kind in KINDS and name is not None and name.startswith(FOREIGN))
 
 
 def _of_environment() -> str:

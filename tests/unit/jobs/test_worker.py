@@ -28,7 +28,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import ANONYMOUS, operator
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import NotFound, Unavailable
-from marketplace_api.jobs import board, handlers, queue, schedule, worker
+from marketplace_api.jobs import board, failures, handlers, queue, schedule, worker
 from marketplace_api.models.accounts import User
 from marketplace_api.settings import Settings
 from tests.postgres import as_owner
@@ -169,13 +169,13 @@ def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
         scheduled_at=None,
     )  # fmt: skip
     waits = []
-    for attempts in range(schedule.MOST_ATTEMPTS):
+    for attempts in range(worker.MOST_ATTEMPTS):
         decision = worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=job.evolve(attempts=attempts))
         assert decision is not None and decision.retry_at is not None
         waits.append((decision.retry_at - datetime.now(UTC)).total_seconds())
     assert 1 <= waits[0] <= 3
     assert 3000 < waits[-1] <= 4501
-    spent = job.evolve(attempts=schedule.MOST_ATTEMPTS)
+    spent = job.evolve(attempts=worker.MOST_ATTEMPTS)
     assert worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=spent) is None
 
 
@@ -191,7 +191,7 @@ def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
     ],
 )
 def test_only_what_passes_by_itself_is_temporary(error: Exception, temporary: bool) -> None:
-    assert worker.is_temporary(error) is temporary
+    assert failures.is_temporary(error) is temporary
 
 
 def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, ada: User) -> None:
@@ -207,7 +207,7 @@ def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, a
             sa.text("SELECT id FROM procrastinate_fetch_job_v2(NULL, :worker_id)"), {"worker_id": worker_id}
         )
     assert [job.status for job in _jobs(queued)] == ["doing"]
-    _tick(queued, "rescue_stalled_jobs")
+    _rescue(queued)
     worker.run_pending(ours, queued)
     _make_due(queued)
     worker.run_pending(ours, queued)
@@ -220,9 +220,9 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     with queued.session() as session, session.begin():
         session.execute(
             sa.text("UPDATE procrastinate_jobs SET status = 'doing', attempts = :most"),
-            {"most": schedule.MOST_ATTEMPTS},
+            {"most": worker.MOST_ATTEMPTS},
         )
-    _tick(queued, "rescue_stalled_jobs")
+    _rescue(queued)
     worker.run_pending(ours, queued)
     assert [job.status for job in _jobs(queued)] == ["failed"]
 
@@ -264,7 +264,7 @@ def _working(settings: Settings, databases: Databases) -> Iterator[None]:
     async def work() -> None:
         stopping = asyncio.Event()
         loops.append((asyncio.get_running_loop(), stopping))
-        await worker.work_until(stopping, settings, databases, 2)
+        await worker.work_until(stopping, settings, databases, worker.Work(2))
 
     thread = threading.Thread(target=lambda: asyncio.run(work()))
     thread.start()
@@ -311,6 +311,14 @@ def test_a_worker_told_to_stop_finishes_the_job_in_hand(
         assert begun.wait(20)
     assert finished.is_set()
     assert _jobs(queued) == []
+
+
+def _rescue(databases: Databases) -> None:
+    async def once() -> None:
+        async with worker.make_app(databases).open_async() as app:
+            await worker.rescue(app)
+
+    asyncio.run(once())
 
 
 def _tick(databases: Databases, task: str) -> None:
