@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import CONNECTIONS, QUEUE, QueueFacts
+from marketplace_api.facts import CONNECTIONS, QUEUES, RUNS, WORKERS, QueueFacts, RunFacts
+from marketplace_api.models.jobs import Queue
 
 OK = "ok"
 
-_QUEUE = sa.text(QUEUE)
+T = TypeVar("T")
+
+_WORKERS, _QUEUES, _RUNS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
@@ -40,25 +45,55 @@ def database_state(databases: Databases) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """What monitors watch of the database: the ``queue``, and its connections by what they do."""
+class Work:
+    """How many workers live, every queue there is, also one that holds no job, and what the clock did."""
 
-    queue: QueueFacts
+    workers: int
+    queues: tuple[QueueFacts, ...]
+    runs: tuple[RunFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What monitors watch of the database: the ``work`` of the jobs, and its connections by what they do."""
+
+    work: Work
     connections: dict[str, int]
     most_connections: int
 
 
+def work_state(databases: Databases) -> Work | None:
+    """Asked of the primary; ``None`` while that is away or has not been migrated."""
+    return _asked(databases, _work)
+
+
 def vitals(databases: Databases) -> Vitals | None:
     """Asked of the primary; ``None`` while that is away or has not been migrated."""
+    return _asked(databases, _vitals)
+
+
+def _vitals(connection: sa.Connection) -> Vitals:
+    states = connection.execute(_CONNECTIONS).all()
+    most = connection.execute(_MOST_CONNECTIONS).scalar_one()
+    return Vitals(_work(connection), {row[0]: row[1] for row in states}, most)
+
+
+def _work(connection: sa.Connection) -> Work:
+    workers = connection.execute(_WORKERS).scalar_one()
+    # What holds no job is told as well: a number that was never 0 cannot be seen to rise.
+    queues = {queue.value: QueueFacts(queue.value) for queue in Queue}
+    queues |= {row["queue"]: QueueFacts(**row) for row in connection.execute(_QUEUES).mappings()}
+    runs = (RunFacts(**row) for row in connection.execute(_RUNS).mappings())
+    return Work(workers, tuple(queues.values()), tuple(runs))
+
+
+def _asked(databases: Databases, ask: Callable[[sa.Connection], T]) -> T | None:
     try:
         with databases.write.connect() as connection:
-            queue = connection.execute(_QUEUE).mappings().one()
-            states = connection.execute(_CONNECTIONS).all()
-            most = connection.execute(_MOST_CONNECTIONS).scalar_one()
+            return ask(connection)
     except sa.exc.ProgrammingError:
         return None
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         if not is_outage(error):
             raise
         return None
-    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most)

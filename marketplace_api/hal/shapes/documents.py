@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marketplace_api.hal.shapes.base import FLAG, TEXT, Schema, exactly
+from marketplace_api.hal.shapes.base import COUNT, FLAG, TEXT, Schema, exactly
 
 _ROWS: Schema = {"type": "array", "items": {"type": "object"}}
+
+_QUEUE = exactly({
+    **dict.fromkeys(("todo", "doing", "failed", "stalled"), COUNT), "oldestSeconds": {"type": "number", "minimum": 0},
+})  # fmt: skip
 
 # What an export holds beside the profile.
 _EXPORTED = (
@@ -24,6 +28,10 @@ DOCUMENTS: Mapping[str, Schema] = {
         "checks": {
             "type": "object", "required": ["database", "migrations", "storage", "redis"],
             "additionalProperties": TEXT,
+        },
+        "jobs": {
+            "type": ["object", "null"], "required": ["workers", "queues"],
+            "properties": {"workers": COUNT, "queues": {"type": "object", "additionalProperties": _QUEUE}},
         },
     }),
     "version": exactly({"version": TEXT}),
