@@ -1,4 +1,4 @@
-"""Why jobs failed, what the clock did, and an index for workers that serve some queues only.
+"""Why jobs failed, and what the clock did.
 
 Revision: 0022, after: 0016
 """
@@ -45,14 +45,8 @@ def upgrade() -> None:
         sa.CheckConstraint("(outcome = 'failed') = (error IS NOT NULL)", name=op.f("ck_schedule_runs_error")),
         sa.PrimaryKeyConstraint("task", name=op.f("pk_schedule_runs")),
     )
-    # A worker whose threads for one queue are all busy must not read past all that waits there.
-    op.execute(
-        "CREATE INDEX procrastinate_jobs_waiting ON procrastinate_jobs (queue_name, priority DESC, id) "
-        "WHERE status = 'todo'"
-    )
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX procrastinate_jobs_waiting")
     op.drop_table("schedule_runs")
     op.drop_table("job_errors")

@@ -34,10 +34,10 @@ class Counters:
     def find(self) -> sa.TextClause:
         """Of the next keys after ``:after``: the ``last`` one and those that ``drifted``, from one snapshot, in which a
         counter and what it counts always belong together."""
-        some = f"SELECT DISTINCT {self.key} FROM {self.table} WHERE {self.key} > :after ORDER BY 1 LIMIT {BATCH}"  # noqa: S608
+        part = f"SELECT DISTINCT {self.key} FROM {self.table} WHERE {self.key} > :after ORDER BY 1 LIMIT {BATCH}"  # noqa: S608
         return sa.text(
             f"SELECT max(kept.{self.key}) AS last, array_agg(DISTINCT kept.{self.key}) FILTER (WHERE {self._differ}) "  # noqa: S608
-            f"AS drifted FROM ({some}) AS some JOIN {self.table} AS kept USING ({self.key}) "
+            f"AS drifted FROM ({part}) AS part JOIN {self.table} AS kept USING ({self.key}) "
             f"CROSS JOIN LATERAL ({self.truth}) AS truth"
         )
 

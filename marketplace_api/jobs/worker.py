@@ -113,10 +113,13 @@ def make_app(databases: Databases, work: Work | None = None, *, ticking: bool = 
         min_size=1,
         max_size=4,
         timeout=5,
+        configure=_without_transactions,
         kwargs={
             "connect_timeout": 5,
             "application_name": "marketplace worker",
-            "options": row_security.startup_options(system=True),
+            # What is asked of the queues depends on which have a free thread: a plan for all of them would read past
+            # everything that waits in the others.
+            "options": row_security.startup_options(system=True) + " -c plan_cache_mode=force_custom_plan",
         },
     )
     app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
@@ -126,6 +129,11 @@ def make_app(databases: Databases, work: Work | None = None, *, ticking: bool = 
         app.task(name=name, pass_context=True, retry=Backoff())(_task(function))
     schedule.register(app, _in_session, Backoff(), ticking=ticking)
     return app
+
+
+async def _without_transactions(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Each of the queue's questions is one statement; a transaction around it would be two more trips."""
+    await connection.set_autocommit(True)
 
 
 def handle_event(context: JobContext, event_id: int, handler: str) -> None:
