@@ -18,12 +18,14 @@ from marketplace_api.models.listings import Cube
 # An extension's type, which reflection would warn about.
 ischema_names["cube"] = Cube
 
-# Tables that belong to others: the job queue brings its own. Parts of a table follow from it.
+# What belongs to others: the job queue brings its own tables, and what refers to them has a name like theirs. Parts of a
+# table follow from it.
 FOREIGN = re.compile(r"procrastinate_|events_(\d{4}_\d\d|rest)$")
+KINDS = ("table", "foreign_key_constraint")
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    return not (kind == "table" and name is not None and FOREIGN.match(name))
+    return not (kind in KINDS and name is not None and FOREIGN.match(name))
 
 
 def _of_environment() -> str:

@@ -33,25 +33,39 @@ SELECT current_setting('server_version') AS version, clock_timestamp() AS now, c
     current_setting('autovacuum')::bool AS autovacuum, age(d.datfrozenxid)::bigint AS transactions,
     current_setting('autovacuum_freeze_max_age')::bigint AS freeze_after,
     ARRAY(SELECT extname::text FROM pg_extension) AS extensions,
-    to_regclass('procrastinate_jobs') IS NOT NULL AS has_queue, to_regclass('files') IS NOT NULL AS has_files,
-    to_regclass('verifications') IS NOT NULL AS has_documents, to_regclass('events_rest') IS NOT NULL AS has_months
+    to_regclass('procrastinate_jobs') IS NOT NULL AS has_queue, to_regclass('schedule_runs') IS NOT NULL AS has_runs,
+    to_regclass('files') IS NOT NULL AS has_files, to_regclass('verifications') IS NOT NULL AS has_documents,
+    to_regclass('events_rest') IS NOT NULL AS has_months
 FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user
 """
 
-QUEUE = """
-SELECT
-    (SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute') AS workers,
-    (SELECT count(*) FROM (SELECT FROM procrastinate_jobs WHERE status = 'todo' LIMIT 100000) AS waiting) AS todo,
-    (SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing') AS doing,
-    (SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed') AS failed,
-    (SELECT count(*) FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
-        WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat < now() - interval '2 minutes')) AS stalled,
-    coalesce((SELECT extract(epoch FROM now() - min(due)) FROM (
-        SELECT coalesce(j.scheduled_at, (SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = j.id)) AS due
-        FROM procrastinate_jobs j WHERE j.status = 'todo' AND coalesce(j.scheduled_at, now()) <= now()
-        ORDER BY j.id LIMIT 200) AS oldest), 0)::float8 AS oldest_seconds
+WORKERS = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 minute'"
+
+QUEUES = """
+SELECT jobs.queue_name AS queue, jobs.todo, jobs.doing, jobs.failed, jobs.stalled,
+    coalesce(extract(epoch FROM now() - least(jobs.due,
+        (SELECT max(at) FROM procrastinate_events WHERE job_id = jobs.first_id))), 0)::float8 AS oldest_seconds
+FROM (
+    SELECT queue_name, count(*) FILTER (WHERE job.status = 'todo') AS todo,
+        count(*) FILTER (WHERE job.status = 'doing') AS doing, count(*) FILTER (WHERE job.status = 'failed') AS failed,
+        count(*) FILTER (WHERE job.status = 'doing' AND
+            (worker.id IS NULL OR worker.last_heartbeat < now() - interval '2 minutes')) AS stalled,
+        min(job.scheduled_at) FILTER (WHERE job.status = 'todo' AND job.scheduled_at <= now()) AS due,
+        min(job.id) FILTER (WHERE job.status = 'todo' AND job.scheduled_at IS NULL) AS first_id
+    FROM (
+        (SELECT id, queue_name, status, scheduled_at, worker_id FROM procrastinate_jobs WHERE status = 'todo' LIMIT 100000)
+        UNION ALL SELECT id, queue_name, status, scheduled_at, worker_id FROM procrastinate_jobs
+        WHERE status IN ('doing', 'failed')
+    ) AS job LEFT JOIN procrastinate_workers AS worker ON worker.id = job.worker_id GROUP BY queue_name
+) AS jobs ORDER BY queue
 """
-"""One row, whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
+"""Rows whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
+
+RUNS = """
+SELECT task, outcome, succeeded_at, greatest(extract(epoch FROM now() - next_due_at), 0)::float8 AS overdue_seconds
+FROM schedule_runs ORDER BY task
+"""
+"""Rows whose columns are the fields of :class:`RunFacts`."""
 
 FEED_LAG = """
 SELECT coalesce((
@@ -121,6 +135,7 @@ class ServerFacts:
     freeze_after: int
     extensions: list[str]
     has_queue: bool
+    has_runs: bool
     has_files: bool
     has_documents: bool
     has_months: bool
@@ -128,14 +143,24 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """The job queue: workers that gave a sign of life, jobs by status, and how long the oldest due one waits."""
+    """The jobs of one queue by status, and how long the oldest due one waits."""
 
-    workers: int
-    todo: int
-    doing: int
-    failed: int
-    stalled: int
-    oldest_seconds: float
+    queue: str
+    todo: int = 0
+    doing: int = 0
+    failed: int = 0
+    stalled: int = 0
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A task of the schedule: how its last run went, when one last succeeded, and for how long one is overdue."""
+
+    task: str
+    outcome: str
+    succeeded_at: datetime | None
+    overdue_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +203,17 @@ class Look:
     def server(self) -> ServerFacts:
         return self._one(ServerFacts, _SERVER)
 
-    def queue(self) -> QueueFacts:
-        return self._one(QueueFacts, QUEUE)
+    def workers(self) -> int:
+        """Those that gave a sign of life within a minute."""
+        return int(self._value(WORKERS))
+
+    def queues(self) -> list[QueueFacts]:
+        """Those that hold any job."""
+        return self._all(QueueFacts, QUEUES)
+
+    def runs(self) -> list[RunFacts]:
+        """The tasks of the schedule that have ever run."""
+        return self._all(RunFacts, RUNS)
 
     def files(self) -> FileFacts:
         return self._one(FileFacts, _FILES)
@@ -236,6 +270,10 @@ class Look:
             row = cursor.execute(statement.encode(), parameters).fetchone()
         assert row is not None, "aggregates and look-ups of ourselves give one row"
         return row
+
+    def _all(self, kind: type[Row], statement: str) -> list[Row]:
+        with self._connection.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(statement.encode()).fetchall()
 
     def _value(self, statement: str) -> Any:
         row = self._connection.execute(statement.encode()).fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import rich_click as click
 
@@ -12,7 +12,9 @@ from marketplace_api.cli.many import Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.values import SINCE
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
-COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args")
+QUEUES = ("default", "mail", "sms", "push", "media", "webhooks")
+COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args", "error")
+RUNS = ("task", "cron", "last_run", "outcome", "seconds", "error", "next_run", "overdue", "purpose")
 LARGEST = 2**63 - 1
 
 
@@ -22,17 +24,27 @@ def jobs() -> None:
 
 
 @jobs.command()
-@click.option("--threads", type=click.IntRange(1, 64), default=4, show_default=True, help="Jobs worked on at a time.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Jobs of the default queue worked on at a time; half as many of each other queue.",
+)
+@click.option("--queue", "queues", type=click.Choice(QUEUES), multiple=True, help="Only this queue; may be repeated.")
 @pass_context
-def run(context: Context, threads: int) -> None:
+def run(context: Context, threads: int, queues: tuple[str, ...]) -> None:
     """Work until SIGTERM or Ctrl-C, then finish the jobs in hand.
 
-    Example: `marketplace-admin --ini production.ini jobs run --threads 8`
+    Each queue has threads of its own, so a mail server that does not answer holds up nothing but mail.
+
+    Example: `marketplace-admin --ini production.ini jobs run --queue mail --queue sms`
     """
     from marketplace_api import boot, migrations
     from marketplace_api.crash_reports import configure_sentry
-    from marketplace_api.jobs.worker import run_worker
+    from marketplace_api.jobs.worker import Work, run_worker
     from marketplace_api.logs import configure_logging
+    from marketplace_api.models.jobs import Queue
     from marketplace_api.serve import end_with_supervisor
     from marketplace_api.version import VERSION
 
@@ -43,7 +55,7 @@ def run(context: Context, threads: int) -> None:
         url = boot.connection_url(databases)
         if not migrations.suffices(boot.current_revision(url)):
             raise click.ClickException("The database is not migrated: run `marketplace-admin db upgrade` first.")
-        run_worker(context.settings, databases, threads=threads)
+        run_worker(context.settings, databases, Work(threads, tuple(map(Queue, queues or QUEUES))))
 
 
 @jobs.command("list")
@@ -58,7 +70,7 @@ def run(context: Context, threads: int) -> None:
 def list_jobs(
     context: Context, *, status: str | None, queue: str | None, task: str | None, since: datetime | None, limit: int
 ) -> None:
-    """Show jobs, newest first. Those that succeeded are deleted at once.
+    """Show jobs, newest first, with the last error of each. Those that succeeded are deleted at once.
 
     Example: `marketplace-admin jobs list --status failed --since 1d`
     """
@@ -73,7 +85,7 @@ def list_jobs(
 @click.argument("job_id", type=click.IntRange(1, LARGEST), help="The job's id, as `jobs list` shows it.")
 @pass_context
 def show(context: Context, job_id: int) -> None:
-    """Show one job and what became of it.
+    """Show one job, what became of it, and how each attempt at it failed.
 
     Example: `marketplace-admin jobs show 42`
     """
@@ -84,9 +96,11 @@ def show(context: Context, job_id: int) -> None:
     if context.for_programs:
         context.output.record(job)
         return
-    history = job.pop("history")
+    history, errors = job.pop("history"), job.pop("errors")
     context.output.record(job)
     context.output.rows(("at", "what"), history)
+    if errors:
+        context.output.rows(("at", "attempt", "error", "message", "place"), errors)
 
 
 @jobs.command()
@@ -128,13 +142,17 @@ def cancel(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
 @jobs.command()
 @pass_context
 def schedule(context: Context) -> None:
-    """Show what runs by the clock (UTC).
+    """Show what runs by the clock (UTC), how its last run went, and for how many seconds one is overdue.
 
     Example: `marketplace-admin jobs schedule`
     """
-    from marketplace_api.jobs.schedule import all_periodic
+    from marketplace_api.jobs import runs
+    from marketplace_api.jobs.schedule import CRONS, all_periodic
 
-    context.output.rows(("cron", "task", "purpose"), all_periodic())
+    purposes = {periodic["task"]: periodic["purpose"] for periodic in all_periodic()}
+    with context.databases() as databases, databases.session() as session:
+        lines = runs.tell(session, CRONS, datetime.now(UTC))
+    context.output.rows(RUNS, [{**line, "purpose": purposes[line["task"]]} for line in lines])
 
 
 def _failed(context: Context) -> list[int]:

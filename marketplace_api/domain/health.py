@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import CONNECTIONS, FEED_LAG, QUEUE, SYSTEM_IDENTIFIER, QueueFacts, installation_id
+from marketplace_api.facts import (
+    CONNECTIONS,
+    FEED_LAG,
+    QUEUES,
+    RUNS,
+    SYSTEM_IDENTIFIER,
+    WORKERS,
+    QueueFacts,
+    RunFacts,
+    installation_id,
+)
+from marketplace_api.models.jobs import Queue
 
 OK = "ok"
 
-_QUEUE = sa.text(QUEUE)
+T = TypeVar("T")
+
+_WORKERS, _QUEUES, _RUNS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS)
 _SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _FEED_LAG = sa.text(FEED_LAG.replace("::", r"\:\:"))
@@ -51,28 +66,58 @@ def installation(databases: Databases, secret: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """What monitors watch of the database: the ``queue``, its connections by what they do, and for how many
-    seconds the feed of events waits."""
+class Work:
+    """How many workers live, every queue there is, also one that holds no job, and what the clock did."""
 
-    queue: QueueFacts
+    workers: int
+    queues: tuple[QueueFacts, ...]
+    runs: tuple[RunFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What monitors watch of the database: the ``work`` of the jobs, its connections by what they do, and for how
+    many seconds the feed of events waits."""
+
+    work: Work
     connections: dict[str, int]
     most_connections: int
     feed_lag: float
 
 
+def work_state(databases: Databases) -> Work | None:
+    """Asked of the primary; ``None`` while that is away or has not been migrated."""
+    return _asked(databases, _work)
+
+
 def vitals(databases: Databases) -> Vitals | None:
     """Asked of the primary; ``None`` while that is away or has not been migrated."""
+    return _asked(databases, _vitals)
+
+
+def _vitals(connection: sa.Connection) -> Vitals:
+    states = connection.execute(_CONNECTIONS).all()
+    most = connection.execute(_MOST_CONNECTIONS).scalar_one()
+    lag = connection.execute(_FEED_LAG).scalar_one()
+    return Vitals(_work(connection), {row[0]: row[1] for row in states}, most, lag)
+
+
+def _work(connection: sa.Connection) -> Work:
+    workers = connection.execute(_WORKERS).scalar_one()
+    # What holds no job is told as well: a number that was never 0 cannot be seen to rise.
+    queues = {queue.value: QueueFacts(queue.value) for queue in Queue}
+    queues |= {row["queue"]: QueueFacts(**row) for row in connection.execute(_QUEUES).mappings()}
+    runs = (RunFacts(**row) for row in connection.execute(_RUNS).mappings())
+    return Work(workers, tuple(queues.values()), tuple(runs))
+
+
+def _asked(databases: Databases, ask: Callable[[sa.Connection], T]) -> T | None:
     try:
         with databases.write.connect() as connection:
-            queue = connection.execute(_QUEUE).mappings().one()
-            states = connection.execute(_CONNECTIONS).all()
-            most = connection.execute(_MOST_CONNECTIONS).scalar_one()
-            lag = connection.execute(_FEED_LAG).scalar_one()
+            return ask(connection)
     except sa.exc.ProgrammingError:
         return None
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         if not is_outage(error):
             raise
         return None
-    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most, lag)

@@ -24,6 +24,11 @@ _COLUMNS = (
 )
 # When a job was put into the queue stands with its first event.
 _PUT = "(SELECT min(at) FROM procrastinate_events WHERE job_id = procrastinate_jobs.id)"
+# Class and, where it may be told, the sentence of the last attempt's error.
+_ERROR = (
+    "(SELECT concat_ws(': ', error, message) FROM job_errors WHERE job_id = procrastinate_jobs.id "
+    "ORDER BY attempt DESC LIMIT 1) AS error"
+)
 _HANDLER = "args ->> 'handler'"
 
 
@@ -50,7 +55,8 @@ def list_jobs(session: Session, chosen: Chosen, limit: int) -> list[dict[str, An
     if chosen.since is not None:
         conditions.append(f"{_PUT} >= :since")
     statement = sa.text(
-        f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"  # noqa: S608
+        f"SELECT {_COLUMNS}, {_ERROR} FROM procrastinate_jobs WHERE {' AND '.join(conditions)} "  # noqa: S608
+        "ORDER BY id DESC LIMIT :limit"
     )
     values = {"status": chosen.status, "queue": chosen.queue, "task": chosen.task, "since": chosen.since}
     rows = session.execute(statement, {**values, "limit": limit})
@@ -58,7 +64,8 @@ def list_jobs(session: Session, chosen: Chosen, limit: int) -> list[dict[str, An
 
 
 def find(session: Session, job_id: int) -> dict[str, Any]:
-    """One job, and under ``history`` what became of it and when. Raises ``NotFound``."""
+    """One job, under ``history`` what became of it and when, and under ``errors`` how each attempt failed: ``at``,
+    ``attempt``, ``error``, ``message``, ``place``. Raises ``NotFound``."""
     job = session.execute(
         sa.text(f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE id = :id"), {"id": job_id}  # noqa: S608
     ).mappings()  # fmt: skip
@@ -69,7 +76,17 @@ def find(session: Session, job_id: int) -> dict[str, Any]:
         sa.text("SELECT type::text AS what, at FROM procrastinate_events WHERE job_id = :id ORDER BY id"),
         {"id": job_id},
     )
-    return {**found, "history": [dict(event) for event in history.mappings()]}
+    errors = session.execute(
+        sa.text(
+            "SELECT date_failed AS at, attempt, error, message, place FROM job_errors WHERE job_id = :id ORDER BY attempt"
+        ),
+        {"id": job_id},
+    )
+    return {
+        **found,
+        "history": [dict(event) for event in history.mappings()],
+        "errors": [dict(error) for error in errors.mappings()],
+    }
 
 
 def failed_after(session: Session, job_id: int) -> Sequence[int]:

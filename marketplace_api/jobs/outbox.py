@@ -6,24 +6,14 @@ So the job exists exactly if the session commits. ``worker.py`` runs it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import procrastinate
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import driver_connection
+from marketplace_api.models.jobs import Queue
 
-
-class Queue(StrEnum):
-    """The queues; a worker serves them all unless it is told which."""
-
-    DEFAULT = "default"
-    MAIL = "mail"
-    SMS = "sms"
-    PUSH = "push"
-    MEDIA = "media"
-    WEBHOOKS = "webhooks"
-
+__all__ = ["Queue", "defer"]
 
 # Never opened: every job goes out on the connection of the session that caused it.
 _outbox = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())

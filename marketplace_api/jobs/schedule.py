@@ -1,27 +1,27 @@
-"""What happens by the clock: erasure of accounts whose time is up, clearing away, folding search terms, rescuing jobs.
+"""What happens by the clock: erasure of accounts whose time is up, clearing away, folding search terms, recounting.
 
-Every task may run twice or late without harm, and only one worker runs each tick. Times are UTC.
+Every task may run twice or late without harm, and only one worker runs each tick. Times are UTC. What a run came to
+stands in ``schedule_runs``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import procrastinate
 import sqlalchemy as sa
 import structlog
 from procrastinate import JobContext
-from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Status
+from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain import search
+from marketplace_api.domain import recounting, search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.domain.notifications import keeping as notifications
+from marketplace_api.jobs import failures, runs
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.event_log import keep_event_months
 from marketplace_api.jobs.services import Services
@@ -29,14 +29,21 @@ from marketplace_api.jobs.verifications import expire_verifications, purge_docum
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
 
-STALLED_SECONDS = 30
-MOST_ATTEMPTS = 12
 ANSWERS_KEPT = timedelta(hours=24)
 FAILURES_KEPT = timedelta(days=2)
 SESSIONS_KEPT = timedelta(days=30)
-FAILED_JOBS_KEPT_HOURS = 30 * 24
+ENDED_JOBS_KEPT = timedelta(days=30)
 DELETE_BATCH = 5_000
 MOST_TOLD = 50
+
+# In the order of their ids, a part at a time.
+_FORGET = sa.text(
+    f"""DELETE FROM procrastinate_jobs WHERE id IN (
+        SELECT id FROM procrastinate_jobs AS job WHERE status IN ('failed', 'cancelled', 'aborted') AND NOT EXISTS
+            (SELECT FROM procrastinate_events WHERE job_id = job.id AND at >= :before)
+        ORDER BY id LIMIT {DELETE_BATCH}
+    ) RETURNING id"""  # noqa: S608  made of constants only
+)
 
 log = structlog.get_logger(__name__)
 
@@ -95,22 +102,20 @@ def purge_notifications(session: Session, services: Services) -> None:
     session.commit()
 
 
-async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
-    """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
-    manager = context.app.job_manager
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        # Another worker may be rescuing the same job; the queue lets one of us succeed.
-        with suppress(ConnectorException):
-            if job.attempts >= MOST_ATTEMPTS:
-                await manager.finish_job(job, Status.FAILED, delete_job=False)
-            else:
-                await manager.retry_job(job)
-            log.warning("job.rescued", job_id=job.id, task=job.task_name, attempts=job.attempts)
+def forget_ended_jobs(session: Session, _services: Services) -> None:
+    """Deletes jobs that failed for good or were cancelled, a month after; those that succeeded go at once."""
+    while session.execute(_FORGET, {"before": datetime.now(UTC) - ENDED_JOBS_KEPT}).first() is not None:
+        session.commit()
+    session.commit()
 
 
-async def forget_failed_jobs(context: JobContext, **_: int) -> None:
-    """Deletes jobs that failed for good, a month after; those that succeeded go at once."""
-    await context.app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
+def recount(session: Session, _services: Services) -> None:
+    """Holds the counters that are kept beside what they count against it, and mends those that drifted."""
+    mended = recounting.recount(session)
+    if any(mended.values()):
+        log.error("counters.drifted", **mended)
+    else:
+        log.info("counters.recounted")
 
 
 PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
@@ -121,40 +126,57 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("27 4 * * *", forget_ended_jobs),
+    ("37 4 * * *", recount),
     ("57 2 * * *", keep_event_months),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 
-QUEUE_CARE: tuple[tuple[str, Callable[..., Awaitable[None]]], ...] = (
-    ("* * * * *", rescue_stalled_jobs),
-    ("27 4 * * *", forget_failed_jobs),
-)
-"""Cron time and what then looks after the queue itself."""
+CRONS: Mapping[str, str] = {function.__name__: cron for cron, function in PERIODIC}
+"""Cron times by the names of the tasks."""
 
 
 def all_periodic() -> list[dict[str, str]]:
     """``cron``, ``task`` and ``purpose`` of everything that runs by the clock."""
     return [
         {"cron": cron, "task": function.__name__, "purpose": (function.__doc__ or "").strip()}
-        for cron, function in (*PERIODIC, *QUEUE_CARE)
+        for cron, function in PERIODIC
     ]
 
 
-def register(app: procrastinate.App, in_session: Callable[..., None]) -> None:
-    """Put the periodic tasks into ``app``; ``in_session(context, function)`` runs one of :data:`PERIODIC`."""
+def register(
+    app: procrastinate.App, in_session: Callable[..., None], retry: BaseRetryStrategy, *, ticking: bool
+) -> None:
+    """Put the tasks of the schedule into ``app``; ``in_session(context, function)`` runs one of :data:`PERIODIC`.
+
+    Only an app that is ``ticking`` runs them by the clock.
+    """
     # One waiting tick is enough, however long all workers were away, hence the queueing locks.
     for cron, function in PERIODIC:
         name = function.__name__
-        task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name)(_ticking(function, in_session))
-        app.periodic(cron=cron)(task)
-    for cron, care in QUEUE_CARE:
-        name = care.__name__
-        # No lock: that of a killed worker would keep everybody from the rescue.
-        app.periodic(cron=cron)(app.task(name=name, pass_context=True, queueing_lock=name)(care))
+        tick = _ticking(function, cron, in_session)
+        task = app.task(name=name, pass_context=True, queueing_lock=name, lock=name, retry=retry)(tick)
+        if ticking:
+            app.periodic(cron=cron)(task)
 
 
-def _ticking(function: Callable[[Session, Services], None], in_session: Callable[..., None]) -> Callable[..., None]:
+def _ticking(
+    function: Callable[[Session, Services], None], cron: str, in_session: Callable[..., None]
+) -> Callable[..., None]:
+    name = function.__name__
+
     def tick(context: JobContext, timestamp: int) -> None:  # noqa: ARG001  the queue passes the time of the tick
-        in_session(context, function)
+        in_session(context, lambda session, _services: runs.begin(session, name))
+        failure: str | None = None
+        try:
+            in_session(context, function)
+        except Exception as error:
+            failure = failures.describe(error).error
+            if failures.is_temporary(error):
+                raise
+            # The next tick tries again: a job that failed for good would only be one of many.
+            log.exception("schedule.failed", task=name)
+        finally:
+            in_session(context, lambda session, _services: runs.end(session, name, cron, failure))
 
     return tick

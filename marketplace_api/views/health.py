@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.domain.health import OK, database_state, installation
+from marketplace_api.db import Databases
+from marketplace_api.domain.health import OK, database_state, installation, work_state
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.hal.representation import JSON
@@ -45,8 +48,24 @@ def ready(request: Request) -> Response:
         "checks": checks,
         # Whoever looks after several tells by it which one answers.
         "installation": installation(registry.databases, registry.app_settings.secret) if not down else None,
+        "jobs": _jobs(registry.databases),
     }
     return document(body, 503 if down else 200, JSON, [*_NO_STORE, *([("Retry-After", "5")] if down else [])])
+
+
+def _jobs(databases: Databases) -> dict[str, Any] | None:
+    """What waits to be done behind the API, which serves without it; ``None`` where that cannot be known."""
+    work = work_state(databases)
+    if work is None:
+        return None
+    queues = {
+        queue.queue: {
+            "todo": queue.todo, "doing": queue.doing, "failed": queue.failed, "stalled": queue.stalled,
+            "oldestSeconds": round(queue.oldest_seconds, 1),
+        }
+        for queue in work.queues
+    }  # fmt: skip
+    return {"workers": work.workers, "queues": queues}
 
 
 def _storage_state(storage: Storage) -> str:

@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.health import Vitals, database_state, vitals
+from marketplace_api.domain.health import Vitals, Work, database_state, vitals
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
@@ -71,17 +71,39 @@ class _Present(Collector):
 
 
 def _of_database(found: Vitals) -> Iterator[Metric]:
-    queue = found.queue
-    jobs = {"todo": queue.todo, "doing": queue.doing, "failed": queue.failed, "stalled": queue.stalled}
-    yield _labelled("marketplace_jobs", "Jobs by status; stalled ones are among those being done.", "status", jobs)
-    yield _gauge("marketplace_jobs_oldest_seconds", "How long the oldest due job waits.", queue.oldest_seconds)
-    yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", queue.workers)
+    yield from _of_jobs(found.work)
+    yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", found.work.workers)
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
     yield _gauge("marketplace_database_connections_limit", "max_connections of the server.", found.most_connections)
     yield _gauge(
         "marketplace_event_feed_lag_seconds", "How long the first event waits that cannot be told yet.", found.feed_lag
+    )
+
+
+def _of_jobs(work: Work) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily(
+        "marketplace_jobs",
+        "Jobs by queue and status; stalled ones are among those being done.",
+        labels=["queue", "status"],
+    )
+    for queue in work.queues:
+        for status in ("todo", "doing", "failed", "stalled"):
+            jobs.add_metric([queue.queue, status], getattr(queue, status))
+    yield jobs
+    oldest = {queue.queue: queue.oldest_seconds for queue in work.queues}
+    yield _labelled("marketplace_jobs_oldest_seconds", "How long the oldest due job of a queue waits.", "queue", oldest)
+    succeeded = {run.task: run.succeeded_at.timestamp() for run in work.runs if run.succeeded_at is not None}
+    yield _labelled(
+        "marketplace_schedule_succeeded_seconds",
+        "When a task of the schedule last succeeded, since 1970.",
+        "task",
+        succeeded,
+    )
+    overdue = {run.task: run.overdue_seconds for run in work.runs}
+    yield _labelled(
+        "marketplace_schedule_overdue_seconds", "For how long a run of it should have succeeded.", "task", overdue
     )
 
 

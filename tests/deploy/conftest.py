@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
+from marketplace_api.db import Databases
 from tests.client import Client
+
+RUN = sa.text(
+    "INSERT INTO schedule_runs (task, outcome, started_at, finished_at, succeeded_at, next_due_at) "
+    "VALUES ('recount', 'done', now(), now(), now(), now())"
+)
 
 
 @pytest.fixture
-def metrics(client: Client) -> dict[str, set[str]]:
-    """After some traffic: every name of a sample in ``/metrics``, and the names of its labels."""
+def metrics(client: Client, worker_databases: Databases) -> Iterator[dict[str, set[str]]]:
+    """After some traffic and a run of the clock: every name of a sample in ``/metrics``, and the names of its labels."""
+    # Metrics look at the database by a connection of their own, so it is committed, and taken back.
+    with worker_databases.write.begin() as connection:
+        connection.execute(RUN)
+    yield _told(client)
+    with worker_databases.write.begin() as connection:
+        connection.execute(sa.text("DELETE FROM schedule_runs"))
+
+
+def _told(client: Client) -> dict[str, set[str]]:
     for path in ("/api", "/api/listings", "/api/listings/1", "/nowhere"):
         client.get(path)
     found: dict[str, set[str]] = {}

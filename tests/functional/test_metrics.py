@@ -26,24 +26,43 @@ def caller(live_app: Any) -> Client:
     return Client(live_app)
 
 
-def test_the_queue_is_told_by_status_and_age(caller: Client, committed_databases: Databases) -> None:
+def test_the_queues_are_told_by_status_and_age_and_the_clock_by_task(
+    caller: Client, committed_databases: Databases
+) -> None:
     with committed_databases.session() as session, session.begin():
         for statement in (
             "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now()), (now() - interval '1 hour')",
             "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('q', 't', 'failed'), ('q', 't', 'failed')",
             "INSERT INTO procrastinate_jobs (queue_name, task_name, scheduled_at) VALUES "
-            "('q', 't', now() + interval '1 day'), ('q', 't', now() - interval '10 minutes'), ('q', 't', NULL)",
+            "('q', 't', now() + interval '1 day'), ('q', 't', now() - interval '10 minutes'), ('q', 't', NULL), "
+            "('mail', 't', NULL)",
+            "UPDATE procrastinate_events SET at = now() - interval '1 hour' WHERE job_id = "
+            "(SELECT id FROM procrastinate_jobs WHERE queue_name = 'mail')",
             "INSERT INTO procrastinate_jobs (queue_name, task_name, status, worker_id) "
             "SELECT 'q', 't', 'doing', id FROM procrastinate_workers",
+            "INSERT INTO schedule_runs (task, outcome, started_at, finished_at, succeeded_at, next_due_at, error) VALUES "
+            "('recount', 'failed', now(), now(), to_timestamp(5), now() - interval '1 hour', 'KeyError'), "
+            "('sweep_files', 'done', now(), now(), to_timestamp(7), now() + interval '1 hour', NULL)",
         ):
             session.execute(sa.text(statement))
     told = _samples(caller)
     counts = {
-        status: told[f'marketplace_jobs{{status="{status}"}}'] for status in ("todo", "doing", "failed", "stalled")
+        status: told[f'marketplace_jobs{{queue="q",status="{status}"}}']
+        for status in ("todo", "doing", "failed", "stalled")
     }
     assert counts == {"todo": 3, "doing": 2, "failed": 2, "stalled": 1}
-    assert 600 <= told["marketplace_jobs_oldest_seconds"] < 900
+    assert 600 <= told['marketplace_jobs_oldest_seconds{queue="q"}'] < 900
+    assert 3600 <= told['marketplace_jobs_oldest_seconds{queue="mail"}'] < 3900
+    assert told['marketplace_jobs{queue="webhooks",status="failed"}'] == 0, "what is absent cannot be seen to rise"
     assert told["marketplace_workers"] == 1
+    assert 3600 <= told['marketplace_schedule_overdue_seconds{task="recount"}'] < 3900
+    assert told['marketplace_schedule_overdue_seconds{task="sweep_files"}'] == 0
+    assert told['marketplace_schedule_succeeded_seconds{task="recount"}'] == 5
+    ready = caller.get("/readyz")
+    assert ready.status_int == 200, "the API serves what has been done"
+    assert ready.json["jobs"]["workers"] == 1
+    assert ready.json["jobs"]["queues"]["q"]["failed"] == 2
+    assert ready.json["jobs"]["queues"]["sms"]["todo"] == 0
 
 
 def test_the_feed_s_lag_is_that_of_the_first_event_that_waits(caller: Client, committed_databases: Databases) -> None:

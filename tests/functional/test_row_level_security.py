@@ -63,6 +63,8 @@ OPEN = {
     "notified_events": "ids of events that were told",
     "moderation_batches": "what operators did",
     "moderation_batch_rows": "what operators did",
+    "job_errors": "classes of errors and places in the code, beside ids of jobs",
+    "schedule_runs": "what the clock did",
     "categories": "public",
     "api_keys": "hashes of keys, and what operators call them",
     "search_terms": "what public listings say",

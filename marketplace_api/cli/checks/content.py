@@ -24,33 +24,52 @@ SAMPLE = 100
 
 
 def jobs(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
-    """Whether the queue is worked on."""
+    """Whether the queues are worked on."""
     if not facts.has_queue:
         return
-    queue = look.queue()
-    found = list(_queue(queue))
+    workers, queues = look.workers(), look.queues()
+    found = list(_queues(workers, queues))
     yield from found
     if not found:
-        yield ok("jobs", f"{queue.workers} worker{'s' * (queue.workers != 1)}, {queue.todo} waiting, none failed")
+        todo = sum(queue.todo for queue in queues)
+        yield ok("jobs", f"{workers} worker{'s' * (workers != 1)}, {todo} waiting, none failed")
 
 
-def _queue(queue: QueueFacts) -> Iterator[Finding]:
-    if queue.workers == 0:
+def _queues(workers: int, queues: list[QueueFacts]) -> Iterator[Finding]:
+    failed, stalled = sum(queue.failed for queue in queues), sum(queue.stalled for queue in queues)
+    if workers == 0:
         yield warning("jobs", "no worker is running, so no mail is sent", "marketplace-admin jobs run")
-    if queue.failed:
+    if failed:
         remedy = (
             "marketplace-admin jobs list --status failed, mend the cause, then marketplace-admin jobs retry --failed"
         )
-        yield warning("failed jobs", f"{queue.failed} failed", remedy)
-    if queue.stalled:
-        told = f"{queue.stalled} are held by workers that gave no sign of life for two minutes"
+        yield warning("failed jobs", f"{failed} failed", remedy)
+    if stalled:
+        told = f"{stalled} are held by workers that gave no sign of life for two minutes"
         yield warning("stalled jobs", told, "Start a worker, which takes them over: marketplace-admin jobs run")
-    if queue.oldest_seconds > MOST_WAITING_SECONDS:
-        told = f"the oldest of {queue.todo} waits for {queue.oldest_seconds / 60:.0f} minutes"
-        remedy = (
-            "Start more workers (marketplace-admin jobs run --threads 8), and look into their log for what is slow."
+    for queue in queues:
+        if queue.oldest_seconds > MOST_WAITING_SECONDS:
+            told = f"the oldest of {queue.todo} in {queue.queue} waits for {queue.oldest_seconds / 60:.0f} minutes"
+            remedy = (
+                f"Start more workers (marketplace-admin jobs run --queue {queue.queue}), and look into their log for "
+                "what is slow."
+            )
+            yield warning("oldest job", told, remedy)
+
+
+def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+    """Whether everything that should run by the clock did."""
+    if not facts.has_runs:
+        return
+    late = [run for run in look.runs() if run.overdue_seconds > MOST_WAITING_SECONDS]
+    for run in late:
+        told = (
+            f"{run.task} should have succeeded {run.overdue_seconds / 60:.0f} minutes ago; its last run: {run.outcome}"
         )
-        yield warning("oldest job", told, remedy)
+        remedy = "marketplace-admin jobs schedule; a failed run has a line schedule.failed in the log of the workers."
+        yield warning("schedule", told, remedy)
+    if not late:
+        yield ok("schedule", "nothing is overdue")
 
 
 def files(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api import boot, migrations
-from marketplace_api.cli.checks.content import documents, files, jobs
+from marketplace_api.cli.checks.content import documents, files, jobs, schedule
 from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
@@ -24,7 +24,7 @@ MOST_BYTES_BEHIND = 16 * 1024 * 1024
 MOST_SECONDS_BEHIND = 60
 MOST_TRANSACTIONS = 1_500_000_000  # of the two thousand million that there are
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal"})
-WORKER_THREADS = 4
+WORKER_THREADS = 14  # four of the default queue, two of each other
 WORKER_CONNECTIONS = 6  # of the queue itself
 
 
@@ -220,6 +220,7 @@ CHECKS: tuple[Check, ...] = (
     _vacuum,
     _replica,
     jobs,
+    schedule,
     files,
     documents,
     event_log,

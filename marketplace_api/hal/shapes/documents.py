@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marketplace_api.hal.shapes.base import FLAG, TEXT, Schema, exactly
+from marketplace_api.hal.shapes.base import COUNT, FLAG, TEXT, Schema, exactly
 
 _ROWS: Schema = {"type": "array", "items": {"type": "object"}}
+
+_QUEUE = exactly({
+    **dict.fromkeys(("todo", "doing", "failed", "stalled"), COUNT), "oldestSeconds": {"type": "number", "minimum": 0},
+})  # fmt: skip
 
 # What an export holds beside the profile.
 _EXPORTED = (
@@ -26,6 +30,10 @@ DOCUMENTS: Mapping[str, Schema] = {
             "additionalProperties": TEXT,
         },
         "installation": {"type": ["string", "null"], "description": "Which installation answers; null if not known."},
+        "jobs": {
+            "type": ["object", "null"], "required": ["workers", "queues"],
+            "properties": {"workers": COUNT, "queues": {"type": "object", "additionalProperties": _QUEUE}},
+        },
     }),
     "version": exactly({"version": TEXT}),
     "metrics": {"type": "string", "description": "Prometheus' text format."},

@@ -175,7 +175,7 @@ def test_jobs_can_be_looked_at(run: Run) -> None:
     (job,) = json.loads(run("--json", "jobs", "list", "--status", "todo").stdout)
     assert job["task"] == "handle_event"
     assert run("jobs", "retry", str(job["job_id"])).exit_code == 4
-    assert "rescue_stalled_jobs" in run("jobs", "schedule").stdout
+    assert "forget_ended_jobs" in run("jobs", "schedule").stdout
 
 
 def test_a_key_is_made(run: Run) -> None:

@@ -189,6 +189,13 @@ def no_worker(place: Installation) -> None:
     place.sql("DELETE FROM procrastinate_workers")
 
 
+def overdue_run(place: Installation) -> None:
+    place.sql(
+        "INSERT INTO schedule_runs (task, outcome, started_at, finished_at, next_due_at, error) "
+        "VALUES ('recount', 'failed', now(), now(), now() - interval '40 minutes', 'KeyError')"
+    )
+
+
 def failed_job(place: Installation) -> None:
     _job(place, "status) VALUES ('default', 'handle_event', 'failed')")
 
@@ -291,6 +298,7 @@ FAULTS = (
     Fault(replica_is_the_primary, "replica", "warning", "the primary itself", "DATABASE_READ_URL"),
     Fault(replica_lags, "replica", "warning", "s behind", "pg_stat_replication"),
     Fault(no_worker, "jobs", "warning", "no worker is running", "jobs run"),
+    Fault(overdue_run, "schedule", "warning", "40 minutes ago; its last run: failed", "jobs schedule"),
     Fault(failed_job, "failed jobs", "warning", "1 failed", "jobs retry"),
     Fault(stalled_job, "stalled jobs", "warning", "no sign of life", "Start a worker"),
     Fault(job_that_waits_since_it_was_made, "oldest job", "warning", "40 minutes", "Start more workers"),

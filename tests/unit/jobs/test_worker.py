@@ -28,8 +28,12 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import ANONYMOUS, operator
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import NotFound, Unavailable
-from marketplace_api.jobs import board, handlers, queue, schedule, worker
+from marketplace_api.gateways.email import make_mailer
+from marketplace_api.jobs import board, failures, handlers, queue, schedule, worker
+from marketplace_api.jobs.outbox import defer
+from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
+from marketplace_api.models.jobs import Queue
 from marketplace_api.settings import Settings
 from tests.postgres import as_owner
 
@@ -169,13 +173,13 @@ def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
         scheduled_at=None,
     )  # fmt: skip
     waits = []
-    for attempts in range(schedule.MOST_ATTEMPTS):
+    for attempts in range(worker.MOST_ATTEMPTS):
         decision = worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=job.evolve(attempts=attempts))
         assert decision is not None and decision.retry_at is not None
         waits.append((decision.retry_at - datetime.now(UTC)).total_seconds())
     assert 1 <= waits[0] <= 3
     assert 3000 < waits[-1] <= 4501
-    spent = job.evolve(attempts=schedule.MOST_ATTEMPTS)
+    spent = job.evolve(attempts=worker.MOST_ATTEMPTS)
     assert worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=spent) is None
 
 
@@ -191,7 +195,7 @@ def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
     ],
 )
 def test_only_what_passes_by_itself_is_temporary(error: Exception, temporary: bool) -> None:
-    assert worker.is_temporary(error) is temporary
+    assert failures.is_temporary(error) is temporary
 
 
 def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, ada: User) -> None:
@@ -207,7 +211,7 @@ def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, a
             sa.text("SELECT id FROM procrastinate_fetch_job_v2(NULL, :worker_id)"), {"worker_id": worker_id}
         )
     assert [job.status for job in _jobs(queued)] == ["doing"]
-    _tick(queued, "rescue_stalled_jobs")
+    _rescue(queued)
     worker.run_pending(ours, queued)
     _make_due(queued)
     worker.run_pending(ours, queued)
@@ -220,11 +224,13 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     with queued.session() as session, session.begin():
         session.execute(
             sa.text("UPDATE procrastinate_jobs SET status = 'doing', attempts = :most"),
-            {"most": schedule.MOST_ATTEMPTS},
+            {"most": worker.MOST_ATTEMPTS},
         )
-    _tick(queued, "rescue_stalled_jobs")
+    _rescue(queued)
     worker.run_pending(ours, queued)
-    assert [job.status for job in _jobs(queued)] == ["failed"]
+    with queued.session() as session:
+        (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
+    assert listed["error"] == failures.WORKER_DIED
 
 
 def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: User) -> None:
@@ -257,14 +263,14 @@ def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: Us
 
 
 @contextmanager
-def _working(settings: Settings, databases: Databases) -> Iterator[None]:
-    """A worker in a thread of its own for the time of the block."""
+def _working(settings: Settings, databases: Databases, *queues: Queue) -> Iterator[None]:
+    """A worker of these queues, or of all, in a thread of its own for the time of the block."""
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def work() -> None:
         stopping = asyncio.Event()
         loops.append((asyncio.get_running_loop(), stopping))
-        await worker.work_until(stopping, settings, databases, 2)
+        await worker.work_until(stopping, settings, databases, worker.Work(2, queues or tuple(Queue)))
 
     thread = threading.Thread(target=lambda: asyncio.run(work()))
     thread.start()
@@ -280,7 +286,8 @@ def _working(settings: Settings, databases: Databases) -> Iterator[None]:
 def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
     queued: Databases, ours: Settings, ada: User
 ) -> None:
-    with _working(ours, queued):
+    # Of one queue only: no other job has a connection in hand while all are thrown away.
+    with _working(ours, queued, Queue.MAIL):
         _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         _wait_for(lambda: len(_mails(ours)) == 1)
         with queued.write.begin() as connection, as_owner(connection):
@@ -311,6 +318,98 @@ def test_a_worker_told_to_stop_finishes_the_job_in_hand(
         assert begun.wait(20)
     assert finished.is_set()
     assert _jobs(queued) == []
+
+
+def test_a_neighbour_that_does_not_answer_holds_up_its_own_queue_only(
+    queued: Databases, ours: Settings, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, begun = threading.Event(), []
+
+    def wait(_session: Any, event: Any, _services: Any) -> None:
+        begun.append(event.event_id)
+        assert answers.wait(60)
+
+    _use(monkeypatch, wait)
+    for _ in range(6):
+        _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    with _working(ours, queued):
+        _wait_for(lambda: len(_jobs(queued)) == 6)
+        assert len(begun) == 1, "half as many threads as the default queue has"
+        # Also what comes while it waits, and what comes to another queue.
+        _happen(queued, EventType.USER_LOGGED_IN, ada.user_id)
+        with queued.session() as session, session.begin():
+            defer(session, "purge_expired", {"timestamp": 0}, queue=Queue.SMS)
+        _wait_for(lambda: len(_jobs(queued)) == 6 and not _waiting(queued, "purge_expired"))
+        answers.set()
+        _wait_for(lambda: _jobs(queued) == [])
+    assert len(begun) == 6
+
+
+def test_a_worker_serves_the_queues_that_it_is_told_to(queued: Databases, ours: Settings, ada: User) -> None:
+    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    with _working(ours, queued, Queue.MAIL, Queue.SMS):
+        _wait_for(lambda: len(_mails(ours)) == 1)
+    with queued.session() as session:
+        (left,) = board.list_jobs(session, board.Chosen(task="notify_of_password"), 9)
+    assert (left["status"], left["queue"]) == ("todo", "default")
+
+
+def _waiting(databases: Databases, task: str) -> bool:
+    with databases.session() as session:
+        return bool(board.list_jobs(session, board.Chosen(task=task, queue="sms"), 1))
+
+
+def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
+    queued: Databases, ours: Settings, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[Exception] = [
+        Unavailable("The mail server does not answer (TimeoutError)."),
+        KeyError("ada@example.org"),
+    ]
+
+    def fail(session: Any, _event: Any, _services: Any) -> None:
+        if raised:
+            raise raised.pop(0)
+        session.execute(
+            sa.text(
+                "INSERT INTO one_time_tokens (token_hash, user_id, purpose, email, expires_at) "
+                "VALUES ('\\x00', 0, 'reset_password', 'ada@example.org', now())"
+            )
+        )
+
+    _use(monkeypatch, fail)
+    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    for _ in range(2):
+        _make_due(queued)
+        worker.run_pending(ours, queued)
+    with queued.session() as session:
+        (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
+        assert listed["error"] == "KeyError"
+        board.retry(session, listed["job_id"])
+        session.commit()
+    worker.run_pending(ours, queued)
+    with queued.session() as session:
+        found = board.find(session, listed["job_id"])
+        errors = [(error["attempt"], error["error"], error["message"]) for error in found["errors"]]
+        assert errors[:2] == [
+            (1, "Unavailable", "The mail server does not answer (TimeoutError)."),
+            (2, "KeyError", None),
+        ]
+        assert errors[2][1] == "ForeignKeyViolation" and "one_time_tokens" in errors[2][2]
+        assert all(error["place"].startswith("jobs/worker.py:") for error in found["errors"])
+        assert "ada" not in repr(found["errors"])
+        # They go with their job.
+        session.execute(sa.text("UPDATE procrastinate_events SET at = now() - interval '31 days'"))
+        schedule.forget_ended_jobs(session, Services(ours, make_mailer(ours)))
+        assert session.execute(sa.text("SELECT count(*) FROM job_errors")).scalar_one() == 0
+
+
+def _rescue(databases: Databases) -> None:
+    async def once() -> None:
+        async with worker.make_app(databases).open_async() as app:
+            await worker.rescue(app)
+
+    asyncio.run(once())
 
 
 def _tick(databases: Databases, task: str) -> None:
