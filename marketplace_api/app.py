@@ -45,6 +45,7 @@ from marketplace_api.views import (
     users,
     verifications,
     videos,
+    webhooks,
 )
 from marketplace_api.views.edge import limit_rate
 from marketplace_api.views.service import SERVICES, UNUSED
@@ -75,6 +76,7 @@ VIEWS = (
     moderated_messages,
     admin,
     audit,
+    webhooks,
     verifications,
     entry,
     health,

@@ -87,6 +87,14 @@ class EventType(StrEnum):
     REPORT_ASSIGNED = "report.assigned"
     REPORT_RESOLVED = "report.resolved"
     REPORT_DISMISSED = "report.dismissed"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_EDITED = "webhook.edited"
+    WEBHOOK_DELETED = "webhook.deleted"
+    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"
+    WEBHOOK_ENABLED = "webhook.enabled"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_RESENT = "webhook.resent"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -148,6 +156,14 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REPORT_ASSIGNED: "A moderator took a report on, or got it, and can read its message from then on.",
     EventType.REPORT_RESOLVED: "A moderator found a report to be right; `new` names its reporter and its subject.",
     EventType.REPORT_DISMISSED: "A moderator found nothing to do about a report; `new` names reporter and subject.",
+    EventType.WEBHOOK_CREATED: "An admin made a webhook; `new` has the types that it is told of.",
+    EventType.WEBHOOK_EDITED: "A webhook changed; `new` names the fields.",
+    EventType.WEBHOOK_DELETED: "A webhook was deleted.",
+    EventType.WEBHOOK_SECRET_ROTATED: "A webhook got another secret; the old one signs for a day as well.",
+    EventType.WEBHOOK_ENABLED: "A webhook is told of events again.",
+    EventType.WEBHOOK_DISABLED: "A webhook is told of nothing more; `new` says why: by hand, gone, failing.",
+    EventType.WEBHOOK_TESTED: "A test was sent to a webhook.",
+    EventType.WEBHOOK_RESENT: "An event was sent to a webhook once more; `new` has the ids of both deliveries.",
 }
 
 

@@ -26,6 +26,7 @@ SUBJECTS: Mapping[str, str] = {
     "password_changed": "Your password was changed",
     "session_theft": "We ended one of your sessions",
     "account_deactivated": "Your account is deactivated",
+    "webhook_disabled": "A webhook was switched off",
 }
 """Every message that we send, with its subject."""
 

@@ -25,6 +25,7 @@ from marketplace_api.domain.notifications import keeping as notifications
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
+from marketplace_api.jobs.webhooks import purge_webhook_deliveries
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
 
@@ -120,6 +121,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("17 4 * * *", purge_webhook_deliveries),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

@@ -18,6 +18,7 @@ from marketplace_api.models import (
     reviews,
     search,
     verifications,
+    webhooks,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "reviews",
     "search",
     "verifications",
+    "webhooks",
 ]

@@ -10,6 +10,7 @@ from pyramid.request import Request
 from marketplace_api.domain.accounts import directory, lifecycle
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Branch, Context, identifier
+from marketplace_api.resources.webhooks import WebhooksContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import ADMIN, MODERATOR, STAFF, owner
 
@@ -65,4 +66,4 @@ class AccountsContext(Context):
 
 
 class AdminContext(Branch):
-    children = {"users": AccountsContext}
+    children = {"users": AccountsContext, "webhooks": WebhooksContext}

@@ -69,6 +69,8 @@ class Permission(StrEnum):
     ACCOUNT_JUDGE = "account:judge"
     ACCOUNT_ROLES = "account:roles"
     AUDIT_READ = "audit:read"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -132,4 +134,6 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.ACCOUNT_JUDGE: "Suspend, reinstate or ban an account of a lower rank.",
     Permission.ACCOUNT_ROLES: "Give or take roles.",
     Permission.AUDIT_READ: "Read the event log.",
+    Permission.WEBHOOK_READ: "See the webhooks and what they were told.",
+    Permission.WEBHOOK_MANAGE: "Make, change, test, enable, disable or delete a webhook; send an event to it again.",
 }

@@ -64,6 +64,7 @@ OPEN = {
     "moderation_batches": "what operators did",
     "moderation_batch_rows": "what operators did",
     "categories": "public",
+    "webhook_position": "how far the log was passed on",
     "search_terms": "what public listings say",
     "search_term_deltas": "what public listings say",
     "search_bitmaps": "what public listings say",

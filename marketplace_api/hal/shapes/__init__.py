@@ -17,6 +17,7 @@ from marketplace_api.hal.shapes import (
     notifications,
     people,
     verifications,
+    webhooks,
 )
 from marketplace_api.hal.shapes.base import LINK, TEMPLATE, TEMPLATE_PROPERTY, Schema, Shape
 from marketplace_api.hal.shapes.documents import DOCUMENTS
@@ -31,6 +32,7 @@ SHAPES: Mapping[str, Shape] = {
     **verifications.SHAPES,
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
+    **webhooks.SHAPES,
     **entry.SHAPES,
 }
 
