@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import table_of
-from marketplace_api.domain import audit
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.webhooks import signing
@@ -68,10 +67,13 @@ def make(
     secret = signing.new_secret()
     values = {
         "url": url, "event_types": types, "description": description, "secret": signing.sealed(settings, secret),
-        "since_event_id": audit.top_id(session),
+        "since_event_id": 0,
     }  # fmt: skip
-    row = session.execute(sa.insert(_t).values(values).returning(*ENDPOINT_COLUMNS)).one()
-    record(session, actor, EventType.WEBHOOK_CREATED, row.endpoint_id, new={"event_types": types})
+    endpoint_id = session.execute(sa.insert(_t).values(values).returning(_t.c.endpoint_id)).scalar_one()
+    event = record(session, actor, EventType.WEBHOOK_CREATED, endpoint_id, new={"event_types": types})
+    # Not of its own making either.
+    begun = sa.update(_t).where(_t.c.endpoint_id == endpoint_id).values(since_event_id=event.event_id)
+    row = session.execute(begun.returning(*ENDPOINT_COLUMNS)).one()
     return Made(row, secret)
 
 
@@ -124,13 +126,13 @@ def enable(session: Session, actor: Actor, endpoint_id: int, *, expected_version
     _hold_position(session)
     row = _lock(session, actor, endpoint_id, expected_version)
     _require(row, "enable")
+    told = {"disabled_reason": row.disabled_reason}
+    event = record(session, actor, EventType.WEBHOOK_ENABLED, endpoint_id, previous=told)
     values = {
         "status": "enabled", "disabled_reason": None, "failures": 0, "failing_since": None,
-        "since_event_id": audit.top_id(session),
+        "since_event_id": event.event_id,
     }  # fmt: skip
-    written = _write(session, endpoint_id, values)
-    record(session, actor, EventType.WEBHOOK_ENABLED, endpoint_id, previous={"disabled_reason": row.disabled_reason})
-    return written
+    return _write(session, endpoint_id, values)
 
 
 def disable(session: Session, actor: Actor, endpoint_id: int, *, expected_version: int | None = None) -> Any:
