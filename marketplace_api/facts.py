@@ -51,6 +51,9 @@ SELECT
 """
 """One row, whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
 
+WEBHOOKS = "SELECT * FROM webhook_figures()"
+"""One row, whose columns are the fields of :class:`WebhookFacts`."""
+
 CONNECTIONS = "SELECT state, count FROM connection_states()"
 """Rows of ``state`` and ``count``: the connections to this database, of all processes on all machines."""
 
@@ -106,6 +109,19 @@ class QueueFacts:
     doing: int
     failed: int
     stalled: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFacts:
+    """Endpoints by status; deliveries that came to an end, since their endpoints were made; those that wait, and how long
+    the oldest due one does."""
+
+    enabled: int
+    disabled: int
+    delivered: int
+    failed: int
+    waiting: int
     oldest_seconds: float
 
 

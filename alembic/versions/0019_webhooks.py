@@ -40,6 +40,24 @@ DELIVERY_INDEXES = {
     "date_created": ["date_created"],
 }
 
+# What monitors are told, who may not see the rows.
+FIGURES = """
+CREATE FUNCTION webhook_figures()
+RETURNS TABLE (enabled bigint, disabled bigint, delivered bigint, failed bigint, waiting bigint, oldest_seconds float8)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    SELECT count(*) FILTER (WHERE status = 'enabled'), count(*) FILTER (WHERE status = 'disabled'),
+        coalesce(sum(delivered_count), 0)::bigint, coalesce(sum(failed_count), 0)::bigint,
+        (SELECT count(*) FROM (SELECT FROM webhook_deliveries WHERE status = 'waiting' LIMIT 100000) AS held),
+        coalesce(extract(epoch FROM now() - min(
+            (SELECT due.next_attempt_at FROM webhook_deliveries AS due
+            WHERE due.endpoint_id = webhook_endpoints.endpoint_id AND due.status = 'waiting'
+                AND due.next_attempt_at <= now()
+            ORDER BY due.next_attempt_at LIMIT 1)
+        ) FILTER (WHERE status = 'enabled')), 0)::float8
+    FROM webhook_endpoints
+$$
+"""
+
 
 def upgrade() -> None:
     create_endpoints()
@@ -53,6 +71,8 @@ def upgrade() -> None:
     )
     # What was before the first endpoint is told to nobody.
     op.execute("INSERT INTO webhook_position VALUES (1, 0)")
+    schema = op.get_bind().execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
+    op.execute(sa.text(FIGURES.format(schema=schema).replace(":", r"\:")))
     for table in ("webhook_endpoints", "webhook_deliveries"):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"CREATE POLICY system ON {table} USING ({SYSTEM})")
@@ -74,6 +94,8 @@ def create_endpoints() -> None:
         sa.Column("disabled_reason", sa.String(10)),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failing_since", MOMENT),
+        sa.Column("delivered_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failed_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("since_event_id", sa.BigInteger(), nullable=False),
         sa.Column("date_created", MOMENT, server_default=NOW, nullable=False),
         sa.Column("date_updated", MOMENT, server_default=NOW, nullable=False),
@@ -122,5 +144,6 @@ def create_deliveries() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION webhook_figures()")
     for table in ("webhook_position", "webhook_deliveries", "webhook_endpoints"):
         op.drop_table(table)

@@ -25,7 +25,8 @@ class WebhookEndpoint(Base):
     """An address that is told of events of these types, ``listing.*`` and ``*`` among them.
 
     Secrets are sealed; the previous one signs as well until ``previous_until``. ``since_event_id`` is where the log was
-    when the endpoint began to be told; ``failures`` counts the attempts since the last that succeeded.
+    when the endpoint began to be told; ``failures`` counts the attempts since the last that succeeded,
+    ``delivered_count`` and ``failed_count`` the deliveries that came to an end.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -41,6 +42,8 @@ class WebhookEndpoint(Base):
     disabled_reason: Mapped[str | None] = mapped_column(sa.String(10))
     failures: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     failing_since: Mapped[Timestamp | None]
+    delivered_count: Mapped[BigInt] = mapped_column(server_default=sa.text("0"))
+    failed_count: Mapped[BigInt] = mapped_column(server_default=sa.text("0"))
     since_event_id: Mapped[BigInt]
     date_created: Mapped[Created]
     date_updated: Mapped[Created]

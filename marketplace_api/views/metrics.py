@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from marketplace_api.db import Databases
 from marketplace_api.domain.health import Vitals, database_state, vitals
+from marketplace_api.facts import WebhookFacts
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
@@ -76,10 +77,23 @@ def _of_database(found: Vitals) -> Iterator[Metric]:
     yield _labelled("marketplace_jobs", "Jobs by status; stalled ones are among those being done.", "status", jobs)
     yield _gauge("marketplace_jobs_oldest_seconds", "How long the oldest due job waits.", queue.oldest_seconds)
     yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", queue.workers)
+    yield from _of_webhooks(found.webhooks)
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
     yield _gauge("marketplace_database_connections_limit", "max_connections of the server.", found.most_connections)
+
+
+def _of_webhooks(found: WebhookFacts) -> Iterator[Metric]:
+    endpoints = {"enabled": found.enabled, "disabled": found.disabled}
+    yield _labelled("marketplace_webhook_endpoints", "Endpoints of webhooks by status.", "status", endpoints)
+    outcomes = {"delivered": found.delivered, "failed": found.failed, "waiting": found.waiting}
+    yield _labelled("marketplace_webhook_deliveries", "Deliveries of webhooks by outcome.", "outcome", outcomes)
+    yield _gauge(
+        "marketplace_webhook_oldest_seconds",
+        "How long the oldest due delivery of a webhook waits.",
+        found.oldest_seconds,
+    )
 
 
 def _processes(folder: str | None) -> list[int]:

@@ -115,11 +115,18 @@ def settle(session: Session, endpoint_id: int, outcomes: Sequence[Outcome]) -> N
     endpoint = session.execute(statement).one_or_none()
     if endpoint is None:  # deleted meanwhile, and the deliveries with it
         return
+    ended: list[str] = []
     for outcome in outcomes:
         where = (_d.c.delivery_id == outcome.attempt.delivery_id, _d.c.status == "waiting")
-        session.execute(sa.update(_d).where(*where).values(_written(outcome, endpoint.now)))
+        changed = sa.update(_d).where(*where).values(_written(outcome, endpoint.now)).returning(_d.c.status)
+        ended += session.execute(changed).scalars()
     failures, since = _health(endpoint, outcomes)
-    session.execute(sa.update(_e).where(_e.c.endpoint_id == endpoint_id).values(failures=failures, failing_since=since))
+    values = {
+        "failures": failures, "failing_since": since,
+        "delivered_count": _e.c.delivered_count + ended.count("delivered"),
+        "failed_count": _e.c.failed_count + ended.count("failed"),
+    }  # fmt: skip
+    session.execute(sa.update(_e).where(_e.c.endpoint_id == endpoint_id).values(values))
     if endpoint.status == "enabled":
         if any(outcome.status == GONE for outcome in outcomes):
             disabled(session, operator("worker"), endpoint_id, "gone")
