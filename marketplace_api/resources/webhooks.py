@@ -67,6 +67,10 @@ class WebhookContext(Context):
         """The same place in the tree with a newer row."""
         return WebhookContext(self.request, self.__parent__, self.__name__, row)
 
+    def refreshed(self) -> WebhookContext:
+        """This endpoint as it is in the database now."""
+        return self.with_row(rows.find(self.request.db, self.row.endpoint_id))
+
     def unavailable(self, operation: str) -> DomainError:
         return endpoints.refused(self.row, operation)
 
