@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -60,6 +62,21 @@ def deliveries(db: Reader, endpoint_id: int, wanted: Wanted, page: PageRequest) 
         {name: value for name, value in given.items() if value is not None},
         page,
     )
+
+
+def failed(db: Reader, endpoint_id: int, since: datetime | None, limit: int) -> Sequence[int]:
+    """Ids of the endpoint's deliveries that failed and whose event was not sent again since, the oldest first."""
+    later = sa.alias(table_of(WebhookDelivery))
+    again = sa.exists(
+        sa.select(sa.literal_column("1")).where(
+            later.c.endpoint_id == _d.endpoint_id, later.c.event_id == _d.event_id, later.c.delivery_id > _d.delivery_id
+        )
+    )
+    statement = sa.select(_d.delivery_id).where(_d.endpoint_id == endpoint_id, _d.status == "failed", ~again)
+    if since is not None:
+        statement = statement.where(_d.date_created >= since)
+    found: Sequence[int] = db.execute(statement.order_by(_d.delivery_id).limit(limit)).scalars().all()
+    return found
 
 
 def _page(db: Reader, table: str, key: str, given: dict[str, Any], page: PageRequest) -> Page:
