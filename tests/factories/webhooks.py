@@ -69,3 +69,9 @@ def receiving() -> Iterator[Receiver]:
 def make_webhook(session: Session, url: str = "https://receiver.example/hook", *types: str) -> Any:
     """An endpoint's row, for events of these types, or all; nothing is committed."""
     return endpoints.make(session, OPERATOR, OPEN, url=url, event_types=types or ("*",)).row
+
+
+def make_delivery(session: Session) -> dict[str, int]:
+    """A delivery that waits: its id and that of its endpoint, as addresses name them."""
+    endpoint_id = make_webhook(session).endpoint_id
+    return {"endpoint_id": endpoint_id, "delivery_id": endpoints.test(session, OPERATOR, endpoint_id)}

@@ -28,6 +28,7 @@ from tests.factories.notifications import make_notification
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
+from tests.factories.webhooks import make_delivery
 from tests.samples import VALUES, sample, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
@@ -71,6 +72,7 @@ class Place:
         self.add_conversation(db, self.client.user)
         self.parameters["notification_id"] = make_notification(db, self.client.user, make_user(db))
         report = make_report(db, self.client.user, "user", make_user(db).user_id)
+        self.parameters |= make_delivery(db)
         event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
         self.parameters |= {"report_id": report.report_id, "event_id": event}
         photo = make_photo(db, self.listing, people.app.registry.storage)
@@ -106,7 +108,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, db: Session, people: People) -> None:
     place = Place(db, people)
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
-    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read"}
+    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read", "webhook:read"}
     for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
     client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -331,6 +332,19 @@ def test_old_deliveries_are_deleted(queued: Databases, ours: Settings, receiver:
     )
     with queued.session() as session:
         webhooks.purge_webhook_deliveries(session, _services(ours))
+    assert len(deliveries(queued)) == 1
+
+
+def test_the_thread_beside_the_worker_passes_on_by_itself_and_ends_with_it(queued: Databases) -> None:
+    made(queued, "https://receiver.example/")
+    with webhooks.relaying_beside(queued):
+        happen(queued)
+        deadline = time.monotonic() + 20
+        while not deliveries(queued):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    happen(queued)
+    assert not any(thread.name == "webhooks" for thread in threading.enumerate())
     assert len(deliveries(queued)) == 1
 
 
