@@ -47,6 +47,7 @@ from marketplace_api.views import (
     users,
     verifications,
     videos,
+    webhooks,
 )
 from marketplace_api.views.edge import limit_rate
 from marketplace_api.views.service import SERVICES, UNUSED
@@ -79,6 +80,7 @@ VIEWS = (
     audit,
     events,
     api_keys,
+    webhooks,
     verifications,
     entry,
     health,

@@ -82,6 +82,9 @@ SELECT ({FEED_LAG}) AS behind_seconds,
     to_regclass(to_char(now() AT TIME ZONE 'UTC' + interval '1 month', '"events_"YYYY"_"MM')) IS NOT NULL AS has_next_month
 """  # noqa: S608  made of constants only
 
+WEBHOOKS = "SELECT * FROM webhook_figures()"
+"""One row, whose columns are the fields of :class:`WebhookFacts`."""
+
 CONNECTIONS = "SELECT state, count FROM connection_states()"
 """Rows of ``state`` and ``count``: the connections to this database, of all processes on all machines."""
 
@@ -172,6 +175,19 @@ class EventLogFacts:
     recorders: list[int]
     has_strays: bool
     has_next_month: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFacts:
+    """Endpoints by status; deliveries that came to an end, since their endpoints were made; those that wait, and how long
+    the oldest due one does."""
+
+    enabled: int
+    disabled: int
+    delivered: int
+    failed: int
+    waiting: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ _OURS = frozenset(
         "documents",
         "notifications",
         "events",
+        "outbound",
     }
 )
 # What the ini's [DEFAULT] gives to all sections.
@@ -142,6 +143,9 @@ def _production(settings: Any, named: Named) -> Iterator[Mistake]:
     if settings.database_url == "embedded":
         remedy = "Set it to a PostgreSQL server: postgresql://user:password@host:5432/database."
         yield Mistake(f"{named('database_url')} is missing; the embedded server is for development.", remedy)
+    if settings.outbound_allow_private:
+        remedy = "Leave it out: others choose these addresses, and they would reach what only we shall."
+        yield Mistake(f"{named('outbound_allow_private')} must be false in production.", remedy)
     if settings.public_url.startswith("http://"):
         yield Mistake(f"{named('public_url')} must start with https:// in production.", "It is what mails link to.")
 

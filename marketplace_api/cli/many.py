@@ -75,13 +75,19 @@ def do_each(
 
 def counted(count: int, noun: str) -> str:
     """``1 listing``, ``2,000 listings``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def done_word(action: str) -> str:
     """What an action is called once it is done: ``verify``, ``verified``."""
     if action == "cancel":
         return "cancelled"
+    if action.endswith("send"):
+        return f"{action[:-1]}t"
     if action.endswith("y"):
         return f"{action[:-1]}ied"
     if action == "ban":
@@ -201,7 +207,7 @@ class _Run:
             said = f"{verb} the {work.noun} {ids[0]}{also}."
         else:
             of = f" of {matched:,}" if self.changed != matched else ""
-            said = f"{verb} {self.changed:,}{of} {work.noun}{'' if matched == 1 else 's'}{also}"
+            said = f"{verb} {self.changed:,}{of} {work.noun if matched == 1 else _plural(work.noun)}{also}"
             said += f"; {len(self.failed):,} failed." if self.failed else "."
         if self.is_interrupted:
             said += " It was interrupted: run the same command again for the rest; what is done already fails then."

@@ -90,6 +90,14 @@ class EventType(StrEnum):
     KEY_ISSUED = "key.issued"
     KEY_REVOKED = "key.revoked"
     EVENT_MONTH_DROPPED = "event.month_dropped"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_EDITED = "webhook.edited"
+    WEBHOOK_DELETED = "webhook.deleted"
+    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"
+    WEBHOOK_ENABLED = "webhook.enabled"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_RESENT = "webhook.resent"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -154,6 +162,14 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.KEY_ISSUED: "An API key was made; `new` has its name, its scopes and its end.",
     EventType.KEY_REVOKED: "An API key was revoked.",
     EventType.EVENT_MONTH_DROPPED: "A month of events went, for it was old enough; `new` has the month and its last id.",
+    EventType.WEBHOOK_CREATED: "An admin made a webhook; `new` has the types that it is told of.",
+    EventType.WEBHOOK_EDITED: "A webhook changed; `new` names the fields.",
+    EventType.WEBHOOK_DELETED: "A webhook was deleted.",
+    EventType.WEBHOOK_SECRET_ROTATED: "A webhook got another secret; the old one signs for a day as well.",
+    EventType.WEBHOOK_ENABLED: "A webhook is told of events again.",
+    EventType.WEBHOOK_DISABLED: "A webhook is told of nothing more; `new` says why: by hand, gone, failing.",
+    EventType.WEBHOOK_TESTED: "A test was sent to a webhook.",
+    EventType.WEBHOOK_RESENT: "An event was sent to a webhook once more; `new` has the ids of both deliveries.",
 }
 
 

@@ -17,9 +17,11 @@ from marketplace_api.facts import (
     QUEUES,
     RUNS,
     SYSTEM_IDENTIFIER,
+    WEBHOOKS,
     WORKERS,
     QueueFacts,
     RunFacts,
+    WebhookFacts,
     installation_id,
 )
 from marketplace_api.models.jobs import Queue
@@ -28,7 +30,7 @@ OK = "ok"
 
 T = TypeVar("T")
 
-_WORKERS, _QUEUES, _RUNS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS)
+_WORKERS, _QUEUES, _RUNS, _WEBHOOKS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS), sa.text(WEBHOOKS)
 _SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _FEED_LAG = sa.text(FEED_LAG.replace("::", r"\:\:"))
@@ -76,10 +78,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What monitors watch of the database: the ``work`` of the jobs, its connections by what they do, and for how
-    many seconds the feed of events waits."""
+    """What monitors watch of the database: the ``work`` of the jobs, ``webhooks``, its connections by what they do,
+    and for how many seconds the feed of events waits."""
 
     work: Work
+    webhooks: WebhookFacts
     connections: dict[str, int]
     most_connections: int
     feed_lag: float
@@ -96,10 +99,13 @@ def vitals(databases: Databases) -> Vitals | None:
 
 
 def _vitals(connection: sa.Connection) -> Vitals:
-    states = connection.execute(_CONNECTIONS).all()
-    most = connection.execute(_MOST_CONNECTIONS).scalar_one()
-    lag = connection.execute(_FEED_LAG).scalar_one()
-    return Vitals(_work(connection), {row[0]: row[1] for row in states}, most, lag)
+    return Vitals(
+        work=_work(connection),
+        webhooks=WebhookFacts(**connection.execute(_WEBHOOKS).mappings().one()),
+        connections={row[0]: row[1] for row in connection.execute(_CONNECTIONS)},
+        most_connections=connection.execute(_MOST_CONNECTIONS).scalar_one(),
+        feed_lag=connection.execute(_FEED_LAG).scalar_one(),
+    )
 
 
 def _work(connection: sa.Connection) -> Work:

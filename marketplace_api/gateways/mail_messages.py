@@ -29,6 +29,7 @@ SUBJECTS: Mapping[str, str] = {
     "account_suspended": "Your account is suspended",
     "account_banned": "Your account is banned",
     "account_reinstated": "Your account is yours again",
+    "webhook_disabled": "A webhook was switched off",
 }
 """Every message that we send, with its subject."""
 

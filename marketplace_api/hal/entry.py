@@ -56,6 +56,10 @@ RELATIONS = {
     "assignee": "The moderator who works on a report or decided it.",
     "reports": "All reports of the same subject.",
     "actor": "Who caused an event.",
+    "webhooks": "Who is told of events, for admins.",
+    "webhook": "The webhook that a delivery is of.",
+    "deliveries": "What a webhook was told.",
+    "event": "The event that a delivery tells of.",
     "errors": "The catalogue of error codes.",
     "openapi": "The OpenAPI 3.1 description of the API.",
     "docs": "The reference for people.",
@@ -123,6 +127,7 @@ def _staff_links(actor: Actor) -> dict[str, Link]:
         links["mkt:audit"] = link("/api/audit", title="Event log")
         links["mkt:events"] = link("/api/events", title="Event feed")
         links["mkt:api-keys"] = link("/api/admin/api-keys", title="API keys")
+        links["mkt:webhooks"] = link("/api/admin/webhooks", title="Webhooks")
     return links
 
 

@@ -96,6 +96,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "Not possible in this state",
         "`state` tells the present one; the representation's `_templates` list what is possible.",
     ),
+    ("too_many_webhooks", 409, "Too many webhooks", "Delete a webhook first."),
     ("too_many_photos", 409, "Too many photos", "Remove a photo first."),
     (
         "request_in_flight",

@@ -26,6 +26,7 @@ from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.event_log import keep_event_months
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
+from marketplace_api.jobs.webhooks import purge_webhook_deliveries
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
 
@@ -126,6 +127,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("17 4 * * *", purge_webhook_deliveries),
     ("27 4 * * *", forget_ended_jobs),
     ("37 4 * * *", recount),
     ("57 2 * * *", keep_event_months),

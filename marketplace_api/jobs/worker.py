@@ -36,6 +36,7 @@ from marketplace_api.jobs.lanes import Lanes, threads_of
 from marketplace_api.jobs.queue import HANDLE_EVENT
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.tasks import TASKS
+from marketplace_api.jobs.webhooks import relaying_beside
 from marketplace_api.logs import bind_request
 from marketplace_api.models.events import Event
 from marketplace_api.models.jobs import Queue
@@ -90,7 +91,8 @@ def run_worker(settings: Settings, databases: Databases, work: Work) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         await work_until(stopping, settings, databases, work)
 
-    asyncio.run(until_told())
+    with relaying_beside(databases):
+        asyncio.run(until_told())
 
 
 def run_pending(settings: Settings, databases: Databases) -> None:

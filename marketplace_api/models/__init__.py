@@ -20,6 +20,7 @@ from marketplace_api.models import (
     reviews,
     search,
     verifications,
+    webhooks,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "reviews",
     "search",
     "verifications",
+    "webhooks",
 ]

@@ -11,6 +11,7 @@ from marketplace_api.domain.accounts import directory, lifecycle
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.api_keys import ApiKeysContext
 from marketplace_api.resources.base import ACL, Branch, Context, identifier
+from marketplace_api.resources.webhooks import WebhooksContext
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import ADMIN, MODERATOR, STAFF, owner
 
@@ -66,4 +67,4 @@ class AccountsContext(Context):
 
 
 class AdminContext(Branch):
-    children = {"users": AccountsContext, "api-keys": ApiKeysContext}
+    children = {"users": AccountsContext, "api-keys": ApiKeysContext, "webhooks": WebhooksContext}

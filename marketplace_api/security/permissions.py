@@ -71,6 +71,8 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     EVENT_READ = "event:read"
     KEY_MANAGE = "key:manage"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -136,4 +138,6 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.AUDIT_READ: "Read the event log.",
     Permission.EVENT_READ: "Follow the event log as a feed.",
     Permission.KEY_MANAGE: "Issue and revoke the keys with which programs call.",
+    Permission.WEBHOOK_READ: "See the webhooks and what they were told.",
+    Permission.WEBHOOK_MANAGE: "Make, change, test, enable, disable or delete a webhook; send an event to it again.",
 }

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from marketplace_api.db import Databases
 from marketplace_api.domain.health import Vitals, Work, database_state, vitals
+from marketplace_api.facts import WebhookFacts
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
@@ -73,6 +74,7 @@ class _Present(Collector):
 def _of_database(found: Vitals) -> Iterator[Metric]:
     yield from _of_jobs(found.work)
     yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", found.work.workers)
+    yield from _of_webhooks(found.webhooks)
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
@@ -104,6 +106,18 @@ def _of_jobs(work: Work) -> Iterator[Metric]:
     overdue = {run.task: run.overdue_seconds for run in work.runs}
     yield _labelled(
         "marketplace_schedule_overdue_seconds", "For how long a run of it should have succeeded.", "task", overdue
+    )
+
+
+def _of_webhooks(found: WebhookFacts) -> Iterator[Metric]:
+    endpoints = {"enabled": found.enabled, "disabled": found.disabled}
+    yield _labelled("marketplace_webhook_endpoints", "Endpoints of webhooks by status.", "status", endpoints)
+    outcomes = {"delivered": found.delivered, "failed": found.failed, "waiting": found.waiting}
+    yield _labelled("marketplace_webhook_deliveries", "Deliveries of webhooks by outcome.", "outcome", outcomes)
+    yield _gauge(
+        "marketplace_webhook_oldest_seconds",
+        "How long the oldest due delivery of a webhook waits.",
+        found.oldest_seconds,
     )
 
 

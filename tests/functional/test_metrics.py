@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from marketplace_api import boot, migrations
 from marketplace_api.db import Databases, make_databases
+from marketplace_api.domain.webhooks import endpoints
 from tests.client import Client
+from tests.factories.webhooks import OPERATOR, make_webhook
 
 
 def _samples(client: Client) -> dict[str, float]:
@@ -75,6 +77,20 @@ def test_the_feed_s_lag_is_that_of_the_first_event_that_waits(caller: Client, co
         assert 300 <= _samples(caller)["marketplace_event_feed_lag_seconds"] < 400
         slow.commit()
     assert _samples(caller)["marketplace_event_feed_lag_seconds"] == 0
+
+
+def test_webhooks_are_told_whoever_asks(caller: Client, committed_databases: Databases) -> None:
+    with committed_databases.session() as session, session.begin():
+        endpoint_id = make_webhook(session).endpoint_id
+        endpoints.disable(session, OPERATOR, make_webhook(session).endpoint_id)
+        endpoints.test(session, OPERATOR, endpoint_id)
+        session.execute(sa.text("UPDATE webhook_endpoints SET failed_count = 3 WHERE status = 'disabled'"))
+        session.execute(sa.text("UPDATE webhook_deliveries SET next_attempt_at = now() - interval '10 minutes'"))
+    told = _samples(caller)
+    assert [told[f'marketplace_webhook_endpoints{{status="{status}"}}'] for status in ("enabled", "disabled")] == [1, 1]
+    outcomes = {"delivered": 0, "failed": 3, "waiting": 1}
+    assert outcomes == {name: told[f'marketplace_webhook_deliveries{{outcome="{name}"}}'] for name in outcomes}
+    assert 600 <= told["marketplace_webhook_oldest_seconds"] < 900
 
 
 def test_connections_disk_and_memory(caller: Client) -> None:

@@ -30,6 +30,7 @@ from tests.factories.notifications import make_notification
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
+from tests.factories.webhooks import make_delivery
 from tests.samples import VALUES, sample, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
@@ -73,6 +74,7 @@ class Place:
         self.add_conversation(db, self.client.user)
         self.parameters["notification_id"] = make_notification(db, self.client.user, make_user(db))
         report = make_report(db, self.client.user, "user", make_user(db).user_id)
+        self.parameters |= make_delivery(db)
         event = db.execute(sa.select(sa.func.max(Event.event_id))).scalar()
         self.parameters |= {"report_id": report.report_id, "event_id": event}
         photo = make_photo(db, self.listing, people.app.registry.storage)
@@ -134,7 +136,9 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 @pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, people: People, place: Place) -> None:
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
-    looks_after = {"metrics:read", "moderation:read", "account:inspect", "audit:read", "event:read", "key:manage"}
+    looks_after = {
+        "metrics:read", "moderation:read", "account:inspect", "audit:read", "event:read", "key:manage", "webhook:read",
+    }  # fmt: skip
     for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
     client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)

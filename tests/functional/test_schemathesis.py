@@ -34,6 +34,7 @@ from tests.factories.notifications import make_notification
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
+from tests.factories.webhooks import make_delivery
 
 ROLES = ("anonymous", "customer", "admin")
 CHECKS: list[CheckFunction] = [
@@ -80,7 +81,7 @@ def world(shared_people: People) -> dict[str, Any]:
             "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
             "verification_id": verification.verification_id,
-            "report_id": report.report_id, "event_id": event,
+            "report_id": report.report_id, "event_id": event, **make_delivery(db),
         },
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ from marketplace_api.hal.shapes import (
     notifications,
     people,
     verifications,
+    webhooks,
 )
 from marketplace_api.hal.shapes.base import LINK, TEMPLATE, TEMPLATE_PROPERTY, Schema, Shape
 from marketplace_api.hal.shapes.documents import DOCUMENTS
@@ -33,6 +34,7 @@ SHAPES: Mapping[str, Shape] = {
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
     **integrations.SHAPES,
+    **webhooks.SHAPES,
     **entry.SHAPES,
 }
 

@@ -1,0 +1,211 @@
+"""`marketplace-admin webhooks`: who is told of events, what they were told, and telling it again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
+from marketplace_api.cli.values import SINCE
+
+COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
+DELIVERY_COLUMNS = (
+    "delivery_id", "event_id", "type", "kind", "status", "attempts", "response_status", "problem", "next_attempt_at",
+    "date_created",
+)  # fmt: skip
+STATUSES = ("waiting", "delivered", "failed")
+MOST_RESENT = 10_000
+
+_id_argument = click.argument("endpoint_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The webhook's id.")
+
+
+@click.group()
+def webhooks() -> None:
+    """Addresses that are told of events."""
+
+
+@webhooks.command("list")
+@pass_context
+def list_webhooks(context: Context) -> None:
+    """Show all webhooks, the newest first.
+
+    Example: `marketplace-admin webhooks list`
+    """
+    from marketplace_api.domain.paging import PageRequest
+    from marketplace_api.domain.webhooks import endpoints, rows
+
+    with context.databases() as databases, databases.session() as session:
+        found = rows.listed(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
+    context.output.rows(COLUMNS, [_endpoint(row) for row in found])
+
+
+@webhooks.command()
+@_id_argument
+@pass_context
+def show(context: Context, endpoint_id: int) -> None:
+    """Show one webhook.
+
+    Example: `marketplace-admin webhooks show 1`
+    """
+    with context.databases() as databases, databases.session() as session:
+        found = _endpoint(_found(session, endpoint_id))
+    context.output.record(found)
+
+
+@webhooks.command()
+@click.argument("url", help="Where events are sent to; https in production.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", default=("*",), show_default=True,
+              help="A type of events, or all of a subject (`listing.*`), or `*`; may be repeated.")  # fmt: skip
+@click.option("--description", default="", help="For you.")
+@pass_context
+def create(context: Context, url: str, types: tuple[str, ...], description: str) -> None:
+    """Make a webhook, told of what is recorded from now on, and print its secret, which is not shown again.
+
+    Example: `marketplace-admin webhooks create https://shop.example/hook --type "listing.*"`
+    """
+    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.models.webhooks import LONGEST_DESCRIPTION, LONGEST_URL
+
+    if len(url) > LONGEST_URL or len(description) > LONGEST_DESCRIPTION:
+        raise click.UsageError(f"An address has {LONGEST_URL} characters at most, a description {LONGEST_DESCRIPTION}.")
+    with context.acting() as (session, actor):
+        made = endpoints.make(
+            session, actor, context.settings, url=url, event_types=types, description=description
+        )  # fmt: skip
+    told = f"Made the webhook {made.row.endpoint_id}. Its secret, which is not shown again: {made.secret}"
+    context.output.record({**_endpoint(made.row), "secret": made.secret}, told)
+
+
+@webhooks.command()
+@_id_argument
+@pass_context
+def test(context: Context, endpoint_id: int) -> None:
+    """Send an event of the type `webhook.tested` to this webhook alone; a worker delivers it.
+
+    Example: `marketplace-admin webhooks test 1`
+    """
+    from marketplace_api.domain.webhooks import endpoints
+
+    with context.acting() as (session, actor):
+        delivery_id = endpoints.test(session, actor, endpoint_id)
+    values = {"endpoint_id": endpoint_id, "delivery_id": delivery_id}
+    context.output.record(values, f"The delivery {delivery_id} waits; look at `webhooks deliveries {endpoint_id}`.")
+
+
+@webhooks.command()
+@_id_argument
+@click.option("--status", type=click.Choice(STATUSES), help="Only in this state.")
+@click.option("--type", "type_", metavar="TYPE", help="Only events of this type.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Deliveries at most.")
+@pass_context
+def deliveries(context: Context, *, endpoint_id: int, status: str | None, type_: str | None, limit: int) -> None:
+    """Show what a webhook was told in the last 30 days, the newest first.
+
+    Example: `marketplace-admin webhooks deliveries 1 --status failed`
+    """
+    from marketplace_api.domain.paging import PageRequest
+    from marketplace_api.domain.webhooks import rows
+
+    with context.databases() as databases, databases.session() as session:
+        _found(session, endpoint_id)
+        page = rows.deliveries(session, endpoint_id, rows.Wanted(status, type_), PageRequest(limit=limit))
+    context.output.rows(DELIVERY_COLUMNS, [row._asdict() for row in page.items])
+
+
+@webhooks.command()
+@_id_argument
+@click.argument(
+    "delivery_ids", metavar="DELIVERY...", nargs=-1, help="Deliveries, as `webhooks deliveries` shows them."
+)
+@click.option("--failed", is_flag=True, help="All that failed and were not sent again since, 10,000 at most.")
+@click.option("--since", type=SINCE, help="With --failed: only made since then, an age such as 2d, or a date (UTC).")
+@dry_run_option
+@pass_context
+def resend(
+    context: Context, *, endpoint_id: int, delivery_ids: tuple[str, ...], failed: bool, since: datetime | None,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    """Send events once more, each as a delivery of its own with another id.
+
+    Example: `marketplace-admin webhooks resend 1 --failed --since 2d`
+
+    Exit codes: 3 or 4 where a single delivery is not there or the webhook is disabled, 5 where some were refused.
+    """
+    from marketplace_api.domain.webhooks import endpoints, rows
+
+    if bool(delivery_ids) == failed:
+        raise click.UsageError("Name deliveries by their ids, or all that failed with --failed.")
+    if failed:
+        with context.databases() as databases, databases.session() as session:
+            _found(session, endpoint_id)
+            delivery_ids = tuple(map(str, rows.failed(session, endpoint_id, since, MOST_RESENT)))
+
+    def act(session: Any, actor: Any, number: int) -> object:
+        return endpoints.resend(session, actor, endpoint_id, number)
+
+    do_each(context, delivery_ids, Work("resend", "delivery", act), reason=None, dry_run=dry_run)
+
+
+@webhooks.command()
+@ids_argument
+@dry_run_option
+@pass_context
+def enable(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
+    """Tell webhooks of events again: of what is recorded from now on, and of what was waiting.
+
+    Example: `marketplace-admin webhooks enable 1`
+
+    Exit codes: 3 or 4 where a single one is not there or enabled already, 5 where some of several were refused.
+    """
+    from marketplace_api.domain.webhooks import endpoints
+
+    do_each(context, ids, Work("enable", "webhook", endpoints.enable), reason=None, dry_run=dry_run)
+
+
+@webhooks.command()
+@ids_argument
+@dry_run_option
+@pass_context
+def disable(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
+    """Tell webhooks of nothing until they are enabled; of what is recorded meanwhile they are never told.
+
+    Example: `marketplace-admin webhooks disable 1`
+
+    Exit codes: 3 or 4 where a single one is not there or disabled already, 5 where some of several were refused.
+    """
+    from marketplace_api.domain.webhooks import endpoints
+
+    do_each(context, ids, Work("disable", "webhook", endpoints.disable), reason=None, dry_run=dry_run)
+
+
+@webhooks.command()
+@ids_argument
+@dry_run_option
+@pass_context
+def delete(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
+    """Delete webhooks with what waits for them and what is known of their deliveries.
+
+    Example: `marketplace-admin webhooks delete 1`
+
+    Exit codes: 3 where a single one is not there, 5 where some of several were refused.
+    """
+    from marketplace_api.domain.webhooks import endpoints
+
+    do_each(context, ids, Work("delete", "webhook", endpoints.delete, asks=True), reason=None, dry_run=dry_run)
+
+
+def _found(session: Any, endpoint_id: int) -> Any:
+    from marketplace_api.domain.webhooks import rows
+    from marketplace_api.errors import NotFound
+
+    row = rows.find(session, endpoint_id)
+    if row is None:
+        raise NotFound(f"There is no webhook {endpoint_id}.")
+    return row
+
+
+def _endpoint(row: Any) -> dict[str, Any]:
+    return dict(row._asdict())

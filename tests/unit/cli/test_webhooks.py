@@ -1,0 +1,48 @@
+"""`webhooks`: made, looked at, switched, and what failed sent again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from click.testing import Result
+
+from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, USAGE
+from marketplace_api.db import Databases
+
+Run = Callable[..., Result]
+
+
+def told(run: Run, *words: str) -> Any:
+    result = run("--json", *words)
+    assert result.exit_code == DONE, result.output
+    return json.loads(result.stdout)
+
+
+def test_from_making_one_to_its_end(run: Run, committed_databases: Databases) -> None:
+    assert run("webhooks", "create", "https://r.example/", "--type", "nonsense").exit_code == FAILED
+    made = told(run, "webhooks", "create", "https://r.example/", "--type", "listing.*", "--description", "Shop")
+    assert made["secret"].startswith("whsec_")
+    one = str(made["endpoint_id"])
+    assert [row["event_types"] for row in told(run, "webhooks", "list")] == [["listing.*"]]
+    assert "secret" not in told(run, "webhooks", "show", one)
+    delivery = str(told(run, "webhooks", "test", one)["delivery_id"])
+    failed = "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, date_finished = now()"
+    with committed_databases.session() as session, session.begin():
+        session.execute(sa.text(failed))
+    assert run("webhooks", "resend", one).exit_code == USAGE
+    assert told(run, "webhooks", "resend", one, "--failed", "--since", "1h", "--dry-run")["changed"] == 1
+    assert run("webhooks", "resend", one, delivery).stdout == f"Resent the delivery {delivery}.\n"
+    # What was sent again is not sent once more.
+    assert told(run, "webhooks", "resend", one, "--failed")["matched"] == 0
+    kinds = {row["kind"]: row["status"] for row in told(run, "webhooks", "deliveries", one)}
+    assert kinds == {"test": "failed", "resend": "waiting"}
+    assert len(told(run, "webhooks", "deliveries", one, "--status", "failed", "--type", "webhook.tested")) == 1
+    assert run("webhooks", "disable", one).exit_code == DONE
+    assert run("webhooks", "disable", one).exit_code == run("webhooks", "test", one).exit_code == CONFLICT
+    assert run("webhooks", "enable", one).exit_code == DONE
+    assert run("webhooks", "delete", one).exit_code == USAGE, "nobody said yes"
+    assert run("--yes", "webhooks", "delete", one).exit_code == DONE
+    assert run("webhooks", "show", one).exit_code == run("webhooks", "deliveries", one).exit_code == NOT_FOUND
