@@ -22,6 +22,7 @@ from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.domain.notifications import keeping as notifications
+from marketplace_api.jobs import channels
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
@@ -94,6 +95,12 @@ def purge_notifications(session: Session, services: Services) -> None:
     session.commit()
 
 
+def wake_due_deliveries(session: Session, _services: Services) -> None:
+    """Has sent what has become due: after quiet hours, by the day, after a failure."""
+    channels.wake_due(session, datetime.now(UTC))
+    session.commit()
+
+
 async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
     """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
     manager = context.app.job_manager
@@ -120,6 +127,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("* * * * *", wake_due_deliveries),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

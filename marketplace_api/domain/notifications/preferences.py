@@ -23,11 +23,15 @@ from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS, Notifica
 from marketplace_api.errors import FieldError, Invalid, PreconditionFailed
 from marketplace_api.models.notifications import NotificationChoice, NotificationPreferences
 
-WANTED = (
-    "coalesce((SELECT choice.enabled FROM notification_choices AS choice WHERE choice.user_id = person.user_id "
-    "AND choice.type = CAST(:type AS text) AND choice.channel = :channel), :by_default)"
-)
-"""SQL: whether the row ``person`` wants notifications of ``:type`` by ``:channel``; see :func:`wanting`."""
+
+def wanted(type: str = "CAST(:type AS text)", channel: str = ":channel", by_default: str = ":by_default") -> str:
+    """SQL: whether the row ``person`` wants notifications of a type by a channel; each an expression."""
+    choice = "SELECT choice.enabled FROM notification_choices AS choice WHERE choice.user_id = person.user_id"
+    return f"coalesce(({choice} AND choice.type = {type} AND choice.channel = {channel}), {by_default})"
+
+
+WANTED = wanted()
+"""The same for ``:type`` and ``:channel``; see :func:`wanting`."""
 
 _WANTS = sa.text(f"SELECT {WANTED} FROM (SELECT CAST(:user_id AS bigint) AS user_id) AS person")  # noqa: S608  a constant
 _FIND = sa.text(
