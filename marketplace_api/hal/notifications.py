@@ -100,6 +100,9 @@ def preferences(context: NotificationPreferencesContext) -> Representation:
         "quiet_hours": None if quiet is None else {
             "start": f"{quiet.start:%H:%M}", "end": f"{quiet.end:%H:%M}", "time_zone": quiet.time_zone
         },
+        "digest": {
+            "enabled": own.digest.enabled, "time": f"{own.digest.time:%H:%M}", "time_zone": own.digest.time_zone
+        },
         "date_updated": own.date_updated,
     }  # fmt: skip
     links: Links = {"self": link(PREFERENCES), "up": link("/api/users/me"), "mkt:notifications": link(PATH)}

@@ -5,10 +5,8 @@ To add a channel is to add its sender to :data:`SENDERS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
 
 import sqlalchemy as sa
 import structlog
@@ -20,8 +18,21 @@ from marketplace_api.domain.notifications.deliveries import Letter, Taken
 from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.jobs.letters import Outcome, Sender
 from marketplace_api.jobs.outbox import Queue, defer_once
 from marketplace_api.jobs.services import Services
+
+__all__ = [
+    "SENDERS",
+    "SEND_DELIVERIES",
+    "Letter",
+    "Outcome",
+    "Sender",
+    "send_deliveries",
+    "send_due",
+    "wake",
+    "wake_due",
+]
 
 SEND_DELIVERIES = "send_deliveries"
 QUEUES: Mapping[str, Queue] = {"email": Queue.MAIL, "sms": Queue.SMS, "web_push": Queue.PUSH}
@@ -35,19 +46,6 @@ _DUE = sa.text(
     "SELECT FROM deliveries WHERE deliveries.channel = channel.channel AND status = 'due' AND due_at <= :now)"
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a letter: ``reference`` is how the provider knows it, ``note`` a code that says why not."""
-
-    status: Literal["sent", "skipped"]
-    reference: str | None = None
-    note: str | None = None
-
-
-Sender = Callable[[Session, Letter, Services], Outcome]
-"""Sends one letter, and neither commits nor rolls back. Raises Unavailable where it is to be tried again later, and
-PermanentDeliveryError where it is useless."""
 
 SENDERS: Mapping[str, Sender] = {}
 """By channel; what is to go by a channel without a sender is skipped."""
