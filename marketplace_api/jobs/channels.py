@@ -19,6 +19,7 @@ from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.jobs.letters import Outcome, Sender
+from marketplace_api.jobs.mail_news import send_mail
 from marketplace_api.jobs.outbox import Queue, defer_once
 from marketplace_api.jobs.services import Services
 
@@ -47,7 +48,7 @@ _DUE = sa.text(
 )
 
 
-SENDERS: Mapping[str, Sender] = {}
+SENDERS: Mapping[str, Sender] = {"email": send_mail}
 """By channel; what is to go by a channel without a sender is skipped."""
 
 

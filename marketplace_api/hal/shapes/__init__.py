@@ -12,6 +12,7 @@ from marketplace_api.hal.shapes import (
     accounts,
     entry,
     listings,
+    mail,
     moderated_messages,
     moderation,
     notifications,
@@ -32,6 +33,7 @@ SHAPES: Mapping[str, Shape] = {
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
     **entry.SHAPES,
+    **mail.SHAPES,
 }
 
 _VARIANTS = {JSON: "", HAL: ".hal", HAL_FORMS: ".forms"}
