@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 from webtest import TestResponse
 
+from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
 from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
@@ -76,6 +77,8 @@ class Place:
         photo = make_photo(db, self.listing, people.app.registry.storage)
         give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
+        wanted = Subscription(owner.user_id, "new_message")
+        self.parameters["token"] = token_for(people.app.registry.app_settings.secret, wanted)
         self.parameters["verification_id"] = make_verification(db, people.app).verification_id
 
     def add_conversation(self, db: Session, caller: User) -> None:
