@@ -141,6 +141,19 @@ class Settings:
         "{public_url}/#/confirm-email?token={token}",
         "The front end's page that confirms an e-mail address, as mails link it.",
     )
+    email_bounce_secret: str = _setting(
+        "email.bounce_secret",
+        "EMAIL_BOUNCE_SECRET",
+        "",
+        "Signs what is sent to /hooks/email-bounces about mails that came back; empty: there is no such hook.",
+        secret=True,
+    )
+    notification_link: str = _setting(
+        "notifications.link",
+        "NOTIFICATION_LINK",
+        "{public_url}/#{path}",
+        "The front end's page of what a notification is about, as mails link it; `path` is that of the API.",
+    )
     redis_url: str = _setting(
         "redis.url",
         "REDIS_URL",
@@ -266,6 +279,10 @@ class Settings:
         if wrong:
             raise SettingsError(*wrong)
         return settings
+
+    def page_of(self, path: str) -> str:
+        """The address of the front end's page of what the API has under ``path``."""
+        return self.notification_link.replace("{public_url}", self.public_url.rstrip("/")).replace("{path}", path)
 
     @property
     def production(self) -> bool:

@@ -1,6 +1,6 @@
 """Why jobs failed, and what the clock did.
 
-Revision: 0022, after: 0019
+Revision: 0022, after: 0020
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
     "webhooks": ("webhooks", "Webhooks: make, test, enable, look at deliveries, send again."),
+    "deliveries": ("deliveries", "Notifications by e-mail, SMS and push: list, show, retry."),
     "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
     "api-keys": ("api_keys", "Keys with which programs call: make, list, revoke."),
     "workflow": ("workflow", "Workflows: states, steps and who may take them."),

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import Work, do_each, dry_run_option, ids_argument, ids_argument_of
+from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, ids_argument_of, pages
 from marketplace_api.cli.values import SINCE
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 QUEUES = ("default", "mail", "sms", "push", "media", "webhooks")
 COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args", "error")
 RUNS = ("task", "cron", "last_run", "outcome", "seconds", "error", "next_run", "overdue", "purpose")
-LARGEST = 2**63 - 1
 
 
 @click.group()
@@ -82,7 +81,7 @@ def list_jobs(
 
 
 @jobs.command()
-@click.argument("job_id", type=click.IntRange(1, LARGEST), help="The job's id, as `jobs list` shows it.")
+@click.argument("job_id", type=click.IntRange(1, LARGEST_ID), help="The job's id, as `jobs list` shows it.")
 @pass_context
 def show(context: Context, job_id: int) -> None:
     """Show one job, what became of it, and how each attempt at it failed.
@@ -119,7 +118,7 @@ def retry(context: Context, ids: tuple[str, ...], failed: bool, dry_run: bool) -
 
     if bool(ids) == failed:
         raise click.UsageError("Name jobs by their ids, or all that failed with --failed.")
-    chosen: Sequence[str | int] = _failed(context) if failed else ids
+    chosen: Sequence[str | int] = pages(context, board.failed_after) if failed else ids
     do_each(context, chosen, Work("retry", "job", lambda session, _, id_: board.retry(session, id_)), dry_run=dry_run)
 
 
@@ -153,13 +152,3 @@ def schedule(context: Context) -> None:
     with context.databases() as databases, databases.session() as session:
         lines = runs.tell(session, CRONS, datetime.now(UTC))
     context.output.rows(RUNS, [{**line, "purpose": purposes[line["task"]]} for line in lines])
-
-
-def _failed(context: Context) -> list[int]:
-    from marketplace_api.jobs import board
-
-    found: list[int] = []
-    with context.databases() as databases, databases.session() as session:
-        while ids := board.failed_after(session, found[-1] if found else 0):
-            found += ids
-    return found

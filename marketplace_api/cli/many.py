@@ -73,6 +73,15 @@ def do_each(
     raise SystemExit(run.exit_code(len(wanted)))
 
 
+def pages(context: Context, after: Callable[[Any, int], Sequence[int]]) -> list[int]:
+    """All the ids that ``after(session, last)`` gives page by page, each page above the ``last`` one."""
+    found: list[int] = []
+    with context.databases() as databases, databases.session() as session:
+        while ids := after(session, found[-1] if found else 0):
+            found += ids
+    return found
+
+
 def counted(count: int, noun: str) -> str:
     """``1 listing``, ``2,000 listings``."""
     return f"{count:,} {noun if count == 1 else _plural(noun)}"

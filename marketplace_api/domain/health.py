@@ -13,12 +13,14 @@ from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
 from marketplace_api.facts import (
     CONNECTIONS,
+    DELIVERIES,
     FEED_LAG,
     QUEUES,
     RUNS,
     SYSTEM_IDENTIFIER,
     WEBHOOKS,
     WORKERS,
+    DeliveryFacts,
     QueueFacts,
     RunFacts,
     WebhookFacts,
@@ -30,7 +32,8 @@ OK = "ok"
 
 T = TypeVar("T")
 
-_WORKERS, _QUEUES, _RUNS, _WEBHOOKS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS), sa.text(WEBHOOKS)
+_WORKERS, _QUEUES, _RUNS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS)
+_WEBHOOKS, _DELIVERIES = sa.text(WEBHOOKS), sa.text(DELIVERIES)
 _SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _FEED_LAG = sa.text(FEED_LAG.replace("::", r"\:\:"))
@@ -78,11 +81,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What monitors watch of the database: the ``work`` of the jobs, ``webhooks``, its connections by what they do,
-    and for how many seconds the feed of events waits."""
+    """What monitors watch of the database: the ``work`` of the jobs, ``webhooks`` and other ``deliveries``, its
+    connections by what they do, and for how many seconds the feed of events waits."""
 
     work: Work
     webhooks: WebhookFacts
+    deliveries: tuple[DeliveryFacts, ...]
     connections: dict[str, int]
     most_connections: int
     feed_lag: float
@@ -102,6 +106,7 @@ def _vitals(connection: sa.Connection) -> Vitals:
     return Vitals(
         work=_work(connection),
         webhooks=WebhookFacts(**connection.execute(_WEBHOOKS).mappings().one()),
+        deliveries=tuple(DeliveryFacts(**row) for row in connection.execute(_DELIVERIES).mappings()),
         connections={row[0]: row[1] for row in connection.execute(_CONNECTIONS)},
         most_connections=connection.execute(_MOST_CONNECTIONS).scalar_one(),
         feed_lag=connection.execute(_FEED_LAG).scalar_one(),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.events import EventType
-from marketplace_api.jobs import care, mails, notices, webhooks
+from marketplace_api.jobs import care, mails, notices
 from marketplace_api.jobs.outbox import Queue
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
@@ -55,7 +55,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.VERIFICATION_EXPIRED: (notices.notify_of_verification,),
     EventType.REPORT_RESOLVED: (notices.notify_reporter,),
     EventType.REPORT_DISMISSED: (notices.notify_reporter,),
-    EventType.WEBHOOK_DISABLED: (webhooks.mail_webhook_disabled,),
+    EventType.WEBHOOK_DISABLED: (mails.mail_webhook_disabled,),
     EventType.BATCH_PROGRESSED: (care.refresh_search_terms, notices.notify_owners),
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
@@ -73,7 +73,7 @@ QUEUES: Mapping[Handler, Queue] = {
     mails.mail_banned: Queue.MAIL,
     mails.mail_reinstated: Queue.MAIL,
     mails.mail_session_theft: Queue.MAIL,
-    webhooks.mail_webhook_disabled: Queue.MAIL,
+    mails.mail_webhook_disabled: Queue.MAIL,
     care.clear_files: Queue.MEDIA,
     care.erase_files: Queue.MEDIA,
 }

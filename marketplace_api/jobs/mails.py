@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
@@ -14,22 +15,27 @@ from marketplace_api.gateways.mail_messages import render
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import AccountSession, User
 from marketplace_api.models.events import Event
+from marketplace_api.models.webhooks import WebhookEndpoint
 
 LIFETIMES = {recovery.RESET_PASSWORD: timedelta(hours=1), recovery.CONFIRM_EMAIL: timedelta(days=7)}
+MOST_ADMINS = 100
 
 log = structlog.get_logger(__name__)
 
 
 def mail_confirmation(session: Session, event: Event, services: Services) -> None:
-    """A link that confirms the address which waits for it: the new one, else that of the registration.
+    """A link that confirms the address which waits for it: the new one, else that which was never confirmed or bounces.
 
     None for an account that an import made: its owner asked for nothing, and may once the password was reset.
     """
     user = session.get(User, event.subject_id)
     if event.new.get("imported"):
         return
-    address = user and (user.pending_email or (user.email if user.email_confirmed_at is None else None))
-    if user is None or not address:
+    if user is None:
+        return
+    in_doubt = user.email_confirmed_at is None or user.email_bounced_at is not None
+    address = user.pending_email or (user.email if in_doubt else None)
+    if not address:
         return
     link, expires = _token_link(session, services, user, recovery.CONFIRM_EMAIL, address)
     _mail(session, services, "confirm_email", user, address, to_confirm=address, link=link, expires=expires)
@@ -103,6 +109,20 @@ def mail_reinstated(session: Session, event: Event, services: Services) -> None:
         reason = None if event.new.get("undone") else event.reason
         was = (event.previous or {}).get("state", "suspended")
         _mail(session, services, "account_reinstated", user, user.email or "", reason=reason, was=was)
+
+
+def mail_webhook_disabled(session: Session, event: Event, services: Services) -> None:
+    """Tells admins of an endpoint that was switched off by its own fault, and was not switched on again since."""
+    endpoint = session.get(WebhookEndpoint, event.subject_id)
+    if endpoint is None or endpoint.status != "disabled" or event.new.get("disabled_reason") == "by_hand":
+        return
+    told = {
+        "endpoint_id": endpoint.endpoint_id, "host": endpoint.url.split("/")[2], "failures": endpoint.failures,
+        "gone": endpoint.disabled_reason == "gone",
+    }  # fmt: skip
+    admins = sa.select(User).where(User.roles.contains(["admin"]), User.state == "active", User.email.is_not(None))
+    for user in session.execute(admins.order_by(User.user_id).limit(MOST_ADMINS)).scalars().all():
+        _mail(session, services, "webhook_disabled", user, user.email or "", **told)
 
 
 def _judged(session: Session, event: Event, state: str) -> User | None:

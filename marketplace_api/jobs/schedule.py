@@ -20,8 +20,9 @@ from marketplace_api.domain import recounting, search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
+from marketplace_api.domain.notifications import delivery_log
 from marketplace_api.domain.notifications import keeping as notifications
-from marketplace_api.jobs import failures, runs
+from marketplace_api.jobs import channels, failures, runs
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.event_log import keep_event_months
 from marketplace_api.jobs.services import Services
@@ -32,6 +33,8 @@ from marketplace_api.models.idempotency import StoredAnswer
 
 ANSWERS_KEPT = timedelta(hours=24)
 FAILURES_KEPT = timedelta(days=2)
+UNREAD_KEPT = timedelta(days=365)
+DELIVERIES_KEPT = timedelta(days=90)
 SESSIONS_KEPT = timedelta(days=30)
 ENDED_JOBS_KEPT = timedelta(days=30)
 DELETE_BATCH = 5_000
@@ -96,10 +99,21 @@ def sweep_files(session: Session, services: Services) -> None:
 
 
 def purge_notifications(session: Session, services: Services) -> None:
-    """Deletes notifications that were read long ago."""
-    before = datetime.now(UTC) - timedelta(days=services.settings.notifications_keep_days)
-    while notifications.purge(session, before):
+    """Deletes notifications that were read long ago or that nobody reads any more, and deliveries that are long over."""
+    now = datetime.now(UTC)
+    read = now - timedelta(days=services.settings.notifications_keep_days)
+    while (
+        notifications.purge(session, read)
+        or notifications.purge_unread(session, now - UNREAD_KEPT)
+        or delivery_log.purge(session, now - DELIVERIES_KEPT)
+    ):
         session.commit()
+    session.commit()
+
+
+def wake_due_deliveries(session: Session, _services: Services) -> None:
+    """Has sent what has become due: after quiet hours, by the day, after a failure."""
+    channels.wake_due(session, datetime.now(UTC))
     session.commit()
 
 
@@ -127,6 +141,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("* * * * *", wake_due_deliveries),
     ("17 4 * * *", purge_webhook_deliveries),
     ("27 4 * * *", forget_ended_jobs),
     ("37 4 * * *", recount),

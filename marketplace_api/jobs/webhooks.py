@@ -1,4 +1,4 @@
-"""Webhooks at work: passing the log on, sending what is due, telling admins of an endpoint that was switched off.
+"""Webhooks at work: passing the log on, sending what is due, forgetting what is old.
 
 The jobs of an endpoint run one after the other, each with a few requests at a time for a few seconds: so a slow
 endpoint never holds more than one thread of all workers.
@@ -25,13 +25,8 @@ from marketplace_api.domain.webhooks import delivering, payload, relaying, signi
 from marketplace_api.domain.webhooks.delivering import Attempt, Outcome, Target
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import outbound
-from marketplace_api.gateways.email import PermanentDeliveryError
-from marketplace_api.gateways.mail_messages import render
 from marketplace_api.jobs.outbox import Queue, defer
 from marketplace_api.jobs.services import Services
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.models.webhooks import WebhookEndpoint
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
@@ -43,7 +38,6 @@ TURN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
-MOST_ADMINS = 100
 
 log = structlog.get_logger(__name__)
 
@@ -158,27 +152,3 @@ def purge_webhook_deliveries(session: Session, _services: Services) -> None:
     while delivering.purge(session) == delivering.PURGE_BATCH:
         session.commit()
     session.commit()
-
-
-def mail_webhook_disabled(session: Session, event: Event, services: Services) -> None:
-    """Tells admins of an endpoint that was switched off by its own fault, and was not switched on again since."""
-    endpoint = session.get(WebhookEndpoint, event.subject_id)
-    if endpoint is None or endpoint.status != "disabled" or event.new.get("disabled_reason") == "by_hand":
-        return
-    admins = sa.select(User.username, User.email).where(
-        User.roles.contains(["admin"]), User.state == "active", User.email.is_not(None)
-    )
-    settings, found = services.settings, session.execute(admins.order_by(User.user_id).limit(MOST_ADMINS)).all()
-    told = {"endpoint_id": endpoint.endpoint_id, "host": endpoint.url.split("/")[2], "failures": endpoint.failures}
-    gone = endpoint.disabled_reason == "gone"
-    session.commit()
-    for username, email in found:
-        assert email is not None, "asked for those that have one"
-        message = render(
-            "webhook_disabled", sender=settings.email_from, to=email, username=username,
-            public_url=settings.public_url, reply_to="", gone=gone, **told,  # type: ignore[arg-type]
-        )  # fmt: skip
-        try:
-            services.mailer.send(message)
-        except PermanentDeliveryError as error:
-            log.warning("mail.refused", mail="webhook_disabled", reason=str(error))

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from marketplace_api import row_security
 from marketplace_api.db import Databases, libpq_url
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import clock, failures, schedule
+from marketplace_api.jobs import channels, clock, failures, schedule
 from marketplace_api.jobs.failures import is_temporary
 from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.lanes import Lanes, threads_of
@@ -145,6 +145,7 @@ def handle_event(context: JobContext, event_id: int, handler: str) -> None:
         event = session.get_one(Event, event_id)
         bind_request(event.request_id, job_id=context.job.id)
         BY_NAME[handler](session, event, services)
+        channels.wake(session)
         session.commit()
 
     _in_session(context, run)
@@ -157,6 +158,7 @@ def _task(function: Callable[..., None]) -> Callable[..., None]:
         def run(session: Session, services: Services) -> None:
             bind_request(None, job_id=context.job.id)
             function(session, services, **arguments)
+            channels.wake(session)
             session.commit()
 
         _in_session(context, run)

@@ -13,6 +13,7 @@ from marketplace_api.resources.conversations import ConversationsContext, Messag
 from marketplace_api.resources.events import FeedContext
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
+from marketplace_api.resources.mail import HooksContext, SubscriptionsContext
 from marketplace_api.resources.moderation import ModerationContext
 from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reports import ReportsContext
@@ -64,7 +65,7 @@ class ApiContext(Branch):
 class Root(Branch):
     """``/``: the service itself."""
 
-    children = {"api": ApiContext, "files": FilesContext}
+    children = {"api": ApiContext, "files": FilesContext, "unsubscribe": SubscriptionsContext, "hooks": HooksContext}
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

@@ -73,6 +73,8 @@ class Permission(StrEnum):
     KEY_MANAGE = "key:manage"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_MANAGE = "webhook:manage"
+    EMAIL_UNSUBSCRIBE = "email:unsubscribe"
+    BOUNCE_REPORT = "bounce:report"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -140,4 +142,6 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.KEY_MANAGE: "Issue and revoke the keys with which programs call.",
     Permission.WEBHOOK_READ: "See the webhooks and what they were told.",
     Permission.WEBHOOK_MANAGE: "Make, change, test, enable, disable or delete a webhook; send an event to it again.",
+    Permission.EMAIL_UNSUBSCRIBE: "Switch e-mails off by the link that stands in them.",
+    Permission.BOUNCE_REPORT: "Report a mail that came back, with a signature.",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from marketplace_api.db import Databases
 from marketplace_api.domain.health import Vitals, Work, database_state, vitals
-from marketplace_api.facts import WebhookFacts
+from marketplace_api.facts import DeliveryFacts, WebhookFacts
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
@@ -75,6 +75,7 @@ def _of_database(found: Vitals) -> Iterator[Metric]:
     yield from _of_jobs(found.work)
     yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", found.work.workers)
     yield from _of_webhooks(found.webhooks)
+    yield from _of_deliveries(found.deliveries)
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
@@ -107,6 +108,17 @@ def _of_jobs(work: Work) -> Iterator[Metric]:
     yield _labelled(
         "marketplace_schedule_overdue_seconds", "For how long a run of it should have succeeded.", "task", overdue
     )
+
+
+def _of_deliveries(ways: Sequence[DeliveryFacts]) -> Iterator[Metric]:
+    about = {
+        "due": "Notifications that should have left the house by now.",
+        "failed": "Notifications that were given up.",
+        "oldest_seconds": "How long the oldest due one waits.",
+    }
+    for name, said in about.items():
+        values = {way.channel: float(getattr(way, name)) for way in ways}
+        yield _labelled(f"marketplace_deliveries_{name}", said, "channel", values)
 
 
 def _of_webhooks(found: WebhookFacts) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from webtest import TestResponse
 
 from marketplace_api.domain.actors import operator
 from marketplace_api.domain.api_keys import issue
+from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
 from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
@@ -81,6 +82,8 @@ class Place:
         give_video(db, self.listing, people.app.registry.storage)
         self.parameters |= {"photo_id": photo.photo_id, "key": photo.full_key}
         self.parameters["api_key_id"] = issue(db, operator("test"), name="till", scopes=["events:read"])[0].api_key_id
+        wanted = Subscription(owner.user_id, "new_message")
+        self.parameters["token"] = token_for(people.app.registry.app_settings.secret, wanted)
         self.parameters["verification_id"] = make_verification(db, people.app).verification_id
 
     def add_conversation(self, db: Session, caller: User) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api import boot, migrations
-from marketplace_api.cli.checks.content import documents, files, jobs, schedule
+from marketplace_api.cli.checks.content import deliveries, documents, files, jobs, schedule
 from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
@@ -221,6 +221,7 @@ CHECKS: tuple[Check, ...] = (
     _replica,
     jobs,
     schedule,
+    deliveries,
     files,
     documents,
     event_log,

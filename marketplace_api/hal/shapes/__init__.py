@@ -13,6 +13,7 @@ from marketplace_api.hal.shapes import (
     entry,
     integrations,
     listings,
+    mail,
     moderated_messages,
     moderation,
     notifications,
@@ -36,6 +37,7 @@ SHAPES: Mapping[str, Shape] = {
     **integrations.SHAPES,
     **webhooks.SHAPES,
     **entry.SHAPES,
+    **mail.SHAPES,
 }
 
 _VARIANTS = {JSON: "", HAL: ".hal", HAL_FORMS: ".forms"}

@@ -1,0 +1,83 @@
+"""`marketplace-admin deliveries`: notifications by e-mail, SMS and push; what was sent, and trying again what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import rich_click as click
+
+from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument_of, pages
+
+CHANNELS = ("email", "sms", "web_push")
+STATUSES = ("due", "sent", "skipped", "failed")
+COLUMNS = (
+    "delivery_id", "user_id", "channel", "type", "status", "due_at", "attempts", "error", "provider_reference",
+)  # fmt: skip
+
+
+@click.group()
+def deliveries() -> None:
+    """Notifications that leave the house."""
+
+
+@deliveries.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only deliveries in this state.")
+@click.option("--channel", type=click.Choice(CHANNELS), help="Only deliveries by this channel.")
+@click.option(
+    "--user", "user_id", type=click.IntRange(1, LARGEST_ID), metavar="ID", help="Only deliveries to this account."
+)
+@click.option("--reference", metavar="TEXT", help="Only the one that the provider knows so, such as a Message-ID.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Deliveries at most.")
+@pass_context
+def list_deliveries(
+    context: Context, *, status: str | None, channel: str | None, user_id: int | None, reference: str | None, limit: int
+) -> None:
+    """Show deliveries, newest first.
+
+    Example: `marketplace-admin deliveries list --status failed --channel email`
+    """
+    from marketplace_api.domain.notifications import delivery_log
+
+    chosen = delivery_log.Chosen(status=status, channel=channel, user_id=user_id, reference=reference)
+    with context.databases() as databases, databases.session() as session:
+        context.output.rows(COLUMNS, delivery_log.listed(session, chosen, limit))
+
+
+@deliveries.command()
+@click.argument("delivery_id", type=click.IntRange(1, LARGEST_ID), help="Its id, as `deliveries list` shows it.")
+@pass_context
+def show(context: Context, delivery_id: int) -> None:
+    """Show one delivery.
+
+    Example: `marketplace-admin deliveries show 42`
+    """
+    from marketplace_api.domain.notifications import delivery_log
+
+    with context.databases() as databases, databases.session() as session:
+        context.output.record(delivery_log.find(session, delivery_id))
+
+
+@deliveries.command()
+@ids_argument_of(required=False)
+@click.option("--failed", is_flag=True, help="All that failed.")
+@click.option("--channel", type=click.Choice(CHANNELS), help="With --failed: only by this channel.")
+@dry_run_option
+@pass_context
+def retry(context: Context, ids: tuple[str, ...], *, failed: bool, channel: str | None, dry_run: bool) -> None:
+    """Have failed deliveries sent again, within a minute. Each is done by itself: one that cannot be does not stop others.
+
+    Example: `marketplace-admin deliveries retry --failed --channel email --dry-run`
+
+    Exit codes: 0 done, 3 not found, 4 not failed; of several, 5 some failed or it was interrupted, 1 all failed.
+    """
+    from marketplace_api.domain.notifications import delivery_log
+
+    if bool(ids) == failed:
+        raise click.UsageError("Name deliveries by their ids, or all that failed with --failed.")
+    if channel and not failed:
+        raise click.UsageError("--channel goes with --failed.")
+    chosen: Sequence[str | int] = pages(context, partial(delivery_log.failed_after, channel=channel)) if failed else ids
+    work = Work("retry", "delivery", lambda session, _, id_: delivery_log.retry(session, id_))
+    do_each(context, chosen, work, dry_run=dry_run)
