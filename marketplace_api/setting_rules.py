@@ -46,7 +46,21 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
 _OURS = frozenset(
-    {"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents", "notifications", "sms", "push"}
+    {
+        "marketplace",
+        "auth",
+        "email",
+        "limits",
+        "http",
+        "files",
+        "storage",
+        "metrics",
+        "documents",
+        "notifications",
+        "outbound",
+        "sms",
+        "push",
+    }
 )
 # What the ini's [DEFAULT] gives to all sections.
 _PLACEHOLDERS = ("http_port", "data_dir")
@@ -148,6 +162,9 @@ def _production(settings: Any, named: Named) -> Iterator[Mistake]:
     if settings.database_url == "embedded":
         remedy = "Set it to a PostgreSQL server: postgresql://user:password@host:5432/database."
         yield Mistake(f"{named('database_url')} is missing; the embedded server is for development.", remedy)
+    if settings.outbound_allow_private:
+        remedy = "Leave it out: others choose these addresses, and they would reach what only we shall."
+        yield Mistake(f"{named('outbound_allow_private')} must be false in production.", remedy)
     if settings.public_url.startswith("http://"):
         yield Mistake(f"{named('public_url')} must start with https:// in production.", "It is what mails link to.")
 

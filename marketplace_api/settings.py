@@ -242,6 +242,12 @@ class Settings:
         "",
         "Where public files are fetched, such as a CDN in front of /files; empty means the service itself.",
     )
+    outbound_allow_private: bool = _setting(
+        "outbound.allow_private",
+        "OUTBOUND_ALLOW_PRIVATE",
+        False,
+        "Whether webhooks and web push may go to private addresses: for development only, refused in production.",
+    )
     metrics_token: str = _setting(
         "metrics.token",
         "METRICS_TOKEN",

@@ -73,6 +73,7 @@ def test_the_environment_of_the_readme_is_accepted() -> None:
         ("AUTH_BCRYPT_COST", "3"),
         ("AUTH_BCRYPT_COST", "banana"),
         ("RATE_LIMITS", "perhaps"),
+        ("OUTBOUND_ALLOW_PRIVATE", "true"),
     ],
 )
 def test_each_mistake_is_one_finding_that_names_its_setting(name: str, value: str) -> None:

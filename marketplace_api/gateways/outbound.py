@@ -1,0 +1,302 @@
+"""Requests to addresses that somebody else chose: only to the public Internet, never for longer or more than we allow.
+
+The name is resolved once, and the connection goes to exactly the addresses that were looked at: who answers the next
+question otherwise (DNS rebinding) gains nothing. Redirects are answers like any other, the environment's proxies and
+passwords are not used, and nothing is remembered from one request to the next.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address, ip_network
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from marketplace_api.errors import Unavailable
+from marketplace_api.settings import Settings
+
+Resolver = Callable[[str, int], list[str]]
+"""Host and port -> the addresses of the host; raises ``OSError``."""
+
+# IANA's special-purpose registries (RFC 6890): of IPv6 only 2000::/3 is given out, which leaves out whatever embeds an
+# IPv4 address (mapped, translated), local and group addresses; within it, Teredo, 6to4 and documentation.
+_PUBLIC_V6 = ip_network("2000::/3")
+_REFUSED = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        # Azure tells machines about themselves at an address that looks public.
+        "168.63.129.16/32",
+        "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+    )
+)  # fmt: skip
+
+
+class OutboundRefused(Exception):
+    """The address may never be called; trying again is useless. The message is a sentence for who chose the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take: seconds to connect, between two pieces of the answer, in all; bytes of the answer."""
+
+    connect: float = 5.0
+    read: float = 10.0
+    total: float = 15.0
+    most_bytes: int = 64 * 1024
+
+
+def session(settings: Settings, limits: Limits | None = None, resolve: Resolver | None = None) -> requests.Session:
+    """A session for requests to addresses of others, https only in production; one per use, not shared by threads.
+
+    Its requests raise :class:`OutboundRefused` where the address may not be called, and
+    :class:`~marketplace_api.errors.Unavailable` where nobody answers in time. Of an answer that is longer than
+    allowed the beginning is kept. ``timeout=`` is not heeded.
+    """
+    return _Session(_Adapter(settings, limits or Limits(), resolve or _resolve))
+
+
+def check_url(settings: Settings, url: str) -> None:
+    """Raises :class:`OutboundRefused` for what can be told to be refused without asking for the host's addresses."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise OutboundRefused("That is no address.") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise OutboundRefused("The address must start with https:// and name a host.")
+    if settings.production and parts.scheme != "https":
+        raise OutboundRefused("The address must start with https://.")
+    if "@" in parts.netloc:
+        raise OutboundRefused("The address must hold no user and no password.")
+    if settings.outbound_allow_private:
+        return
+    with suppress(ValueError):
+        _require_public([str(ip_address(host))])
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        raise OutboundRefused("The address must be one of the public Internet.")
+
+
+def is_public(address: str) -> bool:
+    """Whether the IP address is one of the public Internet; those that stand for another address are not."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if ip.version == 6 and ip not in _PUBLIC_V6:
+        return False
+    return not any(ip in network for network in _REFUSED if network.version == ip.version)
+
+
+def _require_public(addresses: list[str]) -> None:
+    # One that is not public among public ones is an attack, or a mistake as dangerous.
+    if not addresses or not all(map(is_public, addresses)):
+        raise OutboundRefused("The address must be one of the public Internet.")
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class _Watch:
+    """Ends a request when its time is up, whatever it is busy with: handshake, headers or body."""
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._ends = time.monotonic() + seconds
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+
+    @property
+    def left(self) -> float:
+        """Seconds, a little more than none at least: sockets take 0 for something else."""
+        return max(self._ends - time.monotonic(), 0.001)
+
+    def hold(self, connected: socket.socket) -> None:
+        """Watch this connection; through a handle of its own, for TLS takes over the other one."""
+        with self._lock:
+            self._socket = connected.dup()
+        if self.expired:
+            self._end()
+
+    def _end(self) -> None:
+        self.expired = True
+        with self._lock, suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """How one request connects."""
+
+    watch: _Watch
+    limits: Limits
+    resolve: Resolver
+    allow_private: bool
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to the first of the host's addresses that takes one, all of them looked at before."""
+        addresses = self._addresses(host, port)
+        if not self.allow_private:
+            _require_public(addresses)
+        failure: OSError = OSError("no address")
+        for address in addresses:
+            try:
+                seconds = min(self.limits.connect, self.watch.left)
+                connected = socket.create_connection((address, port), timeout=seconds)
+            except OSError as error:
+                failure = error
+                continue
+            connected.settimeout(min(self.limits.read, self.watch.left))
+            self.watch.hold(connected)
+            return connected
+        raise failure
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """The resolver knows no time limit, so it is left behind when ours is reached."""
+        found: list[list[str] | OSError] = []
+
+        def ask() -> None:
+            try:
+                found.append(self.resolve(host, port))
+            except (OSError, UnicodeError) as error:
+                found.append(error if isinstance(error, OSError) else OSError("no name"))
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(min(self.limits.connect, self.watch.left))
+        if not found:
+            raise OSError("the name was not resolved in time")
+        if isinstance(found[0], OSError):
+            raise found[0]
+        return found[0]
+
+
+class _GuardedHTTP(HTTPConnection):
+    def __init__(self, *args: Any, guard: _Guard, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._guard = guard
+
+    def _new_conn(self) -> socket.socket:
+        return self._guard.connect(self._dns_host, self.port)
+
+
+class _GuardedHTTPS(HTTPSConnection):
+    """Name of the server and certificate stay those of the host: only where to connect is decided here."""
+
+    def __init__(self, *args: Any, guard: _Guard, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._guard = guard
+
+    def _new_conn(self) -> socket.socket:
+        return self._guard.connect(self._dns_host, self.port)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _GuardedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedHTTPS
+
+
+class _Adapter(HTTPAdapter):
+    """Sends each request on a connection of its own, which nobody else uses after it."""
+
+    def __init__(self, settings: Settings, limits: Limits, resolve: Resolver) -> None:
+        super().__init__()
+        self._settings, self._limits, self._resolver = settings, limits, resolve
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """As :func:`session` says; the content was read when it returns, whatever ``stream`` says."""
+        check_url(self._settings, request.url or "")
+        request.headers["Accept-Encoding"] = "identity"
+        request.headers["Connection"] = "close"
+        with _Watch(self._limits.total) as watch:
+            self._guard = _Guard(watch, self._limits, self._resolver, self._settings.outbound_allow_private)
+            patience = (self._limits.connect, self._limits.read)
+            try:
+                response = super().send(request, stream=True, timeout=patience, verify=verify, cert=cert, proxies={})
+                try:
+                    # As it came: to unpack it could make gigabytes of it.
+                    content = response.raw.read(self._limits.most_bytes, decode_content=False)
+                finally:
+                    response.close()
+            except (requests.RequestException, HTTPError, OSError) as error:
+                raise _unavailable(watch, self._limits, error) from error
+            if watch.expired:
+                raise _unavailable(watch, self._limits, None)
+        response._content, response._content_consumed = content, True
+        return response
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> HTTPConnectionPool:
+        """A pool of one connection for this request alone."""
+        host, options = self.build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            return _HTTPSPool(host["host"], host["port"], maxsize=1, guard=self._guard, **options)
+        return _HTTPPool(host["host"], host["port"], maxsize=1, guard=self._guard)
+
+
+def _unavailable(watch: _Watch, limits: Limits, error: Exception | None) -> Unavailable:
+    if watch.expired:
+        return Unavailable(f"The receiver took longer than {limits.total:g} seconds.")
+    return Unavailable(f"The receiver did not answer ({type(error).__name__}).")
+
+
+class _Session(requests.Session):
+    """No proxies, no passwords of the machine, no cookies, no redirects."""
+
+    def __init__(self, adapter: _Adapter) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._adapter = adapter
+
+    def get_adapter(self, url: str) -> HTTPAdapter:
+        return self._adapter
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: who redirects us was answered by somebody whom nobody looked at."""
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        try:
+            return super().request(*args, **options)
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+            raise OutboundRefused("That is no address.") from error
