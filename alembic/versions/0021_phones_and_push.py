@@ -95,6 +95,7 @@ def create_subscriptions() -> None:
         sa.Column("device", sa.String(255), server_default="", nullable=False),
         moment("date_created"),
         sa.Column("last_used", sa.DateTime(timezone=True)),
+        sa.Column("paused_until", sa.DateTime(timezone=True)),
         sa.CheckConstraint("endpoint LIKE 'https://%'", name=op.f("ck_push_subscriptions_endpoint")),
         sa.CheckConstraint("octet_length(p256dh) = 65", name=op.f("ck_push_subscriptions_p256dh")),
         sa.CheckConstraint("octet_length(auth) = 16", name=op.f("ck_push_subscriptions_auth")),

@@ -18,6 +18,7 @@ class PushSubscription(Base):
     """One browser, as long as the session lasts in which it subscribed.
 
     ``p256dh`` is its public key (a point of P-256), ``auth`` the secret that it shares with us (RFC 8291).
+    Its push service asked for nothing more before ``paused_until``.
     """
 
     __tablename__ = "push_subscriptions"
@@ -31,6 +32,7 @@ class PushSubscription(Base):
     device: Mapped[str] = mapped_column(sa.String(255), server_default="")
     date_created: Mapped[Created]
     last_used: Mapped[Timestamp | None]
+    paused_until: Mapped[Timestamp | None]
 
     __table_args__ = (
         sa.Index("uq_push_subscriptions_endpoint", "endpoint", unique=True),

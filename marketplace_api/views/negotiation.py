@@ -46,7 +46,7 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
     """The validated body. Raises :class:`Invalid` with every field's error at once."""
     assert operation.body is not None
     given = request.content_type
-    raw = _bounded(request)
+    raw = bounded_body(request)
     if (raw and given not in operation.content_types) or (not raw and given and given not in operation.content_types):
         raise DomainError(f"Send the body as {' or '.join(operation.content_types)}.", code="unsupported_media_type")
     try:
@@ -58,7 +58,7 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
     return validated
 
 
-def _bounded(request: Request) -> bytes:
+def bounded_body(request: Request) -> bytes:
     """The body as it came, read no further than the limit; also ``request.raw_body`` from here on."""
     limit: int = request.registry.app_settings.body_limit
     length: int = request.content_length or 0

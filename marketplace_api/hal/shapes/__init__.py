@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import (
     accounts,
+    devices,
     entry,
     listings,
     moderated_messages,
@@ -28,6 +29,7 @@ SHAPES: Mapping[str, Shape] = {
     **people.SHAPES,
     **accounts.SHAPES,
     **notifications.SHAPES,
+    **devices.SHAPES,
     **verifications.SHAPES,
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
