@@ -121,6 +121,8 @@ def _mail(settings: Any, named: Named) -> Iterator[Mistake]:
     for name in ("reset_link", "confirm_link"):
         if "{token}" not in getattr(settings, name):
             yield Mistake(f"{named(name)} must hold {{token}} where the token goes.")
+    if "{path}" not in settings.notification_link:
+        yield Mistake(f"{named('notification_link')} must hold {{path}} where the path goes.")
 
 
 def _keys(settings: Any, named: Named) -> Iterator[Mistake]:

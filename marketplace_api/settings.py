@@ -164,6 +164,12 @@ class Settings:
     push_contact: str = _setting(
         "push.contact", "PUSH_CONTACT", "", "Whom push services may write to: `mailto:…` or `https://…`."
     )
+    notification_link: str = _setting(
+        "notifications.link",
+        "NOTIFICATION_LINK",
+        "{public_url}/#{path}",
+        "The front end's page of what a notification is about, as mails link it; `path` is that of the API.",
+    )
     redis_url: str = _setting(
         "redis.url",
         "REDIS_URL",
@@ -286,6 +292,10 @@ class Settings:
         if wrong:
             raise SettingsError(*wrong)
         return settings
+
+    def page_of(self, path: str) -> str:
+        """The address of the front end's page of what the API has under ``path``."""
+        return self.notification_link.replace("{public_url}", self.public_url.rstrip("/")).replace("{path}", path)
 
     @property
     def production(self) -> bool:

@@ -1,6 +1,6 @@
-"""Telephone numbers with their codes, and subscriptions to web push.
+"""Telephone numbers with their codes, subscriptions to web push, and what became of text messages.
 
-Revision: 0021, after: 0016
+Revision: 0021, after: 0020
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0021"
-down_revision = "0016"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
@@ -24,6 +24,13 @@ def upgrade() -> None:
     create_phones()
     create_counts()
     create_subscriptions()
+    allow_statuses("due", "sent", "delivered", "skipped", "failed")
+    op.create_index(
+        "ix_deliveries_provider_reference",
+        "deliveries",
+        ["provider_reference"],
+        postgresql_where=sa.text("provider_reference IS NOT NULL"),
+    )
     for table in PRIVATE:
         run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         run(f"CREATE POLICY system ON {table} USING ({SYSTEM})")
@@ -112,7 +119,16 @@ def create_subscriptions() -> None:
     op.create_index("ix_push_subscriptions_session_id", table, ["session_id"])
 
 
+def allow_statuses(*statuses: str) -> None:
+    op.drop_constraint(op.f("ck_deliveries_status"), "deliveries", type_="check")
+    allowed = ", ".join(map(repr, statuses))
+    op.create_check_constraint(op.f("ck_deliveries_status"), "deliveries", f"status IN ({allowed})")
+
+
 def downgrade() -> None:
+    op.drop_index("ix_deliveries_provider_reference", "deliveries")
+    run("UPDATE deliveries SET status = 'sent' WHERE status = 'delivered'")
+    allow_statuses("due", "sent", "skipped", "failed")
     for table in TABLES:
         op.drop_table(table)
 

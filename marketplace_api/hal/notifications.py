@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from pyramid.request import Request
 
 from marketplace_api.domain.notifications.kinds import NotificationType as T
+from marketplace_api.domain.notifications.subjects import SUBJECTS
 from marketplace_api.domain.notifications.texts import text_of
 from marketplace_api.domain.paging import Page
 from marketplace_api.hal.paging import collection
@@ -23,62 +24,6 @@ from marketplace_api.resources.notifications import (
 
 _IDS = ("actor_id", "listing_id", "conversation_id", "review_id", "session_id")
 _PRICES = ("previous_price", "price", "currency")
-
-
-def _conversation(row: Any) -> str | None:
-    return f"/api/conversations/{row.conversation_id}" if row.conversation_is_open else None
-
-
-def _conversations(_row: Any) -> str:
-    return "/api/conversations"  # one message of several may be in another, or deleted from its sender's view
-
-
-def _review(row: Any) -> str | None:
-    return f"/api/reviews/{row.review_id}" if row.review_is_open else None
-
-
-def _listing(row: Any) -> str | None:
-    if row.listing_id is None:
-        return "/api/users/me/listings"  # of several at once
-    return f"/api/listings/{row.listing_id}" if row.listing_is_open else None
-
-
-def _session(row: Any) -> str | None:
-    return f"/api/auth/sessions/{row.session_id}" if row.session_is_open else None
-
-
-def _account(_row: Any) -> str:
-    return "/api/users/me"
-
-
-def _verification(_row: Any) -> str:
-    return "/api/users/me/verification"
-
-
-def _report(row: Any) -> str:
-    return f"/api/reports/{row.data['report_id']}"
-
-
-# The field with the id of what it is about, and where that is found.
-_SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
-    T.NEW_MESSAGE: ("message_id", _conversation),
-    T.MESSAGE_REMOVED: ("message_id", _conversations),
-    T.REVIEW_RECEIVED: ("review_id", _review),
-    T.REVIEW_REPLIED: ("review_id", _review),
-    **dict.fromkeys(
-        (T.VERIFICATION_APPROVED, T.VERIFICATION_REJECTED, T.VERIFICATION_EXPIRED), ("verification_id", _verification)
-    ),
-    **dict.fromkeys(
-        (
-            T.LISTING_VERIFIED, T.LISTING_REJECTED, T.LISTING_SUSPENDED, T.LISTING_REINSTATED,
-            T.BOOKMARK_PRICE_DROPPED, T.BOOKMARK_SOLD,
-        ),
-        ("listing_id", _listing),
-    ),
-    **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _report)),
-    T.PASSWORD_CHANGED: ("user_id", _account),
-    T.NEW_LOGIN: ("session_id", _session),
-}  # fmt: skip
 
 
 @represents(NotificationContext)
@@ -105,7 +50,7 @@ def _notification(
     row = seen.row
     text = text_of(row)
     data = _data(row)
-    name, place = _SUBJECTS[T(row.type)]
+    name, place = SUBJECTS[T(row.type)]
     values = {
         "notification_id": row.notification_id,
         "user_id": row.user_id,
@@ -120,7 +65,9 @@ def _notification(
         "timestamp_updated": row.date_updated,
     }
     shown = {n: v for n, v in values.items() if n in fields or n == "notification_id"} if fields else values
-    return Representation(shown, _links(seen, place(row)), context=context, values=values)
+    path = place(row)
+    about = None if path is None else f"/api{path}"
+    return Representation(shown, _links(seen, about), context=context, values=values)
 
 
 def _links(seen: NotificationContext, subject: str | None) -> Links:
@@ -152,6 +99,9 @@ def preferences(context: NotificationPreferencesContext) -> Representation:
         "types": own.types,
         "quiet_hours": None if quiet is None else {
             "start": f"{quiet.start:%H:%M}", "end": f"{quiet.end:%H:%M}", "time_zone": quiet.time_zone
+        },
+        "digest": {
+            "enabled": own.digest.enabled, "time": f"{own.digest.time:%H:%M}", "time_zone": own.digest.time_zone
         },
         "date_updated": own.date_updated,
     }  # fmt: skip

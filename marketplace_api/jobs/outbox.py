@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import procrastinate
+import sqlalchemy as sa
+from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import driver_connection
@@ -24,6 +26,12 @@ class Queue(StrEnum):
     MEDIA = "media"
     WEBHOOKS = "webhooks"
 
+
+# False as well while another transaction is about to add the same job: to wait for it would chain all writers.
+_MAY_ADD = sa.text(
+    "SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AND NOT EXISTS ("
+    "SELECT FROM procrastinate_jobs WHERE queueing_lock = :name AND status = 'todo')"
+)
 
 # Never opened: every job goes out on the connection of the session that caused it.
 _outbox = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
@@ -54,3 +62,24 @@ def defer(
         schedule_in={"seconds": seconds} if seconds else None,
     )
     deferrer.defer(**arguments)
+
+
+def defer_once(
+    session: Session,
+    task: str,
+    arguments: Mapping[str, int | str],
+    *,
+    name: str,
+    queue: Queue = Queue.DEFAULT,
+    seconds: int = 0,
+    lock: str | None = None,
+) -> None:
+    """Put a job into the queue unless one called ``name`` waits there already, which then stands for this one too."""
+    if not session.execute(_MAY_ADD, {"name": name}).scalar_one():
+        return
+    try:
+        with session.begin_nested():
+            defer(session, task, arguments, queue=queue, seconds=seconds, lock=lock, queueing_lock=name)
+    except AlreadyEnqueued:
+        # Another transaction committed the same job between our question and our insert.
+        return

@@ -22,11 +22,13 @@ from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
 from marketplace_api.domain.notifications import keeping as notifications
+from marketplace_api.jobs import channels
 from marketplace_api.jobs.care import TERMS_BATCH
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.verifications import expire_verifications, purge_documents
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
+from marketplace_api.models.phones import PhoneCode, PhoneCodeCount
 
 STALLED_SECONDS = 30
 MOST_ATTEMPTS = 12
@@ -49,13 +51,15 @@ def erase_due_accounts(session: Session, services: Services) -> None:
 
 
 def purge_expired(session: Session, _services: Services) -> None:
-    """Deletes what is of no use any more: dead tokens and sessions, old answers, forgotten log-in failures."""
+    """Deletes what is of no use any more: dead tokens and sessions, old answers, forgotten log-in failures, codes."""
     now = datetime.now(UTC)
     doomed = (
         (OneTimeToken.__table__, OneTimeToken.expires_at < now),
         (AccountSession.__table__, AccountSession.expires_at < now - SESSIONS_KEPT),
         (AccountSession.__table__, AccountSession.ended_at < now - SESSIONS_KEPT),
         (StoredAnswer.__table__, StoredAnswer.date_created < now - ANSWERS_KEPT),
+        (PhoneCode.__table__, PhoneCode.expires_at < now),
+        (PhoneCodeCount.__table__, PhoneCodeCount.last_sent < now - FAILURES_KEPT),
         (LoginFailures.__table__, LoginFailures.last_failed_at < now - FAILURES_KEPT),
     )
     for table, condition in doomed:
@@ -94,6 +98,12 @@ def purge_notifications(session: Session, services: Services) -> None:
     session.commit()
 
 
+def wake_due_deliveries(session: Session, _services: Services) -> None:
+    """Has sent what has become due: after quiet hours, by the day, after a failure."""
+    channels.wake_due(session, datetime.now(UTC))
+    session.commit()
+
+
 async def rescue_stalled_jobs(context: JobContext, **_: int) -> None:
     """Gives the jobs of workers that died back to the queue; a job that keeps killing workers is set to failed."""
     manager = context.app.job_manager
@@ -120,6 +130,7 @@ PERIODIC: tuple[tuple[str, Callable[[Session, Services], None]], ...] = (
     ("*/5 * * * *", expire_verifications),
     ("7 2 * * *", purge_documents),
     ("7 4 * * *", purge_notifications),
+    ("* * * * *", wake_due_deliveries),
 )
 """Cron time and what then runs, in a thread and with a session of its own."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-TASKS: Mapping[str, Callable[..., None]] = {}
+from marketplace_api.jobs.channels import SEND_DELIVERIES, send_deliveries
+
+TASKS: Mapping[str, Callable[..., None]] = {SEND_DELIVERIES: send_deliveries}
 """By name: functions of a session, the services and the job's arguments by name. What they leave uncommitted is
 committed after them; each may run more than once."""

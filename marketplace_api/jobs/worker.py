@@ -29,7 +29,7 @@ from marketplace_api import row_security
 from marketplace_api.db import Databases, libpq_url
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import schedule
+from marketplace_api.jobs import channels, schedule
 from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.queue import HANDLE_EVENT
 from marketplace_api.jobs.services import Services
@@ -117,6 +117,7 @@ def handle_event(context: JobContext, event_id: int, handler: str) -> None:
         event = session.get_one(Event, event_id)
         bind_request(event.request_id, job_id=context.job.id)
         BY_NAME[handler](session, event, services)
+        channels.wake(session)
         session.commit()
 
     _in_session(context, run)
@@ -129,6 +130,7 @@ def _task(function: Callable[..., None]) -> Callable[..., None]:
         def run(session: Session, services: Services) -> None:
             bind_request(None, job_id=context.job.id)
             function(session, services, **arguments)
+            channels.wake(session)
             session.commit()
 
         _in_session(context, run)

@@ -28,6 +28,7 @@ class User(Base):
     email: Mapped[str | None] = mapped_column(sa.String(255))
     pending_email: Mapped[str | None] = mapped_column(sa.String(255))
     email_confirmed_at: Mapped[Timestamp | None]
+    email_bounced_at: Mapped[Timestamp | None]
     password_hash: Mapped[str | None] = mapped_column(sa.String(255))
     profile_picture_url: Mapped[str | None] = mapped_column(sa.String(512))
     bio: Mapped[str | None] = mapped_column(sa.Text)

@@ -68,6 +68,7 @@ class Notification(Base):
             postgresql_where=sa.text(_UNREAD),
         ),
         sa.Index("ix_notifications_read", "date_updated", postgresql_where=sa.text("is_read")),
+        sa.Index("ix_notifications_stale", "date_updated", postgresql_where=sa.text(_UNREAD)),
     )
 
 
@@ -101,7 +102,8 @@ class NotifiedEvent(Base):
 
 
 class NotificationPreferences(Base):
-    """When a person does not want to be disturbed: from ``quiet_start`` to ``quiet_end`` by the clocks of ``time_zone``.
+    """When a person does not want to be disturbed: from ``quiet_start`` to ``quiet_end`` by the clocks of ``time_zone``; and
+    whether e-mails are gathered until ``digest_time`` of every day by the clocks of ``digest_zone``.
 
     A row is there once something was chosen; ``version`` counts the changes, those of the choices as well.
     """
@@ -114,6 +116,9 @@ class NotificationPreferences(Base):
     quiet_start: Mapped[time | None] = mapped_column(sa.Time)
     quiet_end: Mapped[time | None] = mapped_column(sa.Time)
     time_zone: Mapped[str] = mapped_column(sa.String(64), server_default="UTC")
+    digest_enabled: Mapped[bool] = mapped_column(server_default=sa.false())
+    digest_time: Mapped[time] = mapped_column(sa.Time, server_default="08:00")
+    digest_zone: Mapped[str] = mapped_column(sa.String(64), server_default="UTC")
     date_updated: Mapped[Created]
     version: Mapped[Version]
 

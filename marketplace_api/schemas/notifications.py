@@ -75,6 +75,15 @@ class QuietHours(SchemaNode):
             raise InvalidField(node, "no_time_at_all", "Choose two different times.")
 
 
+class Digest(SchemaNode):
+    """Whether e-mails wait for a time of the day and go as one; absent fields stay."""
+
+    schema_type = ObjectType
+    enabled = SchemaNode(Boolean(), missing=drop, title="One e-mail a day")
+    time = SchemaNode(TimeOfDay(), missing=drop, title="At")
+    time_zone = SchemaNode(TimeZone(), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
+
+
 def _types() -> SchemaNode:
     """By type of notification, the channels that it may come by."""
     return SchemaNode(
@@ -100,3 +109,7 @@ class EditPreferences(Body):
     quiet_hours = QuietHours(
         missing=drop, title="Quiet hours", description="Nothing that makes a sound comes then, but for security."
     )
+    digest = Digest(
+        missing=drop, title="News of the day",
+        description="E-mails wait for this time and come as one, but for those about your account and its security.",
+    )  # fmt: skip

@@ -93,8 +93,8 @@ def read_preferences(request: Request) -> Representation:
     title="Choose what you are told of",
     body=schemas.EditPreferences,
     result="notification_preferences",
-    description="Absent types and channels stay as they are. Today notifications come in the application; what is chosen"
-    " for e-mail, SMS and push is kept until those are connected.",
+    description="Absent types and channels stay as they are. Quiet hours and the digest hold for what leaves the house;"
+    " in the application notifications come at once.",
 )
 def edit_preferences(request: Request) -> Representation:
     changes = dict(request.validated)

@@ -39,6 +39,7 @@ OWNERS = {
     "notifications": ("user_id",),
     "notification_boxes": ("user_id",),
     "notification_preferences": ("user_id",),
+    "deliveries": ("user_id",),
     "notification_choices": ("user_id",),
     "sessions": ("user_id",),
     "one_time_tokens": ("user_id",),

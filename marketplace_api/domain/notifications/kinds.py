@@ -65,6 +65,13 @@ KINDS: Mapping[NotificationType, Kind] = {
 }
 
 
+_OWN_MAILS = frozenset({_T.PASSWORD_CHANGED})
+_ACCOUNT = frozenset({_T.VERIFICATION_APPROVED, _T.VERIFICATION_REJECTED, _T.VERIFICATION_EXPIRED})
+_OF_OTHERS = frozenset(
+    {_T.NEW_MESSAGE, _T.REVIEW_RECEIVED, _T.REVIEW_REPLIED, _T.BOOKMARK_PRICE_DROPPED, _T.BOOKMARK_SOLD}
+)
+
+
 def by_default(type: NotificationType, channel: str) -> bool:
     """Whether it comes by ``channel`` to those who have chosen nothing."""
     return channel in KINDS[type].channels
@@ -75,4 +82,35 @@ def is_fixed(type: str, channel: str) -> bool:
     return channel == "email" and type in SECURITY_TYPES
 
 
-__all__ = ["CHANNELS", "KINDS", "Kind", "NotificationType", "by_default", "is_fixed"]
+def is_urgent(type: str) -> bool:
+    """Whether it guards the account, and so waits for no quiet hours and goes to an address that is in doubt."""
+    return type in SECURITY_TYPES
+
+
+def is_digested(type: str) -> bool:
+    """Whether its e-mails may be gathered for a day: none that are about the account itself."""
+    return not is_urgent(type) and type not in _ACCOUNT
+
+
+def is_of_others(type: str) -> bool:
+    """Whether it invites to answer or to deal, which a suspended account cannot."""
+    return type in _OF_OTHERS
+
+
+def is_mailed_otherwise(type: str) -> bool:
+    """Whether the account is sent a mail of its own for it, whatever its owner chose."""
+    return type in _OWN_MAILS
+
+
+__all__ = [
+    "CHANNELS",
+    "KINDS",
+    "Kind",
+    "NotificationType",
+    "by_default",
+    "is_digested",
+    "is_fixed",
+    "is_mailed_otherwise",
+    "is_of_others",
+    "is_urgent",
+]

@@ -7,7 +7,7 @@ answer to whether something may be sent; :data:`WANTED` is the same for statemen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,17 +23,22 @@ from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS, Notifica
 from marketplace_api.errors import FieldError, Invalid, PreconditionFailed
 from marketplace_api.models.notifications import NotificationChoice, NotificationPreferences
 
-WANTED = (
-    "coalesce((SELECT choice.enabled FROM notification_choices AS choice WHERE choice.user_id = person.user_id "
-    "AND choice.type = CAST(:type AS text) AND choice.channel = :channel), :by_default)"
-)
-"""SQL: whether the row ``person`` wants notifications of ``:type`` by ``:channel``; see :func:`wanting`."""
+
+def wanted(type: str = "CAST(:type AS text)", channel: str = ":channel", by_default: str = ":by_default") -> str:
+    """SQL: whether the row ``person`` wants notifications of a type by a channel; each an expression."""
+    choice = "SELECT choice.enabled FROM notification_choices AS choice WHERE choice.user_id = person.user_id"
+    return f"coalesce(({choice} AND choice.type = {type} AND choice.channel = {channel}), {by_default})"
+
+
+WANTED = wanted()
+"""The same for ``:type`` and ``:channel``; see :func:`wanting`."""
 
 _WANTS = sa.text(f"SELECT {WANTED} FROM (SELECT CAST(:user_id AS bigint) AS user_id) AS person")  # noqa: S608  a constant
 _FIND = sa.text(
     """
     SELECT person.user_id, own.quiet_start, own.quiet_end, coalesce(own.time_zone, 'UTC') AS time_zone,
-        own.date_updated, coalesce(own.version, 1) AS version,
+        coalesce(own.digest_enabled, false) AS digest_enabled, coalesce(own.digest_time, '08:00') AS digest_time,
+        coalesce(own.digest_zone, 'UTC') AS digest_zone, own.date_updated, coalesce(own.version, 1) AS version,
         (
             SELECT coalesce(jsonb_agg(jsonb_build_array(type, channel, enabled)), '[]')
             FROM notification_choices AS choice WHERE choice.user_id = person.user_id
@@ -54,12 +59,22 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Digest:
+    """Whether e-mails wait and go as one, every day at ``time`` by the clocks of ``time_zone`` (IANA)."""
+
+    enabled: bool
+    time: time
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preferences:
     """All that a person chose, filled up with the defaults: ``types`` by type and channel."""
 
     user_id: int
     types: Mapping[str, Mapping[str, bool]]
     quiet_hours: QuietHours | None
+    digest: Digest
     date_updated: datetime | None
     version: int
 
@@ -101,14 +116,15 @@ def find(db: Reader, user_id: int) -> Preferences:
         if type in types:
             types[type][channel] = enabled
     quiet = None if row.quiet_start is None else QuietHours(row.quiet_start, row.quiet_end, row.time_zone)
-    return Preferences(user_id, types, quiet, row.date_updated, row.version)
+    digest = Digest(row.digest_enabled, row.digest_time, row.digest_zone)
+    return Preferences(user_id, types, quiet, digest, row.date_updated, row.version)
 
 
 def change(
     session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None
 ) -> Preferences:
     """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (:class:`QuietHours`, or
-    ``None`` for none). What is not named stays. What changes nothing leaves no trace.
+    ``None`` for none), ``digest`` (what differs from the :class:`Digest` that there is). What is not named stays. What changes nothing leaves no trace.
 
     Raises Invalid (``cannot_be_switched_off``) for the e-mails of security notices, and PreconditionFailed.
     """
@@ -128,12 +144,14 @@ def change(
         if before.types[type][channel] != enabled
     }
     quiet = changes.get("quiet_hours", before.quiet_hours)
-    if not different and quiet == before.quiet_hours:
+    digest = replace(before.digest, **changes.get("digest", {}))
+    if not different and (quiet, digest) == (before.quiet_hours, before.digest):
         return before
     _choose(session, user_id, different)
-    _set_quiet_hours(session, user_id, quiet)
+    _set_hours(session, user_id, quiet, digest)
     fields = [f"{type}.{channel}" for type, channel in different]
     fields += ["quiet_hours"] if quiet != before.quiet_hours else []
+    fields += ["digest"] if digest != before.digest else []
     record(session, actor, EventType.USER_PREFERENCES_CHANGED, user_id, new={"fields": sorted(fields)})
     return find(session, user_id)
 
@@ -170,10 +188,11 @@ def _choose(session: Session, user_id: int, different: Mapping[tuple[str, str], 
         )
 
 
-def _set_quiet_hours(session: Session, user_id: int, quiet: QuietHours | None) -> None:
-    hours = {"quiet_start": None, "quiet_end": None}
+def _set_hours(session: Session, user_id: int, quiet: QuietHours | None, digest: Digest) -> None:
+    hours: dict[str, Any] = {"quiet_start": None, "quiet_end": None}
     if quiet is not None:
-        hours = {"quiet_start": quiet.start, "quiet_end": quiet.end, "time_zone": quiet.time_zone}  # type: ignore[dict-item]
+        hours = {"quiet_start": quiet.start, "quiet_end": quiet.end, "time_zone": quiet.time_zone}
+    hours |= {"digest_enabled": digest.enabled, "digest_time": digest.time, "digest_zone": digest.time_zone}
     statement = sa.update(NotificationPreferences).where(NotificationPreferences.user_id == user_id)
     session.execute(
         statement.values(**hours, date_updated=sa.func.now(), version=NotificationPreferences.version + 1),

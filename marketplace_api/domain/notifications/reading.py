@@ -20,7 +20,7 @@ _OWN = (
     "notification_id, user_id, type, count, actor_id, listing_id, conversation_id, review_id, session_id, data, "
     "is_read, date_created, date_updated"
 )
-_FOUND = """
+FOUND = """
     actor.username AS actor_username,
     listing.title AS listing_title,
     coalesce(listing.is_public OR (listing.user_id = note.user_id AND listing.deleted_at IS NULL), false)
@@ -31,7 +31,8 @@ _FOUND = """
     session.device AS session_device,
     coalesce(session.ended_at IS NULL AND session.expires_at > now(), false) AS session_is_open
 """
-_JOINS = f"""
+"""SQL: what the words about a row ``note`` need, besides its own columns; with :data:`JOINS`."""
+JOINS = f"""
     LEFT JOIN users AS actor ON actor.user_id = note.actor_id
         AND actor.state IN ({", ".join(f"'{state}'" for state in LIVING)})
     LEFT JOIN listings AS listing ON listing.listing_id = note.listing_id
@@ -42,8 +43,8 @@ _JOINS = f"""
 _FIND = Prepared(
     sa.text(
         f"""
-        SELECT {", ".join(f"note.{name}" for name in _OWN.split(", "))}, {_FOUND}
-        FROM notifications AS note {_JOINS}
+        SELECT {", ".join(f"note.{name}" for name in _OWN.split(", "))}, {FOUND}
+        FROM notifications AS note {JOINS}
         WHERE note.notification_id = :notification_id AND note.user_id = :user_id
         """  # noqa: S608  made of constants only
     )
@@ -89,7 +90,7 @@ def _page(unread_only: bool, keyed: bool, backward: bool) -> sa.TextClause:
             WHERE user_id = :user_id {"AND NOT is_read" if unread_only else ""} {beyond}
             ORDER BY date_updated {direction}, notification_id {direction} LIMIT :count OFFSET :offset
         ), shown AS (
-            SELECT note.*, {_FOUND} FROM note {_JOINS}
+            SELECT note.*, {FOUND} FROM note {JOINS}
         )
         SELECT note.*, coalesce(box.total_count, 0) AS total_count, coalesce(box.unread_count, 0) AS unread_count
         FROM (SELECT CAST(:user_id AS bigint) AS user_id) AS reader

@@ -1,7 +1,8 @@
 """Making notifications of events: for one person, or for many in batches.
 
 Whatever runs twice for one event, even at the same time, tells once: the event is claimed in ``notified_events`` in the
-transaction that tells. Notifications of one ``group_key`` are added to the unread one that there is.
+transaction that tells. Notifications of one ``group_key`` are added to the unread one that there is. The same statement
+makes what leaves the house: a row of ``deliveries`` for each other channel by which the person wants to be told.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from marketplace_api.db import table_of
 from marketplace_api.domain import bookmarks
 from marketplace_api.domain.accounts.rows import LIVING
 from marketplace_api.domain.listings import rows as listing_rows
-from marketplace_api.domain.notifications.kinds import NotificationType
-from marketplace_api.domain.notifications.preferences import WANTED, wanting
+from marketplace_api.domain.notifications.kinds import NotificationType, by_default, is_mailed_otherwise
+from marketplace_api.domain.notifications.preferences import WANTED, wanted, wanting
 from marketplace_api.models.conversations import ConversationSide, Message
+from marketplace_api.models.deliveries import CHANNELS
 from marketplace_api.models.notifications import OPEN_GROUP, NotifiedEvent
 
 BATCH = 1_000
+_DUE_CHANNELS = "channels with something due"
 
 _s, _m = table_of(ConversationSide).c, table_of(Message).c
 _claims = table_of(NotifiedEvent)
@@ -53,8 +56,17 @@ class Notice:
             **{name: getattr(self, name) for name in names},
             "data": orjson.dumps(self.data).decode(),
             **wanting(self.type, "in_app"),
+            **self._ways(),
         }
 
+    def _ways(self) -> dict[str, Any]:
+        """Channels out of the house, and whether they are for those who chose nothing."""
+        ways = [channel for channel in CHANNELS if channel != "email" or not is_mailed_otherwise(self.type)]
+        return {"ways": ways, "ways_by_default": [by_default(self.type, channel) for channel in ways]}
+
+
+GATHER = "interval '2 minutes'"
+"""How long e-mails of a group wait for more of it, and for being read in the application."""
 
 _CLAIM = """
     INSERT INTO notified_events (event_id, type) VALUES (:event_id, CAST(:type AS text))
@@ -75,28 +87,42 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
     ``own`` are expressions for what is another for each: of how many things (``count``), and ids of what they are.
     """
     count = own.pop("count", "1")
-    ids = ", ".join(own.get(name, f"CAST(:{name} AS bigint)") for name in _IDS.split(", "))
+    ids = ", ".join(f"{own.get(name, f'CAST(:{name} AS bigint)')} AS {name}" for name in _IDS.split(", "))
+    columns = f"user_id, type, group_key, event_id, {_IDS}, data, count"
     return sa.text(
         f"""
-        {start}
-        INSERT INTO notifications AS note (user_id, type, group_key, event_id, {_IDS}, data, count)
-        SELECT person.user_id, CAST(:type AS text), CAST(:group_key AS text), CAST(:event_id AS bigint), {ids},
-            CAST(:data AS jsonb), {count}
-        FROM {source} JOIN users AS person USING (user_id)
-        WHERE person.state IN ({_LIVING}) AND person.user_id IS DISTINCT FROM CAST(:actor_id AS bigint) AND {WANTED}
-            AND NOT EXISTS (
-                SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocked_id = CAST(:actor_id AS bigint)
-            )
-        ORDER BY person.user_id
-        ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
-            count = note.count + excluded.count, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
-            date_updated = greatest(note.date_updated, excluded.date_updated)
+        WITH {start}person AS (
+            SELECT person.user_id, CAST(:type AS text) AS type, CAST(:group_key AS text) AS group_key,
+                CAST(:event_id AS bigint) AS event_id, {ids}, CAST(:data AS jsonb) AS data, {count} AS count
+            FROM {source} JOIN users AS person USING (user_id)
+            WHERE person.state IN ({_LIVING}) AND person.user_id IS DISTINCT FROM CAST(:actor_id AS bigint)
+                AND NOT EXISTS (
+                    SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocked_id = CAST(:actor_id AS bigint)
+                )
+        ), told AS (
+            INSERT INTO notifications AS note ({columns})
+            SELECT {columns} FROM person WHERE {WANTED} ORDER BY user_id
+            ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
+                count = note.count + excluded.count, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
+                date_updated = greatest(note.date_updated, excluded.date_updated)
+        ), made AS (
+            INSERT INTO deliveries ({columns}, channel, due_at)
+            SELECT {columns}, channel,
+                now() + CASE WHEN channel = 'email' AND group_key IS NOT NULL THEN {GATHER} ELSE interval '0' END
+            FROM person CROSS JOIN unnest(CAST(:ways AS text[]), CAST(:ways_by_default AS boolean[]))
+                AS way (channel, is_default)
+            WHERE {wanted(channel="way.channel", by_default="way.is_default")}
+            ORDER BY user_id, channel
+            ON CONFLICT DO NOTHING
+            RETURNING channel, due_at
+        )
+        SELECT DISTINCT channel FROM made WHERE due_at <= now()
         """  # noqa: S608  made of constants only
     )
 
 
 _TELL_ONE = _statement(
-    "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"WITH claimed AS ({_CLAIM})"
+    "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"claimed AS ({_CLAIM}), "
 )
 _TELL_MANY = _statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
 
@@ -111,10 +137,20 @@ _TELL_OWNERS = _statement(
         GROUP BY listing.user_id
     ) AS receiver
     """,
-    f"WITH claimed AS ({_CLAIM})",
+    f"claimed AS ({_CLAIM}), ",
     count="receiver.listings",
     listing_id="receiver.listing_id",
 )
+
+
+def _run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
+    due = session.execute(statement, {**receivers, **notice.parameters()}).scalars().all()
+    session.info.setdefault(_DUE_CHANNELS, set()).update(due)
+
+
+def due_channels(session: Session) -> list[str]:
+    """The channels by which something is to be sent at once that this session told of, since this was last asked."""
+    return sorted(session.info.pop(_DUE_CHANNELS, ()))
 
 
 def tell_owners(
@@ -126,7 +162,7 @@ def tell_owners(
     ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
     """
     of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcome": outcome}
-    session.execute(_TELL_OWNERS, {**of_part, "moderator_id": moderator_id, **notice.parameters()})
+    _run(session, _TELL_OWNERS, {**of_part, "moderator_id": moderator_id}, notice)
 
 
 def tell(session: Session, user_id: int, notice: Notice) -> None:
@@ -135,7 +171,7 @@ def tell(session: Session, user_id: int, notice: Notice) -> None:
     Nobody is told of what they did themselves, of what somebody did whom they have blocked, or of what they chose not to
     be told; nor is anybody who is not there any more.
     """
-    session.execute(_TELL_ONE, {"user_id": user_id, **notice.parameters()})
+    _run(session, _TELL_ONE, {"user_id": user_id}, notice)
 
 
 def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
@@ -181,7 +217,7 @@ def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None,
     )
     told = [user_id for user_id in keepers if user_id not in except_ids]
     if told:
-        session.execute(_TELL_MANY, {"user_ids": told, **notice.parameters()})
+        _run(session, _TELL_MANY, {"user_ids": told}, notice)
     is_done = len(keepers) < BATCH
     through_id = keepers[-1] if keepers else progress.through_id
     session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,10 +66,3 @@ def resume(session: Session, rules: AccountRules, number: str) -> None:
 def confirmed_number(session: Session, user_id: int) -> str | None:
     """The number of an account that is written to: one that it has confirmed."""
     return session.execute(sa.select(_p.number).where(_p.user_id == user_id)).scalar()
-
-
-def forget_expired(session: Session, now: datetime, limit: int) -> int:
-    """Delete up to ``limit`` numbers whose time to be confirmed was over ``now`` (aware); returns how many."""
-    some = sa.select(_c.user_id).where(_c.expires_at < now).limit(limit).scalar_subquery()
-    deleted = session.execute(sa.delete(table_of(PhoneCode)).where(_c.user_id.in_(some)))
-    return int(deleted.rowcount)  # type: ignore[attr-defined]

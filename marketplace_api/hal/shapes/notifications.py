@@ -58,6 +58,7 @@ SHAPES: Mapping[str, Shape] = {
             "user_id": IDENTIFIER,
             "types": exactly({type.value: exactly(dict.fromkeys(CHANNELS, FLAG)) for type in KINDS}),
             "quiet_hours": {**exactly({"start": _TIME, "end": _TIME, "time_zone": TEXT}), "type": ["object", "null"]},
+            "digest": exactly({"enabled": FLAG, "time": _TIME, "time_zone": TEXT}),
             "date_updated": OPTIONAL_MOMENT,
         },
         ("self", "up", "mkt:notifications"),
