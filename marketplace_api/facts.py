@@ -54,6 +54,9 @@ SELECT
 CONNECTIONS = "SELECT state, count FROM connection_states()"
 """Rows of ``state`` and ``count``: the connections to this database, of all processes on all machines."""
 
+DELIVERIES = "SELECT channel, due, failed, oldest_seconds FROM delivery_states()"
+"""Rows whose columns are the fields of :class:`DeliveryFacts`."""
+
 _BLOATED = """
 SELECT s.relname::text FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
 WHERE (s.n_dead_tup > %(least)s AND s.n_dead_tup > s.n_live_tup * %(share)s)
@@ -110,6 +113,16 @@ class QueueFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryFacts:
+    """What is to leave the house by a channel: how many deliveries are due, for how long, and how many failed."""
+
+    channel: str
+    due: int
+    failed: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """Rows of files whose object is missing or never came, and the seconds since the last sweep was asked for."""
 
@@ -140,6 +153,13 @@ class Look:
 
     def queue(self) -> QueueFacts:
         return self._one(QueueFacts, QUEUE)
+
+    def deliveries(self) -> list[DeliveryFacts]:
+        """One for each channel; none before the migration that made them."""
+        if not self._value("SELECT to_regproc('delivery_states') IS NOT NULL"):
+            return []
+        with self._connection.cursor(row_factory=class_row(DeliveryFacts)) as cursor:
+            return cursor.execute(DELIVERIES.encode()).fetchall()
 
     def files(self) -> FileFacts:
         return self._one(FileFacts, _FILES)

@@ -138,6 +138,13 @@ class Settings:
         "{public_url}/#/confirm-email?token={token}",
         "The front end's page that confirms an e-mail address, as mails link it.",
     )
+    email_bounce_secret: str = _setting(
+        "email.bounce_secret",
+        "EMAIL_BOUNCE_SECRET",
+        "",
+        "Signs what is sent to /hooks/email-bounces about mails that came back; empty: there is no such hook.",
+        secret=True,
+    )
     sms_backend: str = _setting(
         "sms.backend", "SMS_BACKEND", "local", "`local` writes JSON files under DATA_DIR/sms; `twilio` sends."
     )

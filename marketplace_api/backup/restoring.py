@@ -28,6 +28,9 @@ _JOBS_BEGIN_ANEW = (
     "DELETE FROM procrastinate_workers",
 )
 _NO_JOBS = ("TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers",)
+_NO_DELIVERIES = (
+    "UPDATE deliveries SET status = 'skipped', error = 'restored', date_done = now() WHERE status = 'due'",
+)
 _END_SESSIONS = ("UPDATE sessions SET ended_at = now(), end_reason = 'restored' WHERE ended_at IS NULL",)
 
 
@@ -187,6 +190,8 @@ def _finish(ask: tables.Ask, manifest: Manifest, wishes: Wishes, tell: Callable[
     changes: tuple[str, ...] = ()
     if "public.procrastinate_jobs" in manifest.tables:
         changes += _NO_JOBS if wishes.without_jobs else _JOBS_BEGIN_ANEW
+    if wishes.without_jobs and "public.deliveries" in manifest.tables:
+        changes += _NO_DELIVERIES
     if wishes.end_sessions and "public.sessions" in manifest.tables:
         changes += _END_SESSIONS
     for change in changes:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Figures: listings, accounts, moderation."),
     "events": ("events", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
+    "deliveries": ("deliveries", "Notifications by e-mail, SMS and push: list, show, retry."),
     "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
     "workflow": ("workflow", "Workflows: states, steps and who may take them."),
     "routes": ("routes", "Print every operation of the API."),

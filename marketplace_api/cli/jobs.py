@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.each import each, pages
 from marketplace_api.cli.values import SINCE
-
-if TYPE_CHECKING:
-    from marketplace_api.db import Databases
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 COLUMNS = ("job_id", "task", "queue", "status", "attempts", "scheduled_at", "args")
 LARGEST = 2**63 - 1
+NOUNS = ("job", "jobs")
 
 
 @click.group()
@@ -112,8 +108,11 @@ def retry(context: Context, job_ids: tuple[int, ...], failed: bool, dry_run: boo
     if bool(job_ids) == failed:
         raise click.UsageError("Name jobs by their ids, or all that failed with --failed.")
     with context.databases() as databases:
-        ids = _failed(databases) if failed else dict.fromkeys(job_ids)
-        _each(context, databases, ids, board.retry, board.RETRIED, "in the queue again", dry_run=dry_run)
+        ids = pages(databases, board.failed_after) if failed else dict.fromkeys(job_ids)
+        each(
+            context, databases, ids, board.retry, nouns=NOUNS, status=board.RETRIED, told="in the queue again",
+            dry_run=dry_run,
+        )  # fmt: skip
 
 
 @jobs.command()
@@ -133,8 +132,9 @@ def cancel(context: Context, job_ids: tuple[int, ...], dry_run: bool) -> None:
     from marketplace_api.jobs import board
 
     with context.databases() as databases:
-        _each(
-            context, databases, dict.fromkeys(job_ids), board.cancel, board.CANCELLED, "cancelled", dry_run=dry_run
+        each(
+            context, databases, dict.fromkeys(job_ids), board.cancel, nouns=NOUNS, status=board.CANCELLED,
+            told="cancelled", dry_run=dry_run,
         )  # fmt: skip
 
 
@@ -148,44 +148,3 @@ def schedule(context: Context) -> None:
     from marketplace_api.jobs.schedule import all_periodic
 
     context.output.rows(("cron", "task", "purpose"), all_periodic())
-
-
-def _failed(databases: Databases) -> Iterator[int]:
-    from marketplace_api.jobs import board
-
-    last = 0
-    while True:
-        with databases.session() as session:
-            ids = board.failed_after(session, last)
-        if not ids:
-            return
-        yield from ids
-        last = ids[-1]
-
-
-def _each(
-    context: Context, databases: Databases, ids: Iterable[int], act: Callable[[Any, int], None], status: str, told: str,
-    *, dry_run: bool,
-) -> None:  # fmt: skip
-    """Do it to each job in a transaction of its own, tell of those that could not be, and exit with the command's code."""
-    from marketplace_api.errors import Conflict, NotFound
-
-    done: list[int] = []
-    refused: list[dict[str, Any]] = []
-    codes = set()
-    for job_id in ids:
-        try:
-            with databases.session() as session, session.begin() as transaction:
-                act(session, job_id)
-                if dry_run:
-                    transaction.rollback()
-            done.append(job_id)
-        except (Conflict, NotFound) as error:
-            refused.append({"job_id": job_id, "reason": str(error)})
-            codes.add(CONFLICT if isinstance(error, Conflict) else NOT_FOUND)
-            click.echo(f"Error: {error!s}", err=True)
-    values = {"job_ids": done, "status": status, "refused": refused, "dry_run": dry_run}
-    if not codes or done:
-        number = f"{len(done):,} job{'' if len(done) == 1 else 's'}"
-        context.output.record(values, f"{number} {'would be' if dry_run else 'now'} {told}.")
-    raise SystemExit(DONE if not codes else PARTLY_DONE if done or len(codes) > 1 else codes.pop())

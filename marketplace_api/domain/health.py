@@ -9,11 +9,12 @@ import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import CONNECTIONS, QUEUE, QueueFacts
+from marketplace_api.facts import CONNECTIONS, DELIVERIES, QUEUE, DeliveryFacts, QueueFacts
 
 OK = "ok"
 
 _QUEUE = sa.text(QUEUE)
+_DELIVERIES = sa.text(DELIVERIES)
 _CONNECTIONS = sa.text(CONNECTIONS)
 _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
@@ -41,9 +42,10 @@ def database_state(databases: Databases) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What monitors watch of the database: the ``queue``, and its connections by what they do."""
+    """What monitors watch of the database: the ``queue``, what is to leave the house, and its connections by what they do."""
 
     queue: QueueFacts
+    deliveries: list[DeliveryFacts]
     connections: dict[str, int]
     most_connections: int
 
@@ -53,6 +55,7 @@ def vitals(databases: Databases) -> Vitals | None:
     try:
         with databases.write.connect() as connection:
             queue = connection.execute(_QUEUE).mappings().one()
+            deliveries = [DeliveryFacts(**row) for row in connection.execute(_DELIVERIES).mappings()]
             states = connection.execute(_CONNECTIONS).all()
             most = connection.execute(_MOST_CONNECTIONS).scalar_one()
     except sa.exc.ProgrammingError:
@@ -61,4 +64,4 @@ def vitals(databases: Databases) -> Vitals | None:
         if not is_outage(error):
             raise
         return None
-    return Vitals(QueueFacts(**queue), {row[0]: row[1] for row in states}, most)
+    return Vitals(QueueFacts(**queue), deliveries, {row[0]: row[1] for row in states}, most)

@@ -1,6 +1,6 @@
-"""What our e-mails say: one text and one HTML template per message, made into a finished ``EmailMessage``.
+"""What our e-mails say: one template of text and one of MJML per message, made into a finished ``EmailMessage``.
 
-Values reach the HTML escaped, and headers through ``email.headerregistry``, which refuses line breaks.
+MJML (https://documentation.mjml.io) becomes HTML that mail programs show alike. Values reach it escaped, and headers through ``email.headerregistry``, which refuses line breaks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import jinja2
+import mrml
 
 # RFC 5322 §2.1.1 allows 998 octets in a line; longer ones must be encoded.
 LONGEST_RAW_LINE = 990
@@ -27,30 +28,44 @@ SUBJECTS: Mapping[str, str] = {
     "session_theft": "We ended one of your sessions",
     "account_deactivated": "Your account is deactivated",
 }
-"""Every message that we send, with its subject."""
+"""Every message about an account, with its subject."""
+
+NEWS = "news"
+"""The message that tells of notifications; its subject is theirs."""
 
 
-def render(name: str, *, sender: str, to: str, **context: Any) -> EmailMessage:
-    """The message ``name`` (a key of :data:`SUBJECTS`) from ``sender`` to the one address ``to``.
+def render(
+    name: str, *, sender: str, to: str, subject: str = "", headers: Mapping[str, str] | None = None, **context: Any
+) -> EmailMessage:
+    """The message ``name`` (a key of :data:`SUBJECTS`, or :data:`NEWS`) from ``sender`` to the one address ``to``.
 
-    The service's name in the text is the display name of ``sender``. Raises ``ValueError`` for an address that is
+    ``headers`` replace those that it has by itself. The service's name in the text is the display name of ``sender``. Raises ``ValueError`` for an address that is
     none or tries to add a header.
     """
     author = _address(sender)
-    context = {"service": author.display_name or author.domain, "subject": SUBJECTS[name], **context}
+    subject = subject or SUBJECTS[name]
+    context = {"service": author.display_name or author.domain, "subject": subject, **context}
     message = EmailMessage(policy=policy.SMTP)
-    message["Subject"] = f"{context['service']}: {SUBJECTS[name]}"
+    message["Subject"] = f"{context['service']}: {subject}"
     message["From"] = author
     message["To"] = _address(to)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = make_msgid(domain=author.domain)
     # RFC 3834: no vacation responder shall answer.
     message["Auto-Submitted"] = "auto-generated"
+    for header, value in (headers or {}).items():
+        del message[header]
+        message[header] = value
     text = _templates(False).get_template(f"{name}.txt.jinja2").render(context)
-    html = _templates(True).get_template(f"{name}.html.jinja2").render(context)
+    html = mrml.to_html(_templates(True).get_template(f"{name}.mjml.jinja2").render(context)).content
     message.set_content(text, cte=_encoding(text))
     message.add_alternative(html, subtype="html", cte=_encoding(html))
     return message
+
+
+def domain_of(sender: str) -> str:
+    """The domain of an address, with or without a name; raises as :func:`render`."""
+    return _address(sender).domain
 
 
 @lru_cache(maxsize=2)

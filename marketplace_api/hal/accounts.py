@@ -18,6 +18,11 @@ from marketplace_api.resources.accounts import AuthContext, MeContext, SessionCo
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.policy import may
 
+BOUNCING = (
+    "Mail to this address came back, so that you are only sent what guards your account. "
+    "Have the confirmation mail sent again, or change the address."
+)
+
 
 def token_pair(pair: TokenPair) -> Representation:
     """The answer to registering, logging in and refreshing."""
@@ -49,6 +54,7 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "email": row.email,
         "pending_email": row.pending_email,
         "is_email_confirmed": row.email_confirmed_at is not None,
+        "email_problem": None if row.email_bounced_at is None else BOUNCING,
         "profile_picture_url": row.profile_picture_url,
         "bio": row.bio,
         "date_joined": row.date_joined,

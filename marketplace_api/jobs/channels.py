@@ -19,6 +19,7 @@ from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.jobs.letters import Later, Outcome, Sender
+from marketplace_api.jobs.mail_news import send_mail
 from marketplace_api.jobs.outbox import Queue, defer_once
 from marketplace_api.jobs.pushes import send_push
 from marketplace_api.jobs.services import Services
@@ -49,7 +50,7 @@ _DUE = sa.text(
 )
 
 
-SENDERS: Mapping[str, Sender] = {"sms": send_sms, "web_push": send_push}
+SENDERS: Mapping[str, Sender] = {"email": send_mail, "sms": send_sms, "web_push": send_push}
 """By channel; what is to go by a channel without a sender is skipped."""
 
 

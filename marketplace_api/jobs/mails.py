@@ -21,15 +21,18 @@ log = structlog.get_logger(__name__)
 
 
 def mail_confirmation(session: Session, event: Event, services: Services) -> None:
-    """A link that confirms the address which waits for it: the new one, else that of the registration.
+    """A link that confirms the address which waits for it: the new one, else that which was never confirmed or bounces.
 
     None for an account that an import made: its owner asked for nothing, and may once the password was reset.
     """
     user = session.get(User, event.subject_id)
     if event.new.get("imported"):
         return
-    address = user and (user.pending_email or (user.email if user.email_confirmed_at is None else None))
-    if user is None or not address:
+    if user is None:
+        return
+    in_doubt = user.email_confirmed_at is None or user.email_bounced_at is not None
+    address = user.pending_email or (user.email if in_doubt else None)
+    if not address:
         return
     link, expires = _token_link(session, services, user, recovery.CONFIRM_EMAIL, address)
     _mail(session, services, "confirm_email", user, address, to_confirm=address, link=link, expires=expires)

@@ -21,6 +21,7 @@ from marketplace_api.domain import search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.files.sweep import sweep
+from marketplace_api.domain.notifications import delivery_log
 from marketplace_api.domain.notifications import keeping as notifications
 from marketplace_api.jobs import channels
 from marketplace_api.jobs.care import TERMS_BATCH
@@ -34,6 +35,8 @@ STALLED_SECONDS = 30
 MOST_ATTEMPTS = 12
 ANSWERS_KEPT = timedelta(hours=24)
 FAILURES_KEPT = timedelta(days=2)
+UNREAD_KEPT = timedelta(days=365)
+DELIVERIES_KEPT = timedelta(days=90)
 SESSIONS_KEPT = timedelta(days=30)
 FAILED_JOBS_KEPT_HOURS = 30 * 24
 DELETE_BATCH = 5_000
@@ -91,9 +94,14 @@ def sweep_files(session: Session, services: Services) -> None:
 
 
 def purge_notifications(session: Session, services: Services) -> None:
-    """Deletes notifications that were read long ago."""
-    before = datetime.now(UTC) - timedelta(days=services.settings.notifications_keep_days)
-    while notifications.purge(session, before):
+    """Deletes notifications that were read long ago or that nobody reads any more, and deliveries that are long over."""
+    now = datetime.now(UTC)
+    read = now - timedelta(days=services.settings.notifications_keep_days)
+    while (
+        notifications.purge(session, read)
+        or notifications.purge_unread(session, now - UNREAD_KEPT)
+        or delivery_log.purge(session, now - DELIVERIES_KEPT)
+    ):
         session.commit()
     session.commit()
 

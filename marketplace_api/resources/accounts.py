@@ -106,7 +106,8 @@ class MeContext(Context):
     @property
     def awaits_confirmation(self) -> bool:
         """Whether an address of the account waits to be confirmed."""
-        return self.row.email_confirmed_at is None or self.row.pending_email is not None
+        row = self.row
+        return row.email_confirmed_at is None or row.pending_email is not None or row.email_bounced_at is not None
 
     @property
     def version(self) -> int:

@@ -12,6 +12,7 @@ from marketplace_api.resources.base import ACL, Branch, Context, everyone
 from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
 from marketplace_api.resources.files import FilesContext
 from marketplace_api.resources.listings import ListingsContext
+from marketplace_api.resources.mail import HooksContext, SubscriptionsContext
 from marketplace_api.resources.moderation import ModerationContext
 from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reports import ReportsContext
@@ -62,7 +63,7 @@ class ApiContext(Branch):
 class Root(Branch):
     """``/``: the service itself."""
 
-    children = {"api": ApiContext, "files": FilesContext}
+    children = {"api": ApiContext, "files": FilesContext, "unsubscribe": SubscriptionsContext, "hooks": HooksContext}
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

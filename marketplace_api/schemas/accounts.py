@@ -16,6 +16,7 @@ ME_FIELDS = (
     "email",
     "pending_email",
     "is_email_confirmed",
+    "email_problem",
     "profile_picture_url",
     "bio",
     "date_joined",

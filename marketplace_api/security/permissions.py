@@ -74,6 +74,8 @@ class Permission(StrEnum):
     ACCOUNT_JUDGE = "account:judge"
     ACCOUNT_ROLES = "account:roles"
     AUDIT_READ = "audit:read"
+    EMAIL_UNSUBSCRIBE = "email:unsubscribe"
+    BOUNCE_REPORT = "bounce:report"
 
 
 MEANINGS: Mapping[Permission, str] = {
@@ -142,4 +144,6 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.ACCOUNT_JUDGE: "Suspend, reinstate or ban an account of a lower rank.",
     Permission.ACCOUNT_ROLES: "Give or take roles.",
     Permission.AUDIT_READ: "Read the event log.",
+    Permission.EMAIL_UNSUBSCRIBE: "Switch e-mails off by the link that stands in them.",
+    Permission.BOUNCE_REPORT: "Report a mail that came back, with a signature.",
 }

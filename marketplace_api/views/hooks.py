@@ -1,6 +1,7 @@
 """What providers tell us by themselves: Twilio, what became of text messages and who wants none any more.
 
-No operations of the API: nobody but the provider calls them, in its own format, signed with what only it and we know.
+No operations of the API: the provider says what it sends, fields that we do not know among them, and takes no answer
+that is not empty. It is believed for its signature alone.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from marketplace_api.domain.phones import reports
 from marketplace_api.errors import DomainError, Forbidden, Invalid, NotFound
 from marketplace_api.gateways.sms import HOOK, hook_address, is_signed
 from marketplace_api.security.permissions import Permission
-from marketplace_api.views.negotiation import bounded_body
+from marketplace_api.views.negotiation import FORM, bounded_body
 from marketplace_api.views.responses import STATUS, Answer
 
-FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 100
 # The routes of this file by name: their pattern and what they are for.
 ROUTES = {"hook-twilio": (HOOK, "Twilio tells what became of text messages, and who answered STOP or START.")}

@@ -76,6 +76,13 @@ def _of_database(found: Vitals) -> Iterator[Metric]:
     yield _labelled("marketplace_jobs", "Jobs by status; stalled ones are among those being done.", "status", jobs)
     yield _gauge("marketplace_jobs_oldest_seconds", "How long the oldest due job waits.", queue.oldest_seconds)
     yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", queue.workers)
+    ways = {way.channel: way for way in found.deliveries}
+    for name, about, values in (
+        ("due", "Notifications that should have left the house by now.", {n: float(w.due) for n, w in ways.items()}),
+        ("failed", "Notifications that were given up.", {n: float(w.failed) for n, w in ways.items()}),
+        ("oldest_seconds", "How long the oldest due one waits.", {n: w.oldest_seconds for n, w in ways.items()}),
+    ):
+        yield _labelled(f"marketplace_deliveries_{name}", about, "channel", values)
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )

@@ -18,9 +18,11 @@ from marketplace_api.errors import DomainError, FieldError, Invalid
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.schemas.base import Query, field_errors
+from marketplace_api.schemas.uploads import MULTIPART
 
 OFFERS = (JSON, HAL, HAL_FORMS)
 MAX_PARAMETERS = 60
+FORM = "application/x-www-form-urlencoded"
 _CHARSET = re.compile(r"\s*;\s*charset=[^;,]*", re.IGNORECASE)
 MAX_DEPTH = 20
 
@@ -50,12 +52,19 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
     if (raw and given not in operation.content_types) or (not raw and given and given not in operation.content_types):
         raise DomainError(f"Send the body as {' or '.join(operation.content_types)}.", code="unsupported_media_type")
     try:
-        document = parse_json(raw) if raw else {}
+        document = _document(raw, given)
         validated: dict[str, Any] = operation.body.deserialize(document)
     except colander.Invalid as problem:
         errors = field_errors(problem, "body")
         raise Invalid(summary(errors), errors=errors) from problem
     return validated
+
+
+def _document(raw: bytes, media_type: str) -> Any:
+    """What a body says: JSON, or the fields of a form; of a form in parts, which only holds words of no use, nothing."""
+    if not raw or media_type == MULTIPART:
+        return {}
+    return _parameters(raw.decode("utf-8", "replace")) if media_type == FORM else parse_json(raw)
 
 
 def bounded_body(request: Request) -> bytes:

@@ -83,11 +83,12 @@ class Service(cornice.Service):
         shown_on: tuple[type[Context], ...] = (),
         result: str = "",
         errors: tuple[int, ...] = (),
+        content_types: tuple[str, ...] = (),
     ) -> Callable[[View], View]:
         """Declare an operation and the view that runs it; a ``step`` of a workflow can be rehearsed.
 
         One with an ``upload`` takes a form: the view finds the file as ``request.upload``, and its other fields, held
-        to ``body``, as ``request.validated``.
+        to ``body``, as ``request.validated``. ``content_types`` are those of its body, where they are not its method's.
         """
         declared = Operation(
             name=name,
@@ -105,7 +106,7 @@ class Service(cornice.Service):
             step=step,
             success=success,
             again=again,
-            content_types=(MULTIPART,) if upload else CONTENT_TYPES.get(method, (JSON,)),
+            content_types=content_types or ((MULTIPART,) if upload else CONTENT_TYPES.get(method, (JSON,))),
             template=method not in ("GET", "PATCH") if template is None else template,
             shown_on=shown_on,
             result=result,

@@ -213,6 +213,10 @@ def test_preferences_are_read_chosen_and_kept(anna: Client) -> None:
     again = anna.get(PREFERENCES)
     assert anna.put(PREFERENCES, again.json, If_Match=again.headers["ETag"]).json == again.json
     assert anna.put(PREFERENCES, {"quiet_hours": None}).json["quiet_hours"] is None
+    assert again.json["digest"] == {"enabled": False, "time": "08:00", "time_zone": "UTC"}
+    daily = anna.put(PREFERENCES, {"digest": {"enabled": True, "time": "18:30"}}).json["digest"]
+    assert daily == {"enabled": True, "time": "18:30", "time_zone": "UTC"}
+    assert anna.put(PREFERENCES, {"digest": {"time_zone": "Asia/Tokyo"}}).json["digest"]["time"] == "18:30"
 
 
 @pytest.mark.parametrize(
@@ -229,6 +233,7 @@ def test_preferences_are_read_chosen_and_kept(anna: Client) -> None:
          "unknown_time_zone"),
         ({"quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "../etc/passwd"}}, "quiet_hours.time_zone",
          "unknown_time_zone"),
+        ({"digest": {"time": "25:00"}}, "digest.time", "wrong_format"),
         ({"quiet_hours": {"start": 22, "end": "07:00", "time_zone": "UTC"}}, "quiet_hours.start", "not_text"),
     ],
 )  # fmt: skip
@@ -242,9 +247,10 @@ def test_what_cannot_be_chosen(body: dict[str, Any], field: str, code: str, anna
 
 def test_the_form_is_filled_with_what_is_chosen(anna: Client) -> None:
     template = anna.forms(PREFERENCES)["_templates"]["edit"]
-    types, quiet = template["properties"]
+    types, quiet, digest = template["properties"]
     assert types["value"] == anna.get(PREFERENCES).json["types"]
     assert [part["name"] for part in quiet["properties"]] == ["start", "end", "time_zone"]
+    assert [part["name"] for part in digest["properties"]] == ["enabled", "time", "time_zone"]
     assert anna.put(template["target"], {"types": types["value"]}).status_int == 200
 
 

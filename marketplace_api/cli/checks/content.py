@@ -48,6 +48,24 @@ def _queue(queue: QueueFacts) -> Iterator[Finding]:
         yield warning("oldest job", told, remedy)
 
 
+def deliveries(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+    """Whether notifications leave the house."""
+    ways = look.deliveries()
+    for way in ways:
+        if way.oldest_seconds > MOST_WAITING_SECONDS:
+            told = f"the oldest of {way.due} by {way.channel} waits for {way.oldest_seconds / 60:.0f} minutes"
+            remedy = "Start a worker; if one runs, its log says delivery.put_off and why."
+            yield warning("late notifications", told, remedy)
+        if way.failed:
+            remedy = (
+                f"marketplace-admin deliveries list --status failed --channel {way.channel}, mend the cause, then "
+                f"marketplace-admin deliveries retry --failed --channel {way.channel}"
+            )
+            yield warning("failed notifications", f"{way.failed} by {way.channel} failed", remedy)
+    if ways and not any(way.failed or way.oldest_seconds > MOST_WAITING_SECONDS for way in ways):
+        yield ok("notifications", f"{sum(way.due for way in ways)} due, none failed")
+
+
 def files(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
     """Whether files and their rows belong together, by a sample."""
     if not (facts.has_files and facts.has_queue):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api import boot, migrations
-from marketplace_api.cli.checks.content import documents, files, jobs
+from marketplace_api.cli.checks.content import deliveries, documents, files, jobs
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
 from marketplace_api.facts import Look, ServerFacts, looking
@@ -219,6 +219,7 @@ CHECKS: tuple[Check, ...] = (
     _vacuum,
     _replica,
     jobs,
+    deliveries,
     files,
     documents,
 )

@@ -14,6 +14,6 @@ PUBLIC_COLUMNS = (
 
 OWN_COLUMNS = (
     *PUBLIC_COLUMNS, _u.email, _u.pending_email, _u.email_confirmed_at, _u.contact_information, _u.roles,
-    _u.state_reason, _u.suspended_until, _u.last_login,
+    _u.state_reason, _u.suspended_until, _u.last_login, _u.email_bounced_at,
 )  # fmt: skip
 """What the owner's view is made from."""

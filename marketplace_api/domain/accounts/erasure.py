@@ -21,12 +21,13 @@ from marketplace_api.domain.verifications import documents
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import REMOVED, Block, Conversation, Message
+from marketplace_api.models.deliveries import Delivery
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
 from marketplace_api.models.reports import Report
 
 _EMPTY: dict[str, Any] = {
-    "email": None, "pending_email": None, "email_confirmed_at": None, "password_hash": None, "bio": None,
+    "email": None, "pending_email": None, "email_confirmed_at": None, "email_bounced_at": None, "password_hash": None, "bio": None,
     "profile_picture_url": None, "contact_information": {}, "state_reason": None, "suspended_until": None,
     "is_verified": False, "last_login": None, "roles": ["customer"], "state": "erased",
 }  # fmt: skip
@@ -51,7 +52,7 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
         user.username = f"deleted-{user.user_id}"
     session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
     session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
-    for model in (Notification, NotificationChoice, NotificationPreferences):
+    for model in (Delivery, Notification, NotificationChoice, NotificationPreferences):
         session.execute(_quietly(sa.delete(model).where(model.user_id == user.user_id)))
     confirming.forget(session, user.user_id)
     subscribing.forget_all(session, user.user_id)

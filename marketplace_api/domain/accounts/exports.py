@@ -13,6 +13,7 @@ from marketplace_api.db import Reader
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
 from marketplace_api.models.conversations import REMOVED, Block, Conversation, ConversationSide, Message
+from marketplace_api.models.deliveries import Delivery
 from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
@@ -50,6 +51,8 @@ _RECEIVED = [column for column in _m if column.name not in ("content", "moderati
 _RECEIVED.append(sa.case((_m.deleted_at.is_(None), _m.content), else_=REMOVED).label("content"))
 _VERIFICATIONS = [column for column in _z if column.name not in ("file_key", "key_id", "envelope", "decided_by")]
 _NOTIFICATIONS = [column for column in _n if column.name not in ("group_key", "event_id")]
+_d = Delivery.__table__.c
+_DELIVERIES = [column for column in _d if column.name not in ("group_key", "event_id", "provider_reference")]
 _reports = Report.__table__.c
 _REPORTS = [
     _reports.report_id, _reports.subject_type, _reports.subject_id, _reports.reason, _reports.comment, _reports.state,
@@ -65,9 +68,9 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
     ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` and ``reports`` (those that it made),
     ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
-    name), ``notifications``, ``notification_choices`` (where not the default), ``notification_preferences`` (quiet
-    hours), ``phones``, ``phone_codes`` (numbers that wait), ``push_subscriptions`` (without their keys) and ``events`` of
-    an account; ``complete``.
+    name), ``notifications``, ``deliveries`` (of these out of the house), ``notification_choices`` (where not the
+    default), ``notification_preferences`` (quiet hours, digest), ``phones``, ``phone_codes`` (numbers that wait),
+    ``push_subscriptions`` (without their keys) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -87,6 +90,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         "blocks": _all(db, _x.blocked_id, sa.select(*_x).where(_x.user_id == user_id)),
         "verifications": _all(db, _z.verification_id, sa.select(*_VERIFICATIONS).where(_z.user_id == user_id)),
         "notifications": _all(db, _n.notification_id, sa.select(*_NOTIFICATIONS).where(_n.user_id == user_id)),
+        "deliveries": _all(db, _d.delivery_id, sa.select(*_DELIVERIES).where(_d.user_id == user_id)),
         "notification_choices": _all(
             db, _choice.type, sa.select(*_choice).where(_choice.user_id == user_id), paged=False
         ),

@@ -109,7 +109,7 @@ def request_email_confirmation(session: Session, actor: Actor) -> None:
     Raises :class:`Conflict` when nothing waits for confirmation.
     """
     user, _ = rows.lock_user(session, actor.user_id or 0)
-    if user.pending_email is None and user.email_confirmed_at is not None:
+    if user.pending_email is None and user.email_confirmed_at is not None and user.email_bounced_at is None:
         raise Conflict("Your e-mail address is confirmed already.")
     asked = {"user_id": user.user_id, "type": EventType.USER_EMAIL_CONFIRMATION_REQUESTED.value}
     if not session.execute(_ASKED_RECENTLY, asked).scalar_one():
@@ -133,6 +133,7 @@ def confirm_email(session: Session, *, token: str, actor: Actor) -> User:
     elif found.email != user.email:
         raise refusals.invalid_token()
     user.email_confirmed_at = user.date_updated = now
+    user.email_bounced_at = None
     user.version += 1
     session.flush()
     owner = Actor(user_id=user.user_id, request_id=actor.request_id)

@@ -70,6 +70,14 @@ def purge(session: Session, before: datetime) -> int:
     return deleted + len(session.execute(forgotten.returning(_claims.c.event_id)).all())
 
 
+def purge_unread(session: Session, before: datetime) -> int:
+    """Delete some of the notifications that nobody read and nothing was added to since a time (aware); returns how many,
+    0 when none is left."""
+    old = sa.select(_n.notification_id).where(sa.not_(_n.is_read), _n.date_updated < before).limit(PURGE_BATCH)
+    doomed = sa.delete(Notification).where(_n.notification_id.in_(old.scalar_subquery()))
+    return len(session.execute(_quietly(doomed.returning(_n.notification_id))).all())
+
+
 def _own(actor: Actor, notification_id: int) -> sa.ColumnElement[bool]:
     return sa.and_(_n.notification_id == notification_id, _n.user_id == (actor.user_id or 0))
 

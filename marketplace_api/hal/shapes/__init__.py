@@ -13,6 +13,7 @@ from marketplace_api.hal.shapes import (
     devices,
     entry,
     listings,
+    mail,
     moderated_messages,
     moderation,
     notifications,
@@ -34,6 +35,7 @@ SHAPES: Mapping[str, Shape] = {
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
     **entry.SHAPES,
+    **mail.SHAPES,
 }
 
 _VARIANTS = {JSON: "", HAL: ".hal", HAL_FORMS: ".forms"}

@@ -30,6 +30,7 @@ SHAPES: Mapping[str, Shape] = {
     "me": Shape(
         {
             **PUBLIC_USER, "email": TEXT, "pending_email": OPTIONAL_TEXT, "is_email_confirmed": FLAG,
+            "email_problem": {**OPTIONAL_TEXT, "description": "What is wrong with the address, and what to do."},
             "last_login": OPTIONAL_MOMENT, "roles": TEXTS,
             "contact_information": {"type": "object", "additionalProperties": TEXT},
             "state": {"type": "string", "enum": ["active", "suspended"]},

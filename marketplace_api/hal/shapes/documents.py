@@ -13,7 +13,7 @@ _EXPORTED = (
     "sessions", "one_time_tokens",
     "listings", "photos", "videos", "bookmarks",
     "reviews", "conversations", "messages_sent", "messages_received", "blocks",
-    "reports", "verifications", "notifications", "notification_choices", "notification_preferences",
+    "reports", "verifications", "notifications", "deliveries", "notification_choices", "notification_preferences",
     "events",
 )  # fmt: skip
 

@@ -1,0 +1,19 @@
+"""What the links of mails show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from marketplace_api.domain.notifications.kinds import KINDS
+from marketplace_api.domain.notifications.unsubscribing import DIGEST
+from marketplace_api.hal.shapes.base import TEXT, Shape
+
+SHAPES: Mapping[str, Shape] = {
+    "email_subscription": Shape(
+        {
+            "type": {"type": "string", "enum": [*(type.value for type in KINDS), DIGEST]}, "label": TEXT,
+            "channel": {"const": "email"},
+        },
+        ("self", "mkt:notification-preferences"),
+    ),
+}  # fmt: skip
