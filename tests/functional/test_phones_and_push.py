@@ -21,35 +21,13 @@ from marketplace_api.resources.push import SUBSCRIPTIONS, PushSubscriptionContex
 from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People, make_user
 from tests.factories.browsers import Browser
+from tests.factories.phones import make_phone, make_waiting_phone
 from tests.functional.test_shown_is_allowed import REFUSED, undone
 from tests.problems import assert_problem
+from tests.samples import VALUES
 
-NUMBER, CODE = "+4915112345678", "123456"
+NUMBER = "+4915112345678"
 CALLERS = ("owner", "suspended", "stranger", "admin", "anonymous")
-
-
-def confirm_number(db: Session, people: People, user: User) -> None:
-    db.execute(
-        sa.text("INSERT INTO phones (user_id, number) VALUES (:id, :number)"), {"id": user.user_id, "number": NUMBER}
-    )
-    db.commit()
-
-
-def send_code(db: Session, people: People, user: User, number: str = "+4915187654321") -> str:
-    """As the worker does it."""
-    values = {"id": user.user_id, "number": number}
-    event_id = db.execute(sa.select(sa.func.max(Event.event_id))).scalar() or 1
-    db.execute(
-        sa.text(
-            "INSERT INTO phone_codes (user_id, number, event_id, expires_at) "
-            "VALUES (:id, :number, :event, now() + interval '1 hour')"
-        ),
-        {**values, "event": event_id},
-    )
-    made = confirming.make_code(db, people.app.registry.account_rules, user.user_id, event_id)
-    db.commit()
-    assert made is not None
-    return made[1]
 
 
 def caller_of(db: Session, people: People, role: str) -> tuple[Client, User]:
@@ -81,9 +59,10 @@ def test_a_number_offers_what_it_allows(role: str, state: str, databases: Any, d
     client, owner = caller_of(db, people, role)
     mine = role == "owner"
     if state in ("confirmed", "both"):
-        confirm_number(db, people, owner)
-    code = send_code(db, people, owner) if state in ("waiting", "both") else CODE
-    bodies = {"send-phone-code": {"phone": "+12025550123"}, "confirm-phone": {"code": code}}
+        make_phone(db, owner)
+    if state in ("waiting", "both"):
+        make_waiting_phone(db, people.app.registry.account_rules, owner)
+    bodies = {"send-phone-code": {"phone": "+12025550123"}, "confirm-phone": {"code": VALUES["code"]}}
     expected = {"send-phone-code"} if mine else set()
     expected |= {"remove-phone"} if mine and state != "nothing" else set()
     expected |= {"confirm-phone"} if mine and state in ("waiting", "both") else set()
@@ -153,7 +132,7 @@ def test_a_number_from_the_request_to_its_removal(people: People, db: Session) -
 def test_a_wrong_code_counts_though_the_request_is_refused(live_people: People, committed_databases: Databases) -> None:
     client = live_people.customer()
     with committed_databases.session() as session:
-        code = send_code(session, live_people, client.user)
+        code = make_waiting_phone(session, live_people.app.registry.account_rules, client.user)
     for left in (4, 3):
         wrong = client.post(f"{PHONE}/confirm", {"code": f"{(int(code) + 1) % 10**6:06}"})
         assert_problem(wrong, 400, "invalid_code")
