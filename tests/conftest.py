@@ -239,7 +239,7 @@ def people(db: Session, settings: Settings, app: object) -> People:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of the test run: cheap hashes, no rate limits, folders of its own."""
     folder: Path = tmp_path_factory.mktemp("data")
-    return Settings(data_dir=folder, bcrypt_cost=4, rate_limits=False)
+    return Settings(data_dir=folder, bcrypt_cost=4, rate_limits=False, email_bounce_secret="secret of the hook")
 
 
 @pytest.fixture

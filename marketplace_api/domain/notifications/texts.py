@@ -58,7 +58,8 @@ def _reply(row: Any) -> Text:
 def _price(row: Any) -> Text:
     price, previous, currency = (row.data.get(name) for name in ("price", "previous_price", "currency"))
     sums = f" from {previous} to {price} {currency}" if row.listing_is_open else ""
-    return Text("Price dropped", f"The price of {_listing(row, 'a listing that you keep')} dropped{sums}.")
+    often = "" if row.count == 1 else f" {row.count} times, the last time" if sums else f" {row.count} times"
+    return Text("Price dropped", f"The price of {_listing(row, 'a listing that you keep')} dropped{often}{sums}.")
 
 
 def _removed(row: Any) -> Text:
