@@ -19,6 +19,7 @@ from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
+from marketplace_api.gateways.webpush import vapid_key
 from marketplace_api.jobs import queue
 from marketplace_api.resources.root import Root, root_factory
 from marketplace_api.resources.walk import Walk, steps_of
@@ -43,6 +44,8 @@ from marketplace_api.views import (
     moderated_messages,
     moderation,
     notifications,
+    phones,
+    push,
     reports,
     reviews,
     users,
@@ -75,6 +78,8 @@ VIEWS = (
     blocks,
     notifications,
     mail,
+    phones,
+    push,
     reports,
     moderation,
     moderated_messages,
@@ -127,6 +132,8 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
     registry.storage = make_storage(settings)
     registry.url_signer = UrlSigner.from_secret(settings.secret)
+    push_key = vapid_key(settings)
+    registry.push_public_key = push_key.public if push_key is not None else None
     registry.files_url = settings.files_url.rstrip("/")
     registry.pictures_url = registry.files_url or settings.public_url.rstrip("/")
 
@@ -139,6 +146,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     config.include("marketplace_api.views.edge")
     config.include("marketplace_api.views.errors")
     _register_services(config)
+    config.include("marketplace_api.views.hooks")
     config.include("marketplace_api.views.reference")
     config.commit()
     _settle_request_class(config)

@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 from marketplace_api.setting_values import (
     NEW_DOCUMENT_KEY,
     NEW_KEY,
+    NEW_PUSH_KEY,
     SMTP_FORM,
     Mistake,
     SettingsError,
     document_keys,
     mail_server,
+    push_key,
     signing_seeds,
 )
 
@@ -24,12 +26,15 @@ DEVELOPMENT_SECRET = "development-only-secret-do-not-deploy"
 MINIMUM_SECRET_LENGTH = 32
 FEWEST_CHARACTERS = 8  # different ones; fewer are no random secret
 FEWEST_EVENT_MONTHS = 12  # the database keeps these in any case
+TWILIO_CONSOLE = "It is shown in the console at twilio.com."
 NEW_SECRET = "Make one: export MARKETPLACE_SECRET=$(openssl rand -hex 32)"
 
 _CHOICES = {
     "environment": ("development", "production"),
     "email_backend": ("local", "smtp"),
     "storage_backend": ("local", "s3"),
+    "sms_backend": ("local", "twilio"),
+    "push_backend": ("local", "vapid"),
 }
 _LEAST = {
     "database_pool_size": 1, "database_timeout": 1, "access_minutes": 1, "session_days": 1, "erase_days": 0,
@@ -37,6 +42,7 @@ _LEAST = {
     "document_limit": 1, "document_keep_days": 0, "notifications_keep_days": 1, "video_limit": 1, "video_seconds": 1,
 }  # fmt: skip
 _REDIS = re.compile(r"(redis|rediss|redis\+unix|valkey|valkeys|valkey\+unix)://.+")
+_CONTACT = re.compile(r"mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+\.[\w.-]+")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
@@ -54,6 +60,8 @@ _OURS = frozenset(
         "notifications",
         "events",
         "outbound",
+        "sms",
+        "push",
     }
 )
 # What the ini's [DEFAULT] gives to all sections.
@@ -84,6 +92,7 @@ def mistakes(settings: Any, named: Named) -> Iterator[Mistake]:
     yield from _addresses(settings, named)
     yield from _mail(settings, named)
     yield from _keys(settings, named)
+    yield from _messages(settings, named)
     if settings.storage_backend == "s3" and not settings.storage_bucket:
         yield Mistake(f"{named('storage_bucket')} is missing, and files shall live in S3.", "Set it to the bucket.")
     if settings.environment == "production":
@@ -96,7 +105,7 @@ def _addresses(settings: Any, named: Named) -> Iterator[Mistake]:
         if url != special and not _is_url(url, ("postgres", "postgresql", "postgresql+psycopg"), host=False):
             form = "It must look like postgresql://user:password@host:5432/database."
             yield Mistake(f"{named(name)} is not a PostgreSQL URL.", form)
-    for name in ("public_url", "files_url", "storage_endpoint", "sentry_dsn"):
+    for name in ("public_url", "files_url", "storage_endpoint", "sentry_dsn", "sms_base_url"):
         url = getattr(settings, name)
         if url and not _is_url(url, ("http", "https")):
             yield Mistake(f"{named(name)} must be an address that starts with https:// (or http://) and names a host.")
@@ -134,6 +143,21 @@ def _keys(settings: Any, named: Named) -> Iterator[Mistake]:
     elif settings.environment == "production":
         told = f"{named('document_keys')} is missing: production needs at least one kid:key pair."
         yield Mistake(told, NEW_DOCUMENT_KEY)
+
+
+def _messages(settings: Any, named: Named) -> Iterator[Mistake]:
+    """Text messages and web push."""
+    if settings.sms_backend == "twilio":
+        for name in ("sms_account_sid", "sms_auth_token", "sms_from"):
+            if not getattr(settings, name):
+                yield Mistake(f"{named(name)} is missing, and text messages shall go through Twilio.", TWILIO_CONSOLE)
+    if settings.push_vapid_key:
+        yield from _parsed(push_key, settings.push_vapid_key)
+    elif settings.push_backend == "vapid" and settings.environment == "production":
+        yield Mistake(f"{named('push_vapid_key')} is missing, and web push shall be sent.", NEW_PUSH_KEY)
+    if settings.push_backend == "vapid" and not _CONTACT.fullmatch(settings.push_contact):
+        told = f"{named('push_contact')} must say whom push services may write to."
+        yield Mistake(told, "Set it like mailto:ops@market.example or https://market.example.")
 
 
 def _production(settings: Any, named: Named) -> Iterator[Mistake]:

@@ -9,12 +9,14 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 KEY_BYTES = 32
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 FEWEST_BYTES = 8
 """A key of fewer different bytes was typed, not drawn."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NEW_KEY = "Make a key: export JWT_KEYS=$(marketplace-admin keys generate)"
 NEW_DOCUMENT_KEY = "Make a key: export DOCUMENT_KEYS=$(marketplace-admin keys generate-document-key)"
+NEW_PUSH_KEY = "Make a key: export PUSH_VAPID_KEY=$(marketplace-admin keys generate-push-key)"
 SMTP_FORM = "Set it like smtp://user:password@host:587?starttls=1 or smtps://user:password@host."
 
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -64,6 +66,15 @@ def document_keys(setting: str) -> dict[str, bytes]:
         if len(set(key)) < FEWEST_BYTES:
             raise SettingsError(Mistake(f"{called}: the key {key_id!r} is no random one.", NEW_DOCUMENT_KEY))
     return keys
+
+
+def push_key(setting: str) -> bytes:
+    """The private key of web push from its base64url, a number below the order of P-256; raises
+    :class:`SettingsError`, showing no key."""
+    scalar = _decoded(setting)
+    if len(scalar) != KEY_BYTES or not 0 < int.from_bytes(scalar, "big") < P256_ORDER:
+        raise SettingsError(Mistake("PUSH_VAPID_KEY (push.vapid_key) must be 32 bytes in base64url.", NEW_PUSH_KEY))
+    return scalar
 
 
 def _keys(setting: str, called: str, what: str, remedy: str) -> dict[str, bytes]:

@@ -148,6 +148,32 @@ class Settings:
         "Signs what is sent to /hooks/email-bounces about mails that came back; empty: there is no such hook.",
         secret=True,
     )
+    sms_backend: str = _setting(
+        "sms.backend", "SMS_BACKEND", "local", "`local` writes JSON files under DATA_DIR/sms; `twilio` sends."
+    )
+    sms_account_sid: str = _setting("sms.account_sid", "SMS_ACCOUNT_SID", "", "The account at Twilio (`AC…`).")
+    sms_auth_token: str = _setting(
+        "sms.auth_token", "SMS_AUTH_TOKEN", "", "Its token; Twilio signs what it tells us with it.", secret=True
+    )
+    sms_from: str = _setting(
+        "sms.from", "SMS_FROM", "", "Sender of text messages: a number, a name, or a messaging service (`MG…`)."
+    )
+    sms_base_url: str = _setting(
+        "sms.base_url", "SMS_BASE_URL", "https://api.twilio.com", "Twilio's API, where it is that of another region."
+    )
+    push_backend: str = _setting(
+        "push.backend", "PUSH_BACKEND", "local", "`local` writes JSON files under DATA_DIR/push; `vapid` sends."
+    )
+    push_vapid_key: str = _setting(
+        "push.vapid_key",
+        "PUSH_VAPID_KEY",
+        "",
+        "P-256 key of web push, 32 bytes in base64url. Empty in development: made under DATA_DIR/keys.",
+        secret=True,
+    )
+    push_contact: str = _setting(
+        "push.contact", "PUSH_CONTACT", "", "Whom push services may write to: `mailto:…` or `https://…`."
+    )
     notification_link: str = _setting(
         "notifications.link",
         "NOTIFICATION_LINK",

@@ -14,6 +14,7 @@ from marketplace_api.domain.events import DESCRIPTIONS, EventType
 from marketplace_api.hal.problems import CODES
 from marketplace_api.security.permissions import MEANINGS, Permission
 from marketplace_api.settings import Settings
+from marketplace_api.views.hooks import ROUTES as HOOKS
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.reference import ROUTES
 
@@ -95,6 +96,8 @@ def _routes() -> Iterator[str]:
     for tag in openapi()["tags"]:
         yield from (f"## {tag['name'].capitalize()}", "", tag["description"], "")
         yield from _table(("Method", "Path", "What it does", "Permission", "For"), sections[tag["name"]])
+    yield from ("## Hooks", "", "Where providers tell us something, signed.", "")
+    yield from _table(("Method", "Path", "What for"), (("POST", _code(path), what) for path, what in HOOKS.values()))
     yield from ("## Reference for people", "", "Pages outside the API.", "")
     rows = (("GET", _code(path), what) for path, what in ROUTES.values())
     yield from _table(("Method", "Path", "What it gives"), rows)

@@ -33,6 +33,13 @@ VALUES: dict[str, Any] = {
     "subject_id": 1,
     "roles": ["customer"],
     "scopes": ["events:read"],
+    "phone": "+12025550123",
+    "code": "123456",
+    "endpoint": "https://push.example.net/send/1",
+    "keys": {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    },
 }
 
 

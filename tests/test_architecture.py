@@ -115,6 +115,9 @@ ELEVATED = {
     "domain/accounts/recovery.py _redeem": "a token from a mail is looked up before it is known whose it is",
     "domain/accounts/lifecycle.py ban": "a moderator ends the sessions of another account",
     "domain/conversations/removing.py _of_both": "a moderator changes what belongs to the two of a conversation",
+    "domain/phones/confirming.py _take_over": "who shows that they hold a number takes it from another account",
+    "domain/phones/reports.py take": "a provider tells what became of a message, whosever it was",
+    "domain/push/subscribing.py _held": "who is logged in to a browser takes it over from another account",
     "domain/accounts/lifecycle.py set_roles": "an admin ends the sessions of another account",
 }
 

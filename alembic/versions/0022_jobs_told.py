@@ -1,6 +1,6 @@
 """Why jobs failed, and what the clock did.
 
-Revision: 0022, after: 0020
+Revision: 0022, after: 0021
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0020"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings as well.")
 @pass_context
 def doctor(context: Context, strict: bool) -> None:
-    """Check settings, secrets, folders, port, database, replica, migrations, jobs, files, keys, clock, mail and Redis.
+    """Check settings, secrets, folders, port, database, replica, migrations, jobs, files, keys, clock, mail, SMS and Redis.
 
     Starts and changes nothing: an embedded server that does not run is only told. Exits with 1 if there is a problem.
 
@@ -55,6 +55,8 @@ def _findings(context: Context) -> list[Finding]:
         machine.public_address,
         database.database,
         outside.mail,
+        outside.text_messages,
+        outside.web_push,
         outside.redis,
     )
     with ThreadPoolExecutor(len(checks)) as pool:

@@ -1,4 +1,4 @@
-"""`marketplace-admin keys`: the keys that sign access tokens, and those that seal documents."""
+"""`marketplace-admin keys`: the keys that sign access tokens, those that seal documents, and that of web push."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from marketplace_api.cli.context import Context, pass_context
 
 @click.group()
 def keys() -> None:
-    """The keys that sign access tokens, and those that seal documents.
+    """The keys that sign access tokens, those that seal documents, and that of web push.
 
     To replace a key: make another (`generate`, `generate-document-key`), put it before the present one in JWT_KEYS or
     DOCUMENT_KEYS (new:…,old:…) and restart all processes. From then on the new one is used, and the old one still
@@ -87,6 +87,23 @@ def generate_document_key(context: Context) -> None:
 
     key = f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}:{generate_key()}"
     context.output.record({"document_key": key}, key)
+
+
+@keys.command("generate-push-key")
+@pass_context
+def generate_push_key(context: Context) -> None:
+    """Print a new key for PUSH_VAPID_KEY. Nothing is stored.
+
+    Browsers subscribe with its public half, so another key silences all of them until they subscribe anew: make it
+    once, and keep it.
+
+    Example: `export PUSH_VAPID_KEY=$(marketplace-admin keys generate-push-key)`
+    """
+    from marketplace_api.gateways.webpush import VapidKey
+    from marketplace_api.gateways.webpush import generate_key as generate_push
+
+    key = generate_push()
+    context.output.record({"push_vapid_key": key, "public_key": VapidKey.from_setting(key).public}, key)
 
 
 @keys.command("rotate-documents")

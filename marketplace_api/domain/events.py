@@ -79,6 +79,11 @@ class EventType(StrEnum):
     VERIFICATION_DOCUMENT_OPENED = "verification.document_opened"
     VERIFICATION_DOCUMENTS_PURGED = "verification.documents_purged"
     USER_PREFERENCES_CHANGED = "user.preferences_changed"
+    USER_PHONE_CODE_REQUESTED = "user.phone_code_requested"
+    USER_PHONE_CONFIRMED = "user.phone_confirmed"
+    USER_PHONE_REMOVED = "user.phone_removed"
+    PUSH_SUBSCRIBED = "push_subscription.added"
+    PUSH_UNSUBSCRIBED = "push_subscription.removed"
     BATCH_STARTED = "batch.started"
     BATCH_PROGRESSED = "batch.progressed"
     BATCH_FINISHED = "batch.finished"
@@ -152,6 +157,11 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.VERIFICATION_DOCUMENT_OPENED: "A moderator opened a document; `reason` says why.",
     EventType.VERIFICATION_DOCUMENTS_PURGED: "A document was deleted some time after the decision; its name stays.",
     EventType.USER_PREFERENCES_CHANGED: "Somebody chose what they want to be told of; `new` names the fields.",
+    EventType.USER_PHONE_CODE_REQUESTED: "A code for a telephone number was asked for; here and below without the number.",
+    EventType.USER_PHONE_CONFIRMED: "An account has shown that it holds a telephone number.",
+    EventType.USER_PHONE_REMOVED: "An account has no telephone number any more: by its owner, or another account has it now.",
+    EventType.PUSH_SUBSCRIBED: "A browser takes notifications; `new` has the `user_id`.",
+    EventType.PUSH_UNSUBSCRIBED: "A browser takes no notifications any more; `new` has the `user_id` whose it was.",
     EventType.BATCH_STARTED: "Moderation of many things at once began; `new` has action, target and conditions.",
     EventType.BATCH_PROGRESSED: "A part of a batch, or of its undoing, was committed; each thing has its own event.",
     EventType.BATCH_FINISHED: "A batch was done; `new` counts what changed and what was skipped.",

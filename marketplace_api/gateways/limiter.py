@@ -27,6 +27,7 @@ LIMITS = {
     "write": ("120/minute", "60/minute"),
     "upload": ("60/minute", "30/minute"),
     "files": ("6000/minute", "3000/minute"),
+    "hooks": ("12000/minute", "12000/minute"),
     "message": ("60/minute", "30/minute"),
 }
 LOG_EVERY = 30.0

@@ -79,6 +79,8 @@ def me(context: MeContext, fields: Collection[str] = ()) -> Representation:
         "mkt:verification": link("/api/users/me/verification"),
         "mkt:notifications": link("/api/notifications"),
         "mkt:notification-preferences": link("/api/users/me/notification-preferences"),
+        "mkt:phone": link("/api/users/me/phone"),
+        "mkt:push-subscriptions": link("/api/users/me/push-subscriptions"),
         "mkt:sessions": link("/api/auth/sessions"),
         "mkt:export": link("/api/users/me/export"),
         "up": link("/api"),

@@ -45,6 +45,8 @@ RELATIONS = {
     "document": "The document of a verification; templated, for it asks for a reason.",
     "notifications": "What the caller is told of.",
     "notification-preferences": "Of what the caller is told, and by which channel.",
+    "phone": "The caller's own telephone number, for text messages.",
+    "push-subscriptions": "The caller's browsers that take notifications by web push.",
     "moderation": "What waits for moderators.",
     "users": "The accounts in all states, for those who look after the marketplace.",
     "audit": "The event log, for admins.",

@@ -37,6 +37,12 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ),
     ("page_too_deep", 400, "Page too deep", "Follow the `next` links (cursors) instead of high page numbers."),
     ("invalid_token", 400, "Invalid token", "Ask for a new one; tokens from e-mails work once and expire."),
+    (
+        "invalid_code",
+        400,
+        "Wrong code",
+        "Send the six digits of the last text message; after five attempts ask for another.",
+    ),
     ("weak_password", 400, "Weak password", "Choose another password; `errors` names each reason."),
     ("invalid_file", 400, "File not accepted", "Send another file; `errors` says what is wrong with this one."),
     (
@@ -97,6 +103,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "`state` tells the present one; the representation's `_templates` list what is possible.",
     ),
     ("too_many_webhooks", 409, "Too many webhooks", "Delete a webhook first."),
+    ("sms_stopped", 409, "Text messages stopped", "Send START from that number, or choose another number."),
     ("too_many_photos", 409, "Too many photos", "Remove a photo first."),
     (
         "request_in_flight",

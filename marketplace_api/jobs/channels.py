@@ -18,10 +18,12 @@ from marketplace_api.domain.notifications.deliveries import Letter, Taken
 from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
-from marketplace_api.jobs.letters import Outcome, Sender
+from marketplace_api.jobs.letters import Later, Outcome, Sender
 from marketplace_api.jobs.mail_news import send_mail
 from marketplace_api.jobs.outbox import Queue, defer_once
+from marketplace_api.jobs.pushes import send_push
 from marketplace_api.jobs.services import Services
+from marketplace_api.jobs.text_messages import send_sms
 
 __all__ = [
     "SENDERS",
@@ -48,7 +50,7 @@ _DUE = sa.text(
 )
 
 
-SENDERS: Mapping[str, Sender] = {"email": send_mail}
+SENDERS: Mapping[str, Sender] = {"email": send_mail, "sms": send_sms, "web_push": send_push}
 """By channel; what is to go by a channel without a sender is skipped."""
 
 
@@ -96,6 +98,9 @@ def _send(session: Session, services: Services, channel: str, taken: Taken, now:
         again = deliveries.put_off(session, taken, now, "unavailable")
         log.warning("delivery.put_off", again=again, reason=str(error), **told)
         return False
+    except Later as error:
+        again = deliveries.put_off(session, taken, now, "unreachable")
+        log.info("delivery.put_off", again=again, reason=str(error), **told)
     except PermanentDeliveryError as error:
         deliveries.fail(session, taken.delivery_ids, "refused")
         log.warning("delivery.refused", reason=str(error), **told)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.events import EventType
-from marketplace_api.jobs import care, mails, notices
+from marketplace_api.jobs import care, mails, notices, text_messages
 from marketplace_api.jobs.outbox import Queue
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.events import Event
@@ -26,6 +26,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_PASSWORD_RESET_REQUESTED: (mails.mail_password_reset,),
     EventType.USER_PASSWORD_CHANGED: (mails.mail_password_changed, notices.notify_of_password),
     EventType.USER_LOGGED_IN: (notices.notify_of_login,),
+    EventType.USER_PHONE_CODE_REQUESTED: (text_messages.send_phone_code,),
     EventType.USER_PICTURE_CHANGED: (care.clear_files,),
     EventType.USER_ERASED: (care.erase_files,),
     EventType.LISTING_PHOTOS_CHANGED: (care.clear_files,),
@@ -74,6 +75,7 @@ QUEUES: Mapping[Handler, Queue] = {
     mails.mail_reinstated: Queue.MAIL,
     mails.mail_session_theft: Queue.MAIL,
     mails.mail_webhook_disabled: Queue.MAIL,
+    text_messages.send_phone_code: Queue.SMS,
     care.clear_files: Queue.MEDIA,
     care.erase_files: Queue.MEDIA,
 }

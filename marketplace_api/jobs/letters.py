@@ -21,6 +21,10 @@ class Outcome:
     note: str | None = None
 
 
+class Later(Exception):
+    """This letter is to be tried again later, for a reason that is its receiver's alone: the channel is in order."""
+
+
 Sender = Callable[[Session, Letter, Services], Outcome]
-"""Sends one letter, and neither commits nor rolls back. Raises Unavailable where it is to be tried again later, and
-PermanentDeliveryError where it is useless."""
+"""Sends one letter, and neither commits nor rolls back. Raises Unavailable where the channel is out of order, Later
+where this letter is to be tried again, and PermanentDeliveryError where that is useless."""

@@ -30,6 +30,7 @@ from marketplace_api.jobs.verifications import expire_verifications, purge_docum
 from marketplace_api.jobs.webhooks import purge_webhook_deliveries
 from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
 from marketplace_api.models.idempotency import StoredAnswer
+from marketplace_api.models.phones import PhoneCode, PhoneCodeCount
 
 ANSWERS_KEPT = timedelta(hours=24)
 FAILURES_KEPT = timedelta(days=2)
@@ -61,13 +62,15 @@ def erase_due_accounts(session: Session, services: Services) -> None:
 
 
 def purge_expired(session: Session, _services: Services) -> None:
-    """Deletes what is of no use any more: dead tokens and sessions, old answers, forgotten log-in failures."""
+    """Deletes what is of no use any more: dead tokens and sessions, old answers, forgotten log-in failures, codes."""
     now = datetime.now(UTC)
     doomed = (
         (OneTimeToken.__table__, OneTimeToken.expires_at < now),
         (AccountSession.__table__, AccountSession.expires_at < now - SESSIONS_KEPT),
         (AccountSession.__table__, AccountSession.ended_at < now - SESSIONS_KEPT),
         (StoredAnswer.__table__, StoredAnswer.date_created < now - ANSWERS_KEPT),
+        (PhoneCode.__table__, PhoneCode.expires_at < now),
+        (PhoneCodeCount.__table__, PhoneCodeCount.last_sent < now - FAILURES_KEPT),
         (LoginFailures.__table__, LoginFailures.last_failed_at < now - FAILURES_KEPT),
     )
     for table, condition in doomed:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from marketplace_api.db import Base, BigId, BigInt, Created, Json, Timestamp
 
 CHANNELS = ("email", "sms", "web_push")
-STATUSES = ("due", "sent", "skipped", "failed")
+STATUSES = ("due", "sent", "delivered", "skipped", "failed")
 
 _DUE = "status = 'due'"
 
@@ -56,5 +56,10 @@ class Delivery(Base):
         sa.Index("ix_deliveries_due", "channel", "due_at", "delivery_id", postgresql_where=sa.text(_DUE)),
         sa.Index("ix_deliveries_due_of_user", "user_id", "channel", postgresql_where=sa.text(_DUE)),
         sa.Index("ix_deliveries_failed", "channel", "delivery_id", postgresql_where=sa.text("status = 'failed'")),
+        sa.Index(
+            "ix_deliveries_provider_reference",
+            "provider_reference",
+            postgresql_where=sa.text("provider_reference IS NOT NULL"),
+        ),
         sa.Index("ix_deliveries_done", "date_done", postgresql_where=sa.text("status <> 'due'")),
     )

@@ -16,6 +16,8 @@ from marketplace_api.resources.base import ACL, Branch, Context, everyone, ident
 from marketplace_api.resources.bookmarks import BookmarksContext
 from marketplace_api.resources.conversations import BlocksContext
 from marketplace_api.resources.notifications import NotificationPreferencesContext
+from marketplace_api.resources.phones import PhoneContext
+from marketplace_api.resources.push import PushSubscriptionsContext
 from marketplace_api.resources.verification import OwnVerificationContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
@@ -85,6 +87,8 @@ class MeContext(Context):
         "blocks": BlocksContext,
         "verification": OwnVerificationContext,
         "notification-preferences": NotificationPreferencesContext,
+        "phone": PhoneContext,
+        "push-subscriptions": PushSubscriptionsContext,
     }
 
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:

@@ -70,7 +70,7 @@ class Root(Branch):
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]
         grants: ACL = [
-            *everyone(Permission.API_READ),
+            *everyone(Permission.API_READ, Permission.SMS_REPORT),
             (Allow, MONITOR, (Permission.METRICS_READ,)),
             (Allow, ADMIN, (Permission.METRICS_READ,)),
         ]

@@ -61,6 +61,11 @@ class Permission(StrEnum):
     NOTIFICATION_KEEP = "notification:keep"
     PREFERENCES_READ = "preferences:read"
     PREFERENCES_EDIT = "preferences:edit"
+    PHONE_READ = "phone:read"
+    PHONE_CHANGE = "phone:change"
+    PUSH_READ = "push:read"
+    PUSH_KEEP = "push:keep"
+    SMS_REPORT = "sms:report"
     REPORT_MAKE = "report:make"
     REPORT_READ = "report:read"
     REPORT_MODERATE = "report:moderate"
@@ -130,6 +135,11 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.NOTIFICATION_KEEP: "Mark one's own notifications as read, or dismiss them.",
     Permission.PREFERENCES_READ: "See what one is told of, and how.",
     Permission.PREFERENCES_EDIT: "Choose what one is told of, and how.",
+    Permission.PHONE_READ: "See one's own telephone number.",
+    Permission.PHONE_CHANGE: "Show that one holds a telephone number, or have one's own forgotten.",
+    Permission.PUSH_READ: "See one's own browsers that take notifications.",
+    Permission.PUSH_KEEP: "Let a browser take one's notifications, or end that.",
+    Permission.SMS_REPORT: "Tell what became of a text message, for who signs as its provider.",
     Permission.REPORT_MAKE: "Report a listing, a person, a message or a review.",
     Permission.REPORT_READ: "Read a report that one made.",
     Permission.REPORT_MODERATE: "Assign, resolve or dismiss a report that one neither made nor is about.",

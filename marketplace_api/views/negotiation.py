@@ -48,7 +48,7 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
     """The validated body. Raises :class:`Invalid` with every field's error at once."""
     assert operation.body is not None
     given = request.content_type
-    raw = _bounded(request)
+    raw = bounded_body(request)
     if (raw and given not in operation.content_types) or (not raw and given and given not in operation.content_types):
         raise DomainError(f"Send the body as {' or '.join(operation.content_types)}.", code="unsupported_media_type")
     try:
@@ -67,7 +67,7 @@ def _document(raw: bytes, media_type: str) -> Any:
     return _parameters(raw.decode("utf-8", "replace")) if media_type == FORM else parse_json(raw)
 
 
-def _bounded(request: Request) -> bytes:
+def bounded_body(request: Request) -> bytes:
     """The body as it came, read no further than the limit; also ``request.raw_body`` from here on."""
     limit: int = request.registry.app_settings.body_limit
     length: int = request.content_length or 0

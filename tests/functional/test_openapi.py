@@ -24,10 +24,12 @@ from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
 from tests.client import Client
 from tests.factories.accounts import PASSWORD, People, make_user
+from tests.factories.browsers import Browser
 from tests.factories.conversations import block, send
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.notifications import make_notification
+from tests.factories.phones import make_waiting_phone
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
@@ -85,6 +87,8 @@ class Place:
         wanted = Subscription(owner.user_id, "new_message")
         self.parameters["token"] = token_for(people.app.registry.app_settings.secret, wanted)
         self.parameters["verification_id"] = make_verification(db, people.app).verification_id
+        self.parameters["subscription_id"] = Browser().subscribe(db, self.client.user)
+        make_waiting_phone(db, people.app.registry.account_rules, self.client.user)
 
     def add_conversation(self, db: Session, caller: User) -> None:
         """Somebody wrote to the caller, who has blocked somebody else."""
@@ -330,7 +334,7 @@ def test_if_match_counts_where_the_document_says_so(
         assert complaints("Problem", answer.json) == []
         assert complaints(result, answer.json["current"]) == []
     else:
-        assert answer.status_int == 200, answer.text
+        assert answer.status_int in (200, operation.success), answer.text
 
 
 def test_no_shape_is_described_that_nobody_gives() -> None:

@@ -49,6 +49,9 @@ OWNERS = {
     "verifications": ("user_id",),
     "files": ("owner_id",),
     "reports": ("reporter_id",),
+    "phones": ("user_id",),
+    "phone_codes": ("user_id",),
+    "push_subscriptions": ("user_id",),
 }
 MODERATED = ("verifications", "files", "reports")
 """What moderators see of everybody's; of messages, only those that were reported."""
@@ -66,6 +69,8 @@ OPEN = {
     "bookmarks": "who owns a listing reads how many keep it, so others' rows are counted",
     "events": "names ids only, and can only grow; read by admins, and for what one asked for a moment ago",
     "login_failures": "keyed hashes, which name nobody",
+    "phone_code_counts": "keyed hashes, which name nobody",
+    "phone_stops": "keyed hashes, which name nobody",
     "stored_answers": "hashes, and answers that are encrypted for the caller",
     "notified_events": "ids of events that were told",
     "moderation_batches": "what operators did",
@@ -124,6 +129,12 @@ def world(db: Session, databases: OneTransaction, people: People) -> World:
             "INSERT INTO notification_preferences (user_id) VALUES (:id)",
             "INSERT INTO notification_choices (user_id, type, channel, enabled) "
             "VALUES (:id, 'new_message', 'email', false)",
+            "INSERT INTO phones (user_id, number) VALUES (:id, '+4915' || (10000000 + :id))",
+            "INSERT INTO phone_codes (user_id, number, expires_at) VALUES (:id, '+4915112345678', now())",
+            "INSERT INTO push_subscriptions (user_id, session_id, endpoint, p256dh, auth) "
+            "SELECT :id, session_id, 'https://push.example/' || session_id, "
+            "convert_to(repeat('k', 65), 'UTF8'), convert_to(repeat('s', 16), 'UTF8') "
+            "FROM sessions WHERE user_id = :id LIMIT 1",
         ):
             db.execute(sa.text(statement.replace("::", r"\:\:")), {"id": user.user_id})
         db.commit()
@@ -248,6 +259,10 @@ FOREIGN = (
     "INSERT INTO notification_preferences (user_id) VALUES (:other)",
     "INSERT INTO notification_choices VALUES (:other, 'x', 'sms', true)",
     "INSERT INTO inboxes (user_id) VALUES (:other)",
+    "INSERT INTO phones (user_id, number) VALUES (:other, '+4915112345678')",
+    "INSERT INTO phone_codes (user_id, number, expires_at) VALUES (:other, '+4915112345678', now())",
+    "INSERT INTO push_subscriptions (user_id, session_id, endpoint, p256dh, auth) VALUES "
+    "(:other, 1, 'https://x.example/', convert_to(repeat('k', 65), 'UTF8'), convert_to(repeat('s', 16), 'UTF8'))",
     "INSERT INTO notification_boxes (user_id) VALUES (:other)",
 )
 

@@ -27,6 +27,7 @@ from marketplace_api.models.events import Event
 from marketplace_api.views.openapi import openapi
 from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
+from tests.factories.browsers import Browser
 from tests.factories.conversations import send
 from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
@@ -81,7 +82,8 @@ def world(shared_people: People) -> dict[str, Any]:
             "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
             "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
             "verification_id": verification.verification_id,
-            "report_id": report.report_id, "event_id": event, **make_delivery(db),
+            "report_id": report.report_id, "event_id": event, "subscription_id": Browser().subscribe(db, owner),
+            **make_delivery(db),
         },
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What lies beyond this machine and its database: the mail server, the bucket, Redis."""
+"""What lies beyond this machine and its database: the mail server, Twilio, push services, the bucket, Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from marketplace_api.cli.checks.finding import Finding, Installation, attempt, e
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import SmtpMailer
 from marketplace_api.gateways.limiter import check_store
+from marketplace_api.gateways.sms import TwilioSms, hook_address
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.settings import SettingsError
@@ -40,6 +41,31 @@ def mail(installation: Installation) -> Iterator[Finding]:
     if settings.production and not encrypts and mailer.host not in LOOPBACK:
         told = f"goes to {mailer.host} in clear text, and it holds links that open accounts"
         yield warning("mail encryption", told, "Add ?starttls=1 to SMTP_URL, or use smtps://.")
+
+
+def text_messages(installation: Installation) -> Iterator[Finding]:
+    """Whether text messages can leave, and what became of them can come back; none is sent."""
+    settings = installation.settings
+    if settings.sms_backend != "twilio":
+        # To go without them is a choice, as it is with Redis.
+        nobody = ", sent to nobody (SMS_BACKEND=twilio sends)" if settings.production else ""
+        yield ok("text messages", f"written to {settings.data_dir / 'sms'}{nobody}")
+        return
+    sender = TwilioSms.from_settings(settings)
+    yield attempt("text messages", sender.check, f"Twilio lets us in; it reports to {hook_address(settings)}")
+    if not sender.callback:
+        told = "Twilio cannot tell whether messages arrive, for the public address is this machine's own"
+        yield warning("text message reports", told, "Set PUBLIC_URL to the address that people type.")
+
+
+def web_push(installation: Installation) -> Iterator[Finding]:
+    """Whether browsers can be told something. Each has a push service of its own, so none is asked."""
+    settings = installation.settings
+    if settings.push_backend == "vapid":
+        yield ok("web push", f"signed, and push services may write to {settings.push_contact}")
+    else:
+        nobody = ", sent to nobody (PUSH_BACKEND=vapid sends)" if settings.production else ""
+        yield ok("web push", f"written to {settings.data_dir / 'push'}{nobody}")
 
 
 def bucket(installation: Installation) -> Iterator[Finding]:

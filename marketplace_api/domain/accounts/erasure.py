@@ -15,6 +15,8 @@ from marketplace_api.domain.accounts import backoff, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.phones import confirming
+from marketplace_api.domain.push import subscribing
 from marketplace_api.domain.verifications import documents
 from marketplace_api.models.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.bookmarks import Bookmark
@@ -52,6 +54,8 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
     for model in (Delivery, Notification, NotificationChoice, NotificationPreferences):
         session.execute(_quietly(sa.delete(model).where(model.user_id == user.user_id)))
+    confirming.forget(session, user.user_id)
+    subscribing.forget_all(session, user.user_id)
     _erase_messages(session, user.user_id)
     documents.forget(session, user.user_id)
     _erase_reports(session, user.user_id)

@@ -18,6 +18,8 @@ from marketplace_api.models.events import Event
 from marketplace_api.models.files import ListingPhoto, ListingVideo
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
+from marketplace_api.models.phones import Phone, PhoneCode
+from marketplace_api.models.push import PushSubscription
 from marketplace_api.models.reports import Report
 from marketplace_api.models.reviews import Review
 from marketplace_api.models.verifications import Verification
@@ -56,6 +58,9 @@ _REPORTS = [
     _reports.report_id, _reports.subject_type, _reports.subject_id, _reports.reason, _reports.comment, _reports.state,
     _reports.decision_reason, _reports.date_created, _reports.date_decided,
 ]  # fmt: skip
+_phone, _code, _push = Phone.__table__.c, PhoneCode.__table__.c, PushSubscription.__table__.c
+_CODES = [column for column in _code if column.name not in ("code_hash", "event_id")]
+_SUBSCRIPTIONS = [column for column in _push if column.name not in ("p256dh", "auth")]
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
 
 
@@ -63,8 +68,9 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
     ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` and ``reports`` (those that it made),
     ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
-    name), ``notifications``, ``deliveries`` (of these out of the house), ``notification_choices`` (where not the default), ``notification_preferences`` (quiet
-    hours, digest) and ``events`` of an account; ``complete``.
+    name), ``notifications``, ``deliveries`` (of these out of the house), ``notification_choices`` (where not the
+    default), ``notification_preferences`` (quiet hours, digest), ``phones``, ``phone_codes`` (numbers that wait),
+    ``push_subscriptions`` (without their keys) and ``events`` of an account; ``complete``.
 
     Events are those that the account caused and those about it. Who else had a part in them is not told, but
     the reason that was given is. Times are ISO 8601 with offset (UTC), amounts are decimal strings.
@@ -90,6 +96,11 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
         ),
         "notification_preferences": _all(db, _quiet.user_id, sa.select(*_quiet).where(_quiet.user_id == user_id)),
         "reports": _all(db, _reports.report_id, sa.select(*_REPORTS).where(_reports.reporter_id == user_id)),
+        "phones": _all(db, _phone.user_id, sa.select(*_phone).where(_phone.user_id == user_id)),
+        "phone_codes": _all(db, _code.user_id, sa.select(*_CODES).where(_code.user_id == user_id)),
+        "push_subscriptions": _all(
+            db, _push.subscription_id, sa.select(*_SUBSCRIPTIONS).where(_push.user_id == user_id)
+        ),
         "events": _all(db, _e.event_id, _events(user_id)),
     }
     complete = all(len(rows) < MOST for rows in parts.values())

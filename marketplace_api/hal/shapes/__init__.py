@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import (
     accounts,
+    devices,
     entry,
     integrations,
     listings,
@@ -31,6 +32,7 @@ SHAPES: Mapping[str, Shape] = {
     **people.SHAPES,
     **accounts.SHAPES,
     **notifications.SHAPES,
+    **devices.SHAPES,
     **verifications.SHAPES,
     **moderation.SHAPES,
     **moderated_messages.SHAPES,

@@ -1,0 +1,1 @@
+"""Web push: the browsers that take notifications."""
