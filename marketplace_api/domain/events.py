@@ -87,6 +87,8 @@ class EventType(StrEnum):
     REPORT_ASSIGNED = "report.assigned"
     REPORT_RESOLVED = "report.resolved"
     REPORT_DISMISSED = "report.dismissed"
+    NOTIFICATION_CREATED = "notification.created"
+    NOTIFICATION_READ = "notification.read"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -148,6 +150,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.REPORT_ASSIGNED: "A moderator took a report on, or got it, and can read its message from then on.",
     EventType.REPORT_RESOLVED: "A moderator found a report to be right; `new` names its reporter and its subject.",
     EventType.REPORT_DISMISSED: "A moderator found nothing to do about a report; `new` names reporter and subject.",
+    EventType.NOTIFICATION_CREATED: "Somebody was told of something, or of one more of the same; `new` names whom.",
+    EventType.NOTIFICATION_READ: "Somebody read a notification or all of them, or took one away; `new` names whom.",
 }
 
 

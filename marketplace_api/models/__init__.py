@@ -17,6 +17,7 @@ from marketplace_api.models import (
     reports,
     reviews,
     search,
+    streams,
     verifications,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "reports",
     "reviews",
     "search",
+    "streams",
     "verifications",
 ]

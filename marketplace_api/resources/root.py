@@ -16,6 +16,7 @@ from marketplace_api.resources.moderation import ModerationContext
 from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reports import ReportsContext
 from marketplace_api.resources.reviews import ReviewsContext
+from marketplace_api.resources.streams import StreamContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
 
@@ -56,6 +57,7 @@ class ApiContext(Branch):
         "admin": AdminContext,
         "audit": AuditContext,
         "notifications": NotificationsContext,
+        "stream": StreamContext,
     }
 
 

@@ -61,6 +61,7 @@ class Permission(StrEnum):
     NOTIFICATION_KEEP = "notification:keep"
     PREFERENCES_READ = "preferences:read"
     PREFERENCES_EDIT = "preferences:edit"
+    STREAM_OPEN = "stream:open"
     REPORT_MAKE = "report:make"
     REPORT_READ = "report:read"
     REPORT_MODERATE = "report:moderate"
@@ -124,6 +125,7 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.NOTIFICATION_KEEP: "Mark one's own notifications as read, or dismiss them.",
     Permission.PREFERENCES_READ: "See what one is told of, and how.",
     Permission.PREFERENCES_EDIT: "Choose what one is told of, and how.",
+    Permission.STREAM_OPEN: "Hold a connection open, through which one is told of what happens.",
     Permission.REPORT_MAKE: "Report a listing, a person, a message or a review.",
     Permission.REPORT_READ: "Read a report that one made.",
     Permission.REPORT_MODERATE: "Assign, resolve or dismiss a report that one neither made nor is about.",

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import table_of
 from marketplace_api.domain import bookmarks
 from marketplace_api.domain.accounts.rows import LIVING
+from marketplace_api.domain.actors import ANONYMOUS
+from marketplace_api.domain.events import Entry, EventType, record_quietly
 from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.domain.notifications.kinds import NotificationType
 from marketplace_api.domain.notifications.preferences import WANTED, wanting
@@ -91,6 +93,7 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
         ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
             count = note.count + excluded.count, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
             date_updated = greatest(note.date_updated, excluded.date_updated)
+        RETURNING note.notification_id, note.user_id
         """  # noqa: S608  made of constants only
     )
 
@@ -126,7 +129,7 @@ def tell_owners(
     ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
     """
     of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcome": outcome}
-    session.execute(_TELL_OWNERS, {**of_part, "moderator_id": moderator_id, **notice.parameters()})
+    _told(session, _TELL_OWNERS, {**of_part, "moderator_id": moderator_id, **notice.parameters()})
 
 
 def tell(session: Session, user_id: int, notice: Notice) -> None:
@@ -135,7 +138,7 @@ def tell(session: Session, user_id: int, notice: Notice) -> None:
     Nobody is told of what they did themselves, of what somebody did whom they have blocked, or of what they chose not to
     be told; nor is anybody who is not there any more.
     """
-    session.execute(_TELL_ONE, {"user_id": user_id, **notice.parameters()})
+    _told(session, _TELL_ONE, {"user_id": user_id, **notice.parameters()})
 
 
 def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
@@ -181,8 +184,15 @@ def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None,
     )
     told = [user_id for user_id in keepers if user_id not in except_ids]
     if told:
-        session.execute(_TELL_MANY, {"user_ids": told, **notice.parameters()})
+        _told(session, _TELL_MANY, {"user_ids": told, **notice.parameters()})
     is_done = len(keepers) < BATCH
     through_id = keepers[-1] if keepers else progress.through_id
     session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))
     return not is_done
+
+
+def _told(session: Session, statement: sa.TextClause, values: dict[str, Any]) -> None:
+    """Run a statement that tells, and record whom it told: open connections follow the log, and nothing else."""
+    rows = session.execute(statement, values).all()
+    entries = [Entry(row.notification_id, None, {"user_id": row.user_id}) for row in rows]
+    record_quietly(session, ANONYMOUS, EventType.NOTIFICATION_CREATED, entries)

@@ -16,6 +16,7 @@ from marketplace_api.hal.shapes import (
     moderation,
     notifications,
     people,
+    streams,
     verifications,
 )
 from marketplace_api.hal.shapes.base import LINK, TEMPLATE, TEMPLATE_PROPERTY, Schema, Shape
@@ -31,6 +32,7 @@ SHAPES: Mapping[str, Shape] = {
     **verifications.SHAPES,
     **moderation.SHAPES,
     **moderated_messages.SHAPES,
+    **streams.SHAPES,
     **entry.SHAPES,
 }
 
