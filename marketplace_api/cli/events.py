@@ -129,13 +129,13 @@ def _follow(context: Context, databases: Databases, wanted: Wanted, limit: int) 
     from marketplace_api.domain import audit, feed
 
     with databases.primary_reader() as db:
-        news = feed.Feed(db)
+        horizon = feed.horizon(db)
         past = audit.newest(db, wanted, limit) if limit else ()
-        old = [row for row in past if not news.awaits(row.event_id)]
+        old = [row for row in past if row.event_id <= horizon]
     if not context.for_programs:
         click.echo(event_lines.head())
     _print(context, databases, old)
-    for rows in feed.follow(databases, news, context.output.remark):
+    for rows in feed.follow(databases, horizon, context.output.remark):
         _print(context, databases, [row for row in rows if feed.matches(wanted, row)])
         if _is_closed(sys.stdout):
             return

@@ -1,157 +1,95 @@
-"""The event log as a feed: whatever is recorded from now on, soon after its commit, each event once.
+"""The event log as a feed: every committed event once, in the order of the ids, from whatever id on.
 
 Events take their ids when they are recorded and are seen when they are committed, so one with a small id may come after
-one with a large. Hence no last id is kept, but the spans of ids that were not seen yet. A gap is closed when nobody can
-fill it any more: whoever records holds a lock of the table from before they take an id to the end of their transaction.
+one with a large. Hence the log is read up to a horizon, below which nothing can come any more (decision 15). Who reads
+remembers the last id, and nothing else.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import BIGINT_MAX, Databases, Reader, is_outage, table_of
-from marketplace_api.domain.audit import LONGEST_TRANSACTION, Wanted
+from marketplace_api.db import Databases, Reader, is_outage, table_of
+from marketplace_api.domain.audit import Wanted
 from marketplace_api.models.events import Event
 
 BATCH = 1_000
 POLL_SECONDS = 1.0
-"""Who begins to record while nobody waits does not ring the bell: they are found by looking."""
+"""Who begins to record while nobody waits does not ring the bell: they are found by looking. So is the end of those who
+hold the horizon and then undo what they recorded."""
 PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 BELL = 7_405_002
 """The lock of those who wait; see the migration that made the bell."""
 
 _e = table_of(Event).c
-_BIGINTS = sa.ARRAY(sa.BigInteger)
-
-_RECORDING = sa.text(
-    "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted "
-    "AND relation = CAST('events' AS regclass) "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
-_open = (
-    sa.func.unnest(sa.bindparam("lows", type_=_BIGINTS), sa.bindparam("highs", type_=_BIGINTS))
-    .table_valued(sa.column("low", sa.BigInteger), sa.column("high", sa.BigInteger), name="open")
-    .render_derived()
-)
-_count = sa.bindparam("count", type_=sa.Integer)
-# Each span by itself: the planner would rather walk all the way from the first gap to the end of the log.
-_found = (
-    sa.select(*_e)
-    .where(_e.event_id.between(_open.c.low, _open.c.high))
-    .order_by(_e.event_id)
-    .limit(_count)
-    .lateral("found")
-)
-_UNSEEN = sa.select(*_found.c).select_from(_open.join(_found, sa.true())).order_by(_found.c.event_id).limit(_count)
-_TOP = sa.select(sa.func.coalesce(sa.func.max(_e.event_id), 0))
-_NEWEST_OF_OLD = (
-    sa.select(_e.event_id)
-    .where(_e.date_created < sa.func.now() - sa.literal(LONGEST_TRANSACTION, sa.Interval))
-    .order_by(_e.date_created.desc(), _e.event_id.desc())
-    .limit(1)
-)
-_low = sa.bindparam("low", type_=sa.BigInteger)
-_before = sa.func.lag(_e.event_id).over(order_by=_e.event_id)
-_ids = (
-    sa.select(_e.event_id, (sa.func.coalesce(_before, _low) + 1).label("low"))
-    .where(_e.event_id.between(_low, sa.bindparam("top", type_=sa.BigInteger)))
-    .subquery()
-)
-_GAPS = sa.select(_ids.c.low, (_ids.c.event_id - 1).label("high")).where(_ids.c.low < _ids.c.event_id)
+_HORIZON = sa.text("SELECT event_horizon()")
+_low, _high, _count = (sa.bindparam(name, type_=sa.BigInteger) for name in ("low", "high", "count"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Ids from ``low`` to ``high``; ``waits_for`` are the transactions that may still fill it, ``None`` while that was
-    not looked up."""
-
-    low: int
-    high: int
-    waits_for: frozenset[str] | None = None
+def horizon(db: Reader) -> int:
+    """The id up to which everything is decided: each event up to it is committed and seen by every statement that is
+    sent after this, or will never be. On the primary only, and in no transaction that keeps an older view."""
+    highest: int = db.execute(_HORIZON).scalar_one()
+    return highest
 
 
-class Feed:
-    """What of the log was not seen yet. It outlives the connections that it is read through."""
-
-    def __init__(self, db: Reader) -> None:
-        """Whatever is committed after this has returned is new."""
-        top = db.execute(_TOP).scalar_one()
-        # In this order: who took an id below the highest, and records no more, has committed it.
-        recording = db.execute(_RECORDING).scalars().all()
-        self._spans: list[_Span] = []
-        if recording:
-            low = db.execute(_NEWEST_OF_OLD).scalar() or 0
-            self._spans = [_Span(gap.low, gap.high) for gap in db.execute(_GAPS, {"low": low, "top": top})]
-        self._spans.append(_Span(top + 1, BIGINT_MAX))
-
-    def awaits(self, event_id: int) -> bool:
-        """Whether the event would be new."""
-        return any(span.low <= event_id <= span.high for span in self._spans)
-
-    @property
-    def gaps(self) -> int:
-        """How many gaps may still be filled."""
-        return len(self._spans) - 1
-
-    def read(self, db: Reader) -> Sequence[Any]:
-        """Up to :data:`BATCH` events that were committed since and not read yet, by id."""
-        recording = frozenset(db.execute(_RECORDING).scalars())
-        self._spans = [_narrowed(span, recording) for span in self._spans]
-        lows, highs = [span.low for span in self._spans], [span.high for span in self._spans]
-        rows: Sequence[Any] = db.execute(_UNSEEN, {"lows": lows, "highs": highs, "count": BATCH}).all()
-        reached = rows[-1].event_id if len(rows) == BATCH else BIGINT_MAX
-        ids = [row.event_id for row in rows]
-        self._spans = [rest for span in self._spans for rest in _without(span, ids, reached)]
-        return rows
+def after(db: Reader, event_id: int, limit: int = BATCH, types: Collection[str] | None = None) -> Sequence[Any]:
+    """The next events behind the id, up to the horizon, by id and at most ``limit``; of these ``types``, if any are
+    given. The conditions on ``db`` are those of :func:`horizon`."""
+    return between(db, event_id, horizon(db), limit, types)
 
 
-def _narrowed(span: _Span, recording: frozenset[str]) -> _Span:
-    """Those who record now, or those of them who did when the gap was found. What the others had to commit, they did
-    before this, and the next look shows it."""
-    if span.high == BIGINT_MAX:
-        return span
-    return replace(span, waits_for=recording if span.waits_for is None else span.waits_for & recording)
+def between(
+    db: Reader, event_id: int, high: int, limit: int = BATCH, types: Collection[str] | None = None
+) -> Sequence[Any]:
+    """:func:`after` up to a horizon that is known already."""
+    values: dict[str, Any] = {"low": event_id, "high": high, "count": limit}
+    if types is not None:
+        values["types"] = sorted(types)
+    rows: Sequence[Any] = db.execute(_statement(types is not None), values).all()
+    return rows
 
 
-def _without(span: _Span, ids: Sequence[int], reached: int) -> Iterator[_Span]:
-    """What is left of a span after a look at it that found ``ids`` (of this span and others) and went up to the id
-    ``reached``."""
-    low = span.low
-    for event_id in ids[bisect_left(ids, span.low) : bisect_right(ids, span.high)]:
-        if event_id > low and _can_be_filled(span):
-            yield replace(span, low=low, high=event_id - 1)
-        low = event_id + 1
-    if low <= span.high and (span.high > reached or _can_be_filled(span)):
-        yield replace(span, low=low)
+@lru_cache(maxsize=2)
+def _statement(by_type: bool) -> sa.Select[Any]:
+    part = sa.select(*_e).where(_e.event_id > _low, _e.event_id <= _high).order_by(_e.event_id).limit(_count)
+    if not by_type:
+        return part
+    # Each type by itself, along its own index: of a rare one the planner would look through the whole log.
+    types = (
+        sa.func.unnest(sa.bindparam("types", type_=sa.ARRAY(sa.Text)))
+        .table_valued("type", name="asked")
+        .render_derived()
+    )
+    found = part.where(_e.type == types.c.type).lateral("found")
+    return sa.select(*found.c).select_from(types.join(found, sa.true())).order_by(found.c.event_id).limit(_count)
 
 
-def _can_be_filled(span: _Span) -> bool:
-    return span.high == BIGINT_MAX or span.waits_for is None or bool(span.waits_for)
-
-
-def follow(databases: Databases, feed: Feed, tell: Callable[[str], None]) -> Iterator[Sequence[Any]]:
-    """What is new, for ever; nothing, at least every other second, while nothing is.
+def follow(databases: Databases, after: int, tell: Callable[[str], None]) -> Iterator[Sequence[Any]]:
+    """What comes behind the id ``after``, for ever, in the order of the ids; nothing, at least every other second, while
+    nothing does.
 
     While the database is away it is waited for: ``tell`` gets a sentence when it goes and when it is back, and nothing
     recorded in between is left out.
     """
-    pause, lost = PAUSE_SECONDS, False
+    pause, lost, last = PAUSE_SECONDS, False, after
     while True:
         try:
-            with databases.primary_reader() as db:
-                db.execute(sa.text("LISTEN events"))
+            with _listening(databases) as db:
                 if lost:
                     tell("The database is back.")
                 pause, lost = PAUSE_SECONDS, False
                 while True:
-                    yield _next(db, feed)
+                    rows = _next(db, last)
+                    last = rows[-1].event_id if rows else last
+                    yield rows
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -163,25 +101,31 @@ def follow(databases: Databases, feed: Feed, tell: Callable[[str], None]) -> Ite
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _next(db: sa.Connection, feed: Feed) -> Sequence[Any]:
+@contextmanager
+def _listening(databases: Databases) -> Iterator[sa.Connection]:
+    with databases.primary_reader() as db:
+        try:
+            db.execute(sa.text("LISTEN events"))
+            yield db
+        finally:
+            # Nobody else shall get a connection that listens, or whose lock is held.
+            db.invalidate()
+
+
+def _next(db: sa.Connection, last: int) -> Sequence[Any]:
     """New events at once, else those that the bell tells of."""
-    try:
-        rows = feed.read(db)
-        if rows:
-            # While there is much to tell nobody needs to ring.
-            time.sleep(0 if len(rows) == BATCH else PAUSE_SECONDS)
-            return rows
-        db.execute(sa.text("SELECT pg_advisory_lock_shared(:bell)"), {"bell": BELL})
-        rows = feed.read(db)
-        if not rows:
-            driver: Any = db.connection.driver_connection
-            for _bell in driver.notifies(timeout=POLL_SECONDS, stop_after=1):
-                pass
-        db.execute(sa.text("SELECT pg_advisory_unlock_shared(:bell)"), {"bell": BELL})
-    except Exception:
-        # Nobody else shall get a connection that is broken, or whose lock is held.
-        db.invalidate()
-        raise
+    rows = after(db, last, BATCH)
+    if rows:
+        # While there is much to tell nobody needs to ring.
+        time.sleep(0 if len(rows) == BATCH else PAUSE_SECONDS)
+        return rows
+    db.execute(sa.text("SELECT pg_advisory_lock_shared(:bell)"), {"bell": BELL})
+    rows = after(db, last, BATCH)
+    if not rows:
+        driver: Any = db.connection.driver_connection
+        for _bell in driver.notifies(timeout=POLL_SECONDS, stop_after=1):
+            pass
+    db.execute(sa.text("SELECT pg_advisory_unlock_shared(:bell)"), {"bell": BELL})
     return rows
 
 

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from marketplace_api.domain import audit, feed
 from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.domain.audit import Wanted
 from marketplace_api.domain.events import Entry, EventType, record, record_quietly
-from marketplace_api.domain.feed import Feed, follow, matches
+from marketplace_api.domain.feed import follow, matches
 
 
 def _record(session: Session, subject_id: int = 1) -> int:
@@ -29,96 +30,121 @@ def reader(committed_databases: Databases) -> Iterator[sa.Connection]:
         yield db
 
 
-def _ids(news: Feed, db: sa.Connection) -> list[int]:
-    return [row.event_id for row in news.read(db)]
+def _ids(db: sa.Connection, last: int, **narrowed: Any) -> list[int]:
+    return [row.event_id for row in feed.after(db, last, **narrowed)]
 
 
-def test_a_small_id_that_is_committed_late_is_found(committed_databases: Databases, reader: sa.Connection) -> None:
-    news = Feed(reader)
-    with committed_databases.session() as slow, committed_databases.session() as fast:
-        first, second = _record(slow), _record(fast)
-        fast.commit()
-        assert _ids(news, reader) == [second]
-        assert _ids(news, reader) == []
-        slow.commit()
-    assert _ids(news, reader) == [first]
-    assert _ids(news, reader) == []
-    assert news.gaps == 0
-
-
-def test_what_was_not_committed_at_the_beginning_is_new(committed_databases: Databases, reader: sa.Connection) -> None:
-    with committed_databases.session() as slow, committed_databases.session() as fast:
-        first, second = _record(slow), _record(fast)
-        fast.commit()
-        news = Feed(reader)
-        assert news.awaits(first)
-        assert not news.awaits(second)
-        assert _ids(news, reader) == []
-        slow.commit()
-    assert _ids(news, reader) == [first]
-
-
-def test_a_gap_that_nobody_can_fill_is_closed(committed_databases: Databases, reader: sa.Connection) -> None:
-    news = Feed(reader)
-    with committed_databases.session() as undone, committed_databases.session() as other:
-        _record(undone)
-        other.execute(sa.text("SELECT 1"))  # a transaction that records nothing keeps no gap open
-        with committed_databases.session() as fast:
-            _record(fast)
-            fast.commit()
-        assert len(_ids(news, reader)) == 1
-        assert news.gaps == 1
-        undone.rollback()
-        assert _ids(news, reader) == []
-        assert news.gaps == 0
-
-
-def test_more_than_one_look_takes_in(
-    committed_databases: Databases, reader: sa.Connection, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_seen_before_all_with_smaller_ids_are_decided(
+    committed_databases: Databases, reader: sa.Connection
 ) -> None:
-    monkeypatch.setattr(feed, "BATCH", 3)
-    news = Feed(reader)
+    start = feed.horizon(reader)
     with committed_databases.session() as slow, committed_databases.session() as fast:
-        late = [_record(slow) for _ in range(4)]
-        ids = [_record(fast) for _ in range(5)]
+        other = committed_databases.session()
+        other.execute(sa.text("SELECT 1"))  # a transaction that records nothing holds nobody up
+        first, second = _record(slow), _record(fast)
         fast.commit()
-        assert [_ids(news, reader) for _ in range(3)] == [ids[:3], ids[3:], []]
+        assert feed.horizon(reader) == start
+        assert _ids(reader, start) == []
         slow.commit()
-    assert [_ids(news, reader) for _ in range(3)] == [late[:3], late[3:], []]
-    assert news.gaps == 0
+        assert _ids(reader, start) == [first, second]
+        undone, third = _record(slow), _record(fast)
+        fast.commit()
+        assert _ids(reader, second) == []
+        slow.rollback()
+        assert feed.horizon(reader) == third > undone
+        assert _ids(reader, second) == [third]
+        other.close()
 
 
-def test_writers_at_once_lose_nothing(committed_databases: Databases, reader: sa.Connection) -> None:
-    news, committed, lock = Feed(reader), set[int](), threading.Lock()
+def test_savepoints_hold_as_long_as_what_was_recorded_in_them_may_come(
+    committed_databases: Databases, reader: sa.Connection
+) -> None:
+    start = feed.horizon(reader)
+    with committed_databases.session() as session, committed_databases.session() as fast:
+        inner = session.begin_nested()
+        _record(session)
+        inner.rollback()  # with it goes the lock, and with that the mark that it is held
+        between = _record(fast)
+        fast.commit()
+        assert _ids(reader, start) == [between]
+        with session.begin_nested():
+            kept = _record(session)
+        inner = session.begin_nested()
+        undone = _record(session)
+        inner.rollback()  # the lock is the transaction's since the savepoint before was released
+        last = _record(fast)
+        fast.commit()
+        assert undone < last
+        assert _ids(reader, between) == []
+        session.commit()
+    assert _ids(reader, start) == [between, kept, last]
 
-    def write(seed: int) -> None:
-        chance = random.Random(seed)
-        for _ in range(40):
-            with committed_databases.session() as session:
-                ids = {_record(session) for _ in range(chance.randint(1, 4))}
+
+def test_parts_and_types(committed_databases: Databases, reader: sa.Connection) -> None:
+    start = feed.horizon(reader)
+    with committed_databases.session() as session:
+        edited = [_record(session) for _ in range(4)]
+        created = record(session, ANONYMOUS, EventType.LISTING_CREATED, 1).event_id
+        restored = record(session, ANONYMOUS, EventType.LISTING_RESTORED, 1).event_id
+        session.commit()
+    assert _ids(reader, start, limit=3) == edited[:3]
+    assert _ids(reader, edited[2], limit=3) == [edited[3], created, restored]
+    both = ("listing.restored", "listing.edited")
+    assert _ids(reader, edited[2], types=both) == [edited[3], restored]
+    assert _ids(reader, start, types=both, limit=2) == edited[:2]
+    assert _ids(reader, start, types=["user.erased"]) == []
+
+
+def _kill(databases: Databases, session: Session) -> None:
+    pid = session.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+    with databases.owner_session() as owner:
+        owner.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
+def _write(databases: Databases, seed: int, committed: list[int], lock: threading.Lock) -> None:
+    """Record and end in all the ways there are; ``committed`` gets the ids that are to come."""
+    chance = random.Random(seed)
+    for _ in range(30):
+        with databases.session() as session:
+            try:
+                ids = [_record(session) for _ in range(chance.randint(0, 3))]
+                inner = session.begin_nested()
+                more = [_record(session) for _ in range(chance.randint(1, 2))]
                 if chance.random() < 0.3:
-                    session.execute(sa.text("SELECT pg_sleep(0.005)"))
+                    inner.rollback()
+                    more = [_record(session)] if chance.random() < 0.5 else []
+                if chance.random() < 0.4:
+                    session.execute(sa.text("SELECT pg_sleep(:seconds)"), {"seconds": chance.random() / 50})
+                if chance.random() < 0.1:
+                    _kill(databases, session)
                 if chance.random() < 0.2:
                     session.rollback()
                     continue
                 session.commit()
-            with lock:
-                committed.update(ids)
+            except sa.exc.OperationalError:  # it was killed
+                session.invalidate()
+                continue
+        with lock:
+            committed += [*ids, *more]
 
-    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(8)]
+
+def test_writers_at_once_lose_nothing_and_come_in_order(committed_databases: Databases, reader: sa.Connection) -> None:
+    committed, lock = list[int](), threading.Lock()
+    last = start = feed.horizon(reader)
+    writers = [threading.Thread(target=_write, args=(committed_databases, seed, committed, lock)) for seed in range(8)]
     for writer in writers:
         writer.start()
     found: list[int] = []
     while any(writer.is_alive() for writer in writers):
-        found += _ids(news, reader)
+        found += _ids(reader, last, limit=7)
+        last = found[-1] if found else start
     for writer in writers:
         writer.join()
-    while more := _ids(news, reader):
+    while more := _ids(reader, last):
         found += more
-    assert len(found) == len(set(found))
-    assert set(found) == committed
-    assert found != sorted(found)  # else the test would prove nothing
-    assert news.gaps == 0
+        last = found[-1]
+    assert committed != sorted(committed)  # else the test would prove nothing
+    assert found == sorted(committed)
 
 
 def test_the_bell_rings_while_somebody_waits(committed_databases: Databases) -> None:
@@ -143,7 +169,7 @@ def test_the_bell_rings_while_somebody_waits(committed_databases: Databases) -> 
 
 def test_following_gives_what_happens(committed_databases: Databases, reader: sa.Connection) -> None:
     told: list[str] = []
-    coming = follow(committed_databases, Feed(reader), told.append)
+    coming = follow(committed_databases, feed.horizon(reader), told.append)
     next(coming)
     with committed_databases.session() as session:
         event_id = _record(session)
@@ -156,7 +182,7 @@ def test_following_gives_what_happens(committed_databases: Databases, reader: sa
 
 def test_a_connection_that_is_cut_is_made_again(committed_databases: Databases, reader: sa.Connection) -> None:
     told: list[str] = []
-    coming = follow(committed_databases, Feed(reader), told.append)
+    coming = follow(committed_databases, feed.horizon(reader), told.append)
     next(coming)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> :own"
     with committed_databases.owner_session() as owner:
