@@ -41,7 +41,19 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Words before a key's dot that are ours alone; the other ones we share with libraries, whose keys are their business.
 _OURS = frozenset(
-    {"marketplace", "auth", "email", "limits", "http", "files", "storage", "metrics", "documents", "notifications", "realtime"}
+    {
+        "marketplace",
+        "auth",
+        "email",
+        "limits",
+        "http",
+        "files",
+        "storage",
+        "metrics",
+        "documents",
+        "notifications",
+        "realtime",
+    }
 )
 # What the ini's [DEFAULT] gives to all sections.
 _PLACEHOLDERS = ("http_port", "data_dir")

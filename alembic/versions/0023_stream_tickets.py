@@ -1,6 +1,6 @@
 """Tickets for streams of events.
 
-Revision: 0023, after: 0016
+Revision: 0023, after: 0018
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from alembic import op
 
 revision = "0023"
-down_revision = "0016"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

@@ -20,7 +20,7 @@ DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, PARTLY_DONE = range(6)
 
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("up", "Run everything for development: database, demo data, API and worker."),
+    "up": ("up", "Run everything for development: database, demo data, API, worker and realtime."),
     "doctor": (
         "doctor",
         "Check settings, database, folders, mail and clock, with a remedy for each finding.",
@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Figures: listings, accounts, moderation."),
     "events": ("events", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
+    "realtime": ("realtime", "The realtime process: push what happens to open connections."),
     "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
     "workflow": ("workflow", "Workflows: states, steps and who may take them."),
     "routes": ("routes", "Print every operation of the API."),

@@ -13,7 +13,10 @@ def stream_links(url: str) -> Links:
     base = url.rstrip("/")
     return {
         "mkt:stream": link(
-            f"{base}{PATH}{{?topics,last_id,ticket}}", templated=True, type="text/event-stream", title="What happens, as it happens"
+            f"{base}{PATH}{{?topics,last_id,ticket}}",
+            templated=True,
+            type="text/event-stream",
+            title="What happens, as it happens",
         ),
         "mkt:socket": link(f"{base}{SOCKET}", title="The same by socket.io"),
         "mkt:stream-tickets": link(TICKETS, title="Tickets for the stream, where no header can be sent"),
