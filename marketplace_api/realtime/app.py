@@ -42,9 +42,9 @@ class Realtime:
 
     def __init__(self, settings: Settings, databases: Databases) -> None:
         # Those who come here see what was committed a moment ago, which a replica may not have yet.
-        config = configure(replace(settings, database_read_url=""), databases)
+        api = configure(replace(settings, database_read_url=""), databases).make_wsgi_app()
         self._settings, self._databases = settings, databases
-        self._channels = Channels(config.registry)
+        self._channels = Channels(api.registry)
 
     async def start(self) -> None:
         """Read the end of the log, and follow it from there; returns when all of it is known."""
