@@ -19,7 +19,6 @@ tickets = Service("stream-tickets", TICKETS, StreamTicketsContext)
     "open-stream",
     Permission.STREAM_OPEN,
     title="Get a ticket for the stream",
-    success=201,
     result="stream_ticket",
     description="Browsers' `EventSource` sends no header: the address with the ticket opens one stream, once, within "
     "30 seconds. Whoever can send `Authorization` needs none.",
