@@ -24,7 +24,7 @@ from marketplace_api.errors import DomainError, Gone, NotFound, RateLimited, Una
 from marketplace_api.hal import operations
 from marketplace_api.hal.registry import represent
 from marketplace_api.hal.representation import JSON, link
-from marketplace_api.realtime.entries import CONVERSATION, LISTING, USER, Entry, entry_of, topic
+from marketplace_api.realtime.entries import CONVERSATION, LISTING, USER, Entry, entry_of
 from marketplace_api.resources.base import identifier
 from marketplace_api.resources.conversations import MessagesContext
 from marketplace_api.resources.root import root_factory

@@ -16,7 +16,7 @@ import orjson
 import psycopg
 import structlog
 from valkey import Valkey
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import ConnectionError, ValkeyError
 
 from marketplace_api import row_security
 from marketplace_api.db import Databases, libpq_url
@@ -64,9 +64,16 @@ class PostgresWay:
 
     def say(self, text: bytes) -> None:
         with self._lock:
-            if self._speaking is None or self._speaking.closed or self._speaking.broken:
-                self._speaking = self._connect()
-            self._speaking.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text.decode()])
+            held, self._speaking = self._speaking, None
+            if held is not None:
+                with suppress(psycopg.OperationalError):  # lost since it spoke last
+                    self._speak(held, text)
+                    return
+            self._speak(self._connect(), text)
+
+    def _speak(self, connection: psycopg.Connection[Any], text: bytes) -> None:
+        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text.decode()])
+        self._speaking = connection
 
     def listen(self) -> Iterator[bytes | None]:
         with self._connect() as connection:
@@ -86,7 +93,10 @@ class RedisWay:
         self._store: Any = Valkey.from_url(with_scheme(url), socket_timeout=5, socket_connect_timeout=2)
 
     def say(self, text: bytes) -> None:
-        self._store.publish(CHANNEL, text)
+        try:
+            self._store.publish(CHANNEL, text)
+        except ConnectionError:  # lost since it spoke last
+            self._store.publish(CHANNEL, text)
 
     def listen(self) -> Iterator[bytes | None]:
         with closing(self._store.pubsub(ignore_subscribe_messages=True)) as heard:

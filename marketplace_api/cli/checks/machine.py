@@ -60,21 +60,30 @@ def port(installation: Installation) -> Iterator[Finding]:
     from marketplace_api.cli.up import address
 
     host, number = address(installation.server)
+    yield _listener("port", "the API", host, number, "PORT or http_port in the ini")
+
+
+def realtime(installation: Installation) -> Iterator[Finding]:
+    """The same of the realtime process."""
+    from marketplace_api.cli.up import address
+
+    host, _ = address(installation.server)
+    number = installation.settings.realtime_port
+    yield _listener("realtime", "the realtime process", host, number, "REALTIME_PORT or realtime.port in the ini")
+
+
+def _listener(check: str, who: str, host: str, number: int, choice: str) -> Finding:
     place = f"{host}:{number}"
     version, refusal = _version(f"http://{place}")
     if isinstance(refusal, ConnectionRefusedError):
-        yield ok("port", f"{place} is free: the API is not running here")
-    elif version is None:
-        yield problem(
-            "port",
-            f"{place} is taken by another program",
-            f"Stop it (ss -ltnp 'sport = :{number}' names it), or choose another port: PORT or http_port in the ini.",
-        )
-    elif version != VERSION:
+        return ok(check, f"{place} is free: {who} is not running here")
+    if version is None:
+        remedy = f"Stop it (ss -ltnp 'sport = :{number}' names it), or choose another port: {choice}."
+        return problem(check, f"{place} is taken by another program", remedy)
+    if version != VERSION:
         told = f"version {version} answers at {place}, but this is {VERSION}"
-        yield warning("port", told, "Restart the API, so that it runs the code that is installed.")
-    else:
-        yield ok("port", f"the API answers at {place}")
+        return warning(check, told, f"Restart {who}, so that it runs the code that is installed.")
+    return ok(check, f"{who} answers at {place}")
 
 
 def public_address(installation: Installation) -> Iterator[Finding]:
