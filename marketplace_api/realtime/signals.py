@@ -99,11 +99,15 @@ class RedisWay:
             self._store.publish(CHANNEL, text)
 
     def listen(self) -> Iterator[bytes | None]:
-        with closing(self._store.pubsub(ignore_subscribe_messages=True)) as heard:
+        with closing(self._store.pubsub()) as heard:
             heard.subscribe(CHANNEL)
+            subscribed = 0
             while True:
-                message = heard.get_message(timeout=LOOK_SECONDS)
-                yield message["data"] if message is not None else None
+                message = heard.get_message(timeout=LOOK_SECONDS) or {}
+                subscribed += message.get("type") == "subscribe"
+                if subscribed > 1:
+                    raise ConnectionError("The client has connected anew, without a word of what it missed.")
+                yield message["data"] if message.get("type") == "message" else None
 
 
 class Signals:
