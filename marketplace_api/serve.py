@@ -57,7 +57,7 @@ def granian_runner(
     if unknown:
         raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
     host = host_of(host)
-    _require_free(host, port_of(global_conf))
+    require_free(host, port_of(global_conf))
     os.environ[INI_VARIABLE] = global_conf["__file__"]
     options = {key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")}
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
@@ -91,7 +91,7 @@ def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0
     may see unencrypted.
     """
     host = host_of(host)
-    _require_free(host, port_of(global_conf))
+    require_free(host, port_of(global_conf))
     sys.setswitchinterval(SWITCH_INTERVAL)
     in_memory = {"inbuf_overflow": MOST_BODY, "max_request_body_size": MOST_BODY}
     waitress.serve_paste(app, global_conf, **{**in_memory, **options, "host": host, "port": port_of(global_conf)})
@@ -108,7 +108,7 @@ def _share_metrics() -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
     """End with a sentence where somebody listens already: granian would share the port with them unnoticed."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

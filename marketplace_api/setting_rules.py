@@ -40,6 +40,7 @@ _LEAST = {
     "database_pool_size": 1, "database_timeout": 1, "access_minutes": 1, "session_days": 1, "erase_days": 0,
     "backoff_free_attempts": 0, "rate_multiplier": 1, "trusted_proxies": 0, "body_limit": 1, "photo_limit": 1,
     "document_limit": 1, "document_keep_days": 0, "notifications_keep_days": 1, "video_limit": 1, "video_seconds": 1,
+    "realtime_port": 1, "realtime_replay": 1,
 }  # fmt: skip
 _REDIS = re.compile(r"(redis|rediss|redis\+unix|valkey|valkeys|valkey\+unix)://.+")
 _CONTACT = re.compile(r"mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+\.[\w.-]+")
@@ -62,6 +63,7 @@ _OURS = frozenset(
         "outbound",
         "sms",
         "push",
+        "realtime",
     }
 )
 # What the ini's [DEFAULT] gives to all sections.
@@ -105,7 +107,7 @@ def _addresses(settings: Any, named: Named) -> Iterator[Mistake]:
         if url != special and not _is_url(url, ("postgres", "postgresql", "postgresql+psycopg"), host=False):
             form = "It must look like postgresql://user:password@host:5432/database."
             yield Mistake(f"{named(name)} is not a PostgreSQL URL.", form)
-    for name in ("public_url", "files_url", "storage_endpoint", "sentry_dsn", "sms_base_url"):
+    for name in ("public_url", "files_url", "realtime_url", "storage_endpoint", "sentry_dsn", "sms_base_url"):
         url = getattr(settings, name)
         if url and not _is_url(url, ("http", "https")):
             yield Mistake(f"{named(name)} must be an address that starts with https:// (or http://) and names a host.")

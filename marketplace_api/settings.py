@@ -184,8 +184,18 @@ class Settings:
         "redis.url",
         "REDIS_URL",
         "",
-        "Redis or Valkey for rate limits across processes; empty keeps them in memory.",
+        "Redis or Valkey for rate limits across processes and what realtime processes tell each other; empty keeps the former in memory, the latter in PostgreSQL.",
         secret=True,
+    )
+    realtime_port: int = _setting("realtime.port", "REALTIME_PORT", 6544, "Where the realtime process listens.")
+    realtime_url: str = _setting(
+        "realtime.url", "REALTIME_URL", "", "Where clients reach the realtime process; empty means the service itself."
+    )
+    realtime_replay: int = _setting(
+        "realtime.replay_events",
+        "REALTIME_REPLAY_EVENTS",
+        10_000,
+        "How far back in the log, in events, who was away is brought up to date; beyond it they fetch anew.",
     )
     notifications_keep_days: int = _setting(
         "notifications.keep_days",

@@ -113,6 +113,7 @@ def test_functions(path: Path) -> None:
 ELEVATED = {
     "domain/accounts/sessions.py refresh": "a refresh token names a session before it is known whose it is",
     "domain/accounts/recovery.py _redeem": "a token from a mail is looked up before it is known whose it is",
+    "domain/streams.py redeem_ticket": "a ticket names a session before it is known whose it is",
     "domain/accounts/lifecycle.py ban": "a moderator ends the sessions of another account",
     "domain/conversations/removing.py _of_both": "a moderator changes what belongs to the two of a conversation",
     "domain/phones/confirming.py _take_over": "who shows that they hold a number takes it from another account",

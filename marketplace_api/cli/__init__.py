@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE",
 
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("up", "Run everything for development: database, demo data, API and worker."),
+    "up": ("up", "Run everything for development: database, demo data, API, worker and realtime."),
     "doctor": (
         "doctor",
         "Check settings, database, folders, mail and clock, with a remedy for each finding.",
@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
     "webhooks": ("webhooks", "Webhooks: make, test, enable, look at deliveries, send again."),
     "deliveries": ("deliveries", "Notifications by e-mail, SMS and push: list, show, retry."),
+    "realtime": ("realtime", "The realtime process: push what happens to open connections."),
     "keys": ("keys", "Keys that sign tokens and seal documents: make, list, rotate."),
     "api-keys": ("api_keys", "Keys with which programs call: make, list, revoke."),
     "workflow": ("workflow", "Workflows: states, steps and who may take them."),

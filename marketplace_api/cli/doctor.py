@@ -52,6 +52,7 @@ def _findings(context: Context) -> list[Finding]:
         machine.folders,
         outside.bucket,
         machine.port,
+        machine.realtime,
         machine.public_address,
         database.database,
         outside.mail,

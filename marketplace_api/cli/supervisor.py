@@ -89,7 +89,7 @@ class Child:
 
     def _relay(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        prefix = click.style(f"{self.name:<6} | ", fg=self.color)
+        prefix = click.style(f"{self.name:<8} | ", fg=self.color)
         with process.stdout:
             for line in process.stdout:
                 # A reader that has gone must not stop the children by a full pipe.

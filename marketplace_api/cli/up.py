@@ -22,6 +22,7 @@ from marketplace_api.cli.supervisor import Child, ChildError
 
 READY_SECONDS = 90
 DATABASE_CHECK_SECONDS = 5
+LAST_PORT = 65535
 
 
 @click.command()
@@ -35,8 +36,8 @@ DATABASE_CHECK_SECONDS = 5
 def up(context: Context, port: int | None, data_dir: Path | None) -> None:
     """Run everything for development until Ctrl-C.
 
-    Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API and
-    worker.
+    Starts the embedded PostgreSQL (where the ini says so), migrates, loads the demo data once, then runs API,
+    worker and realtime process, which listens on the port behind the API's unless REALTIME_PORT says otherwise.
 
     Example: `marketplace-admin up --port 7000 --data-dir ~/marketplace`
     """
@@ -50,6 +51,7 @@ def up(context: Context, port: int | None, data_dir: Path | None) -> None:
         )
     host, number = address(context.server_section)
     _check_port(host, number)
+    _check_port(host, _realtime_port(context, number), "REALTIME_PORT=N")
     _check_folder(context.settings.data_dir)
     # SIGTERM and a closed terminal stop us the way Ctrl-C does, also where a shell started us with SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -65,7 +67,7 @@ def _run(context: Context, host: str, port: int) -> None:
 
     settings = context.settings
     databases, server = boot.open_databases(settings, dispatch, system=True)
-    children = _children(context)
+    children = _children(context, host, _realtime_port(context, port))
     try:
         with context.preparing("Preparing the database …") as load_demo:
             boot.development_ready(databases, settings, load_demo)
@@ -87,10 +89,13 @@ def _run(context: Context, host: str, port: int) -> None:
             server.stop()
 
 
-def _children(context: Context) -> list[Child]:
-    """API and worker, in the order in which they are stopped."""
+def _children(context: Context, host: str, realtime_port: int) -> list[Child]:
+    """API, worker and realtime process, in the order in which they are stopped."""
     variables = context.variables
-    environment = {**os.environ, "DATA_DIR": str(context.settings.data_dir)}
+    environment = {
+        **os.environ, "DATA_DIR": str(context.settings.data_dir), "REALTIME_PORT": str(realtime_port),
+        "REALTIME_URL": context.settings.realtime_url or f"http://{host}:{realtime_port}",
+    }  # fmt: skip
     if sys.stderr.isatty():
         environment["FORCE_COLOR"] = "1"
     pairs = [f"{name}={value}" for name, value in variables.items()]
@@ -100,6 +105,9 @@ def _children(context: Context) -> list[Child]:
     return [
         Child("api", [*python, "marketplace_api.serve", ini, *pairs], environment, "cyan"),
         Child("worker", [*python, "marketplace_api.cli", "--ini", ini, *sets, "jobs", "run"], environment, "magenta"),
+        Child(
+            "realtime", [*python, "marketplace_api.cli", "--ini", ini, *sets, "realtime", "run"], environment, "blue"
+        ),
     ]
 
 
@@ -149,8 +157,14 @@ def address(server: dict[str, str]) -> tuple[str, int]:
     return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "::") else host), port_of(server)  # noqa: S104  compared only
 
 
-def _check_port(host: str, port: int) -> None:
-    remedy = "choose another with --port N (make run PORT=N)"
+def _realtime_port(context: Context, port: int) -> int:
+    """That of the settings, else the one behind the API's, so that two marketplaces on one machine have four."""
+    is_chosen = os.environ.get("REALTIME_PORT") or context.app_section.get("realtime.port")
+    return context.settings.realtime_port if is_chosen or port == LAST_PORT else port + 1
+
+
+def _check_port(host: str, port: int, choice: str = "--port N (make run PORT=N)") -> None:
+    remedy = f"choose another with {choice}"
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -104,6 +104,8 @@ class EventType(StrEnum):
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_TESTED = "webhook.tested"
     WEBHOOK_RESENT = "webhook.resent"
+    NOTIFICATION_CREATED = "notification.created"
+    NOTIFICATION_READ = "notification.read"
 
 
 DESCRIPTIONS: Mapping[EventType, str] = {
@@ -182,6 +184,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.WEBHOOK_DISABLED: "A webhook is told of nothing more; `new` says why: by hand, gone, failing.",
     EventType.WEBHOOK_TESTED: "A test was sent to a webhook.",
     EventType.WEBHOOK_RESENT: "An event was sent to a webhook once more; `new` has the ids of both deliveries.",
+    EventType.NOTIFICATION_CREATED: "Somebody was told of something, or of one more of the same; `new` names whom.",
+    EventType.NOTIFICATION_READ: "Somebody read a notification or all of them, or took one away; `new` names whom.",
 }
 
 

@@ -109,9 +109,11 @@ def _statement(by_type: bool) -> sa.Select[Any]:
     return sa.select(*found.c).select_from(types.join(found, sa.true())).order_by(found.c.event_id).limit(_count)
 
 
-def follow(databases: Databases, after: int, tell: Callable[[str], None]) -> Iterator[Sequence[Any]]:
+def follow(
+    databases: Databases, after: int, tell: Callable[[str], None], rest: float = PAUSE_SECONDS
+) -> Iterator[Sequence[Any]]:
     """What comes behind the id ``after``, for ever, in the order of the ids; nothing, at least every other second, while
-    nothing does.
+    nothing does. Between two looks that found something it rests for ``rest`` seconds.
 
     While the database is away it is waited for: ``tell`` gets a sentence when it goes and when it is back, and nothing
     recorded in between is left out.
@@ -127,6 +129,8 @@ def follow(databases: Databases, after: int, tell: Callable[[str], None]) -> Ite
                     rows = _next(db, last)
                     last = rows[-1].event_id if rows else last
                     yield rows
+                    if 0 < len(rows) < BATCH:
+                        time.sleep(rest)  # while there is much to tell nobody needs to ring
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -153,8 +157,6 @@ def _next(db: sa.Connection, last: int) -> Sequence[Any]:
     """New events at once, else those that the bell tells of."""
     rows = after(db, last, BATCH)
     if rows:
-        # While there is much to tell nobody needs to ring.
-        time.sleep(0 if len(rows) == BATCH else PAUSE_SECONDS)
         return rows
     db.execute(sa.text("SELECT pg_advisory_lock_shared(:bell)"), {"bell": BELL})
     rows = after(db, last, BATCH)

@@ -62,7 +62,7 @@ class Limiter:
 
     def __init__(self, url: str, multiplier: int = 1) -> None:
         options = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
-        self._storage: Any = storage_from_string(_with_scheme(url), **options) if url else _Memory()
+        self._storage: Any = storage_from_string(with_scheme(url), **options) if url else _Memory()
         self._items: dict[str, tuple[RateLimitItem, RateLimitItem]] = {
             group: (_scaled(address, multiplier), _scaled(account, multiplier))
             for group, (address, account) in LIMITS.items()
@@ -104,7 +104,7 @@ def check_store(url: str) -> None:
     Raises :class:`marketplace_api.errors.Unavailable`: what is in the way, a colon, what to set.
     """
     try:
-        with closing(Valkey.from_url(_with_scheme(url), socket_timeout=2, socket_connect_timeout=2)) as store:
+        with closing(Valkey.from_url(with_scheme(url), socket_timeout=2, socket_connect_timeout=2)) as store:
             store.ping()
     except AuthenticationError:
         raise Unavailable(
@@ -121,6 +121,6 @@ def _scaled(text: str, multiplier: int) -> RateLimitItem:
     return type(item)(item.amount * multiplier, item.multiples)
 
 
-def _with_scheme(url: str) -> str:
+def with_scheme(url: str) -> str:
     """``limits`` needs the client that we ship: valkey-py, which talks to Redis as well."""
     return url.replace("redis://", "valkey://", 1).replace("rediss://", "valkeys://", 1)

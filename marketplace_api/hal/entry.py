@@ -8,6 +8,7 @@ from typing import Any
 from marketplace_api.domain.actors import Actor
 from marketplace_api.hal.problems import CODES
 from marketplace_api.hal.representation import Link, Links, Representation, link
+from marketplace_api.hal.streams import stream_links
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.listings import SearchListings
 
@@ -25,6 +26,9 @@ RELATIONS = {
     "profile": "The public profile of an account.",
     "my-listings": "The caller's own listings in all states.",
     "sessions": "The caller's open sessions.",
+    "stream": "Server-sent events about what the caller may see; templated. The realtime process serves it.",
+    "socket": "The same by socket.io.",
+    "stream-tickets": "Where a ticket for the stream comes from, for browsers that cannot send a header.",
     "export": "Everything that is held about the caller.",
     "owner": "The account that offers a listing.",
     "photos": "The photos of a listing.",
@@ -68,7 +72,7 @@ RELATIONS = {
 }
 
 
-def entry(context: Context, actor: Actor, version: str) -> Representation:
+def entry(context: Context, actor: Actor, version: str, realtime_url: str = "") -> Representation:
     """``/api``: what the service is, who the caller is, and where they may go."""
     state: dict[str, Any] = {
         "name": "Marketplace API",
@@ -91,7 +95,7 @@ def entry(context: Context, actor: Actor, version: str) -> Representation:
         "mkt:openapi": link("/api/openapi.json", type="application/json"),
         "mkt:docs": link("/docs", type="text/html"),
     }
-    links |= _known_links() if actor.user_id is not None else _stranger_links()
+    links |= {**_known_links(), **stream_links(realtime_url)} if actor.user_id is not None else _stranger_links()
     links |= _staff_links(actor)
     return Representation(state, links, context=context, is_public=True)
 

@@ -22,6 +22,7 @@ from marketplace_api.models import (
     reports,
     reviews,
     search,
+    streams,
     verifications,
     webhooks,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "reports",
     "reviews",
     "search",
+    "streams",
     "verifications",
     "webhooks",
 ]

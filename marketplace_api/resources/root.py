@@ -18,6 +18,7 @@ from marketplace_api.resources.moderation import ModerationContext
 from marketplace_api.resources.notifications import NotificationsContext
 from marketplace_api.resources.reports import ReportsContext
 from marketplace_api.resources.reviews import ReviewsContext
+from marketplace_api.resources.streams import StreamContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
 
@@ -59,6 +60,7 @@ class ApiContext(Branch):
         "audit": AuditContext,
         "events": FeedContext,
         "notifications": NotificationsContext,
+        "stream": StreamContext,
     }
 
 

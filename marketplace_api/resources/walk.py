@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.request import Request
@@ -17,6 +18,18 @@ def steps_of(pattern: str) -> Steps:
     """The steps along a pattern such as ``/api/listings/{listing_id}``."""
     segments = [segment for segment in pattern.split("/") if segment]
     return tuple((segment.strip("{}"), segment.startswith("{")) for segment in segments)
+
+
+def descend(root: Context, steps: Steps, parameters: Mapping[str, str]) -> tuple[Context, str]:
+    """The last node along ``steps`` that is there, and the segment that leads on to nothing, empty if none does."""
+    node = root
+    for name, is_parameter in steps:
+        segment = parameters[name] if is_parameter else name
+        try:
+            node = node[segment]
+        except KeyError:
+            return node, segment  # no view has a name, so this is a 404
+    return node, ""
 
 
 class Walk:
@@ -36,14 +49,7 @@ class Walk:
         if steps is None:
             elsewhere: dict[str, Any] = ResourceTreeTraverser(self._root)(request)
             return elsewhere
-        node, missing = self._root, ""
-        for name, is_parameter in steps:
-            segment = request.matchdict[name] if is_parameter else name
-            try:
-                node = node[segment]
-            except KeyError:
-                missing = segment  # no view has a name, so this is a 404
-                break
+        node, missing = descend(self._root, steps, request.matchdict)
         return {
             "context": node,
             "view_name": missing,

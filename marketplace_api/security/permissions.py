@@ -66,6 +66,7 @@ class Permission(StrEnum):
     PUSH_READ = "push:read"
     PUSH_KEEP = "push:keep"
     SMS_REPORT = "sms:report"
+    STREAM_OPEN = "stream:open"
     REPORT_MAKE = "report:make"
     REPORT_READ = "report:read"
     REPORT_MODERATE = "report:moderate"
@@ -140,6 +141,7 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.PUSH_READ: "See one's own browsers that take notifications.",
     Permission.PUSH_KEEP: "Let a browser take one's notifications, or end that.",
     Permission.SMS_REPORT: "Tell what became of a text message, for who signs as its provider.",
+    Permission.STREAM_OPEN: "Hold a connection open, through which one is told of what happens.",
     Permission.REPORT_MAKE: "Report a listing, a person, a message or a review.",
     Permission.REPORT_READ: "Read a report that one made.",
     Permission.REPORT_MODERATE: "Assign, resolve or dismiss a report that one neither made nor is about.",

@@ -32,7 +32,7 @@ suggestion_list = Service("suggestions", "/api/search/suggestions", SuggestionsC
 
 @api.operation("GET", "read-entry", P.API_READ, title="The entry point", result="entry")
 def enter(request: Request) -> Representation:
-    return represent.entry(request.context, request.actor, VERSION)
+    return represent.entry(request.context, request.actor, VERSION, request.registry.app_settings.realtime_url)
 
 
 @error_list.operation("GET", "list-errors", P.API_READ, title="All error codes", result="errors")

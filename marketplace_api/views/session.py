@@ -63,11 +63,16 @@ def address(request: Request) -> str:
     """``request.address``: the client's, as the last trusted proxy saw it; the header alone proves nothing."""
     proxies = request.registry.app_settings.trusted_proxies
     direct = str(request.environ.get("REMOTE_ADDR", ""))
+    return trusted_address(direct, request.environ.get("HTTP_X_FORWARDED_FOR", ""), proxies)
+
+
+def trusted_address(direct: str, forwarded_for: str, proxies: int) -> str:
+    """The address of a client that connects from ``direct``, behind so many proxies that are ours."""
     if proxies == 0:
         return direct
-    forwarded = [part.strip() for part in request.environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    forwarded = [part.strip() for part in forwarded_for.split(",") if part.strip()]
     chain = [*forwarded, direct]
-    return str(chain[max(0, len(chain) - 1 - proxies)])[:64]
+    return chain[max(0, len(chain) - 1 - proxies)][:64]
 
 
 def includeme(config: Configurator) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import generate_latest
 
 from marketplace_api.db import Databases
+from marketplace_api.realtime import metrics as realtime
 from tests.client import Client
 
 RUN = sa.text(
@@ -32,7 +34,11 @@ def _told(client: Client) -> dict[str, set[str]]:
     for path in ("/api", "/api/listings", "/api/listings/1", "/nowhere"):
         client.get(path)
     found: dict[str, set[str]] = {}
-    for line in client.get("/metrics").text.splitlines():
+    realtime.CLIENTS.labels("socket").set(0)
+    realtime.PUSHES.labels("message.created").inc(0)
+    realtime.ENDED.labels("lost").inc(0)
+    told_by_both = client.get("/metrics").text + generate_latest(realtime.REGISTRY).decode()
+    for line in told_by_both.splitlines():
         if line.startswith("marketplace_"):
             name, _, labels = line.partition("{")
             told = re.findall(r'([a-z_]+)="', labels)

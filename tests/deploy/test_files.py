@@ -111,7 +111,7 @@ def compose() -> Any:
 
 def test_services_wait_for_what_they_need(compose: Any) -> None:
     services = compose["services"]
-    assert {"migrate", "api", "worker", "database", "cache", "files", "mail"} == set(services)
+    assert {"migrate", "api", "worker", "realtime", "database", "cache", "files", "mail"} == set(services)
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():
             assert how["condition"] in CONDITIONS
@@ -214,7 +214,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 
 def test_procfile_starts_what_there_is() -> None:
     lines = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text().splitlines())
-    assert set(lines) == {"release", "api", "worker"}
+    assert set(lines) == {"release", "api", "worker", "realtime"}
     for line in lines.values():
         check_command(shlex.split(line))
 
@@ -223,7 +223,8 @@ def test_the_proxy_is_the_one_that_is_trusted() -> None:
     text = (DEPLOY / "Caddyfile").read_text()
     assert text.count("{") == text.count("}")
     assert f"reverse_proxy 127.0.0.1:{_ini()['DEFAULT']['http_port']}" in text
-    assert text.count("X-Forwarded-For {remote_host}") == _ini().getint("app:main", "http.trusted_proxies") == 1
+    assert f"reverse_proxy @open 127.0.0.1:{Settings().realtime_port}" in text
+    assert text.count("X-Forwarded-For {remote_host}") == 2 and _ini().getint("app:main", "http.trusted_proxies") == 1
     [most] = re.findall(r"max_size (\d+)MB", text)
     largest = max(field.default for field in Settings.__dataclass_fields__.values() if field.name.endswith("_limit"))
     assert int(most) * 1_000_000 > largest

@@ -76,12 +76,12 @@ def test_prometheus_takes_the_rules() -> None:
 
 def test_the_scrape_is_named_as_the_rules_and_panels_say() -> None:
     document = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
-    [scrape] = document["scrape_configs"]
-    assert (scrape["job_name"], scrape["metrics_path"]) == ("marketplace", "/metrics")
+    scrapes = {scrape["job_name"]: scrape.get("metrics_path", "/metrics") for scrape in document["scrape_configs"]}
+    assert scrapes == dict.fromkeys(("marketplace", "marketplace-realtime"), "/metrics")
     assert all((FOLDER / name).exists() for name in document["rule_files"])
-    jobs = set(re.findall(r'job="(\w+)"', (FOLDER / "alerts.yaml").read_text()))
+    jobs = set(re.findall(r'job="([\w-]+)"', (FOLDER / "alerts.yaml").read_text()))
     jobs |= set(re.findall(r'job=\\"(\w+)\\"', (FOLDER / "dashboard.json").read_text()))
-    assert jobs == {"marketplace"}
+    assert jobs == set(scrapes)
 
 
 @pytest.mark.parametrize("panel", _panels(), ids=lambda panel: panel["title"])

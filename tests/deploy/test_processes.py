@@ -70,10 +70,15 @@ def _until(happens: Callable[[], bool], what: str) -> None:
 
 def test_the_procfile(committed_databases: Databases, tmp_path: Path, inbox: tuple[Inbox, int]) -> None:
     mails, mail_port = inbox
-    url, port = boot.connection_url(committed_databases), free_port()
+    url, port, realtime_port = boot.connection_url(committed_databases), free_port(), free_port()
     migrations.downgrade(url, "base")
     environment = production_environment(
-        url, tmp_path, PORT=str(port), SMTP_URL=f"smtp://127.0.0.1:{mail_port}", METRICS_TOKEN=TOKEN
+        url,
+        tmp_path,
+        PORT=str(port),
+        SMTP_URL=f"smtp://127.0.0.1:{mail_port}",
+        METRICS_TOKEN=TOKEN,
+        REALTIME_PORT=str(realtime_port),
     )
     lines = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text().splitlines())
     subprocess.run(shlex.split(lines["release"]), env=environment, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
@@ -81,19 +86,20 @@ def test_the_procfile(committed_databases: Databases, tmp_path: Path, inbox: tup
     address = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
         processes = []
-        for name in ("api", "worker"):
+        for name in ("api", "worker", "realtime"):
             log = stack.enter_context((tmp_path / f"{name}.log").open("wb"))
             process = subprocess.Popen(shlex.split(lines[name]), env=environment, cwd=ROOT, stdout=log, stderr=log)
             stack.callback(process.kill)
             processes.append(process)
         _until(lambda: _ask(f"{address}/readyz")[0] == 200, "the API's readiness")
+        _until(lambda: _ask(f"http://127.0.0.1:{realtime_port}/readyz")[0] == 200, "that of the realtime process")
         account = {"username": "ada", "email": "ada@people.example", "password": "correct horse battery"}
         assert _ask(f"{address}/api/auth/register", account)[0] == 201
         _until(lambda: mails.recipients == ["ada@people.example"], "the worker's mail")
         _check_metrics(address)
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(SECONDS) for process in processes] == [0, 0], (tmp_path / "api.log").read_text()
+        assert [process.wait(SECONDS) for process in processes] == [0, 0, 0], (tmp_path / "api.log").read_text()
 
 
 def _check_metrics(address: str) -> None:

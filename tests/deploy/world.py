@@ -38,6 +38,8 @@ def check_command(words: list[str]) -> None:
         word = rest.pop(0)
         if word == "--ini":
             assert Path(rest.pop(0)).name == "production.ini"
+        elif word == "--port":
+            rest.pop(0)
         elif not word.startswith("-"):
             assert isinstance(command, click.Group)
             found = command.get_command(click.Context(command), word)

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.factories.accounts import People, make_user
 from tests.factories.listings import make_listing
+from tests.npm import NODE, home_of, needs_node
 from tests.server import served
 
 HERE = Path(__file__).resolve().parent.parent / "ketting"
-NODE, NPM = shutil.which("node"), shutil.which("npm")
 
 
-def _home() -> Path:
-    """A folder with ``node_modules``: the one beside the script, or a cache that is filled once."""
-    if (HERE / "node_modules" / "ketting").exists():
-        return HERE
-    lock = (HERE / "package-lock.json").read_bytes()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = cache / "marketplace-api" / f"ketting-{hashlib.sha256(lock).hexdigest()[:12]}"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not (home / "installed").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, home / name)
-            subprocess.run([NPM or "npm", "ci", "--no-audit", "--no-fund"], cwd=home, check=True, capture_output=True)
-            (home / "installed").touch()
-    return home
-
-
-@pytest.mark.skipif(NODE is None or NPM is None, reason="node and npm are not installed")
+@needs_node
 def test_ketting_walks_through_the_api(live_people: People) -> None:
     seller = make_user(live_people.session, username="seller")
     for number in range(3):
@@ -47,7 +23,7 @@ def test_ketting_walks_through_the_api(live_people: People) -> None:
     owner = live_people.caller(username="cargo.owner")
     with served(owner.app) as address:
         ran = subprocess.run(
-            [NODE or "node", str(HERE / "walk.mjs"), address, owner.token or "", str(_home())],
+            [NODE or "node", str(HERE / "walk.mjs"), address, owner.token or "", str(home_of(HERE))],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr

@@ -46,6 +46,7 @@ OWNERS = {
     "notification_choices": ("user_id",),
     "sessions": ("user_id",),
     "one_time_tokens": ("user_id",),
+    "stream_tickets": ("user_id",),
     "verifications": ("user_id",),
     "files": ("owner_id",),
     "reports": ("reporter_id",),
@@ -126,6 +127,8 @@ def world(db: Session, databases: OneTransaction, people: People) -> World:
         for statement in (
             "INSERT INTO one_time_tokens (token_hash, user_id, purpose, email, expires_at) "
             "VALUES (sha256(:id::text::bytea), :id, 'reset_password', 'x@people.example', now() + interval '1 day')",
+            "INSERT INTO stream_tickets (ticket_hash, user_id, session_id, expires_at) SELECT sha256(:id::text::bytea), "
+            ":id, session_id, now() + interval '1 minute' FROM sessions WHERE user_id = :id LIMIT 1",
             "INSERT INTO notification_preferences (user_id) VALUES (:id)",
             "INSERT INTO notification_choices (user_id, type, channel, enabled) "
             "VALUES (:id, 'new_message', 'email', false)",

@@ -68,25 +68,36 @@ def port(installation: Installation) -> Iterator[Finding]:
     from marketplace_api.cli.up import address
 
     host, number = address(installation.server)
+    yield _listener(installation, "port", "the API", host, number, "PORT or http_port in the ini")
+
+
+def realtime(installation: Installation) -> Iterator[Finding]:
+    """The same of the realtime process."""
+    from marketplace_api.cli.up import address
+
+    host, _ = address(installation.server)
+    number = installation.settings.realtime_port
+    yield _listener(
+        installation, "realtime", "the realtime process", host, number, "REALTIME_PORT or realtime.port in the ini"
+    )
+
+
+def _listener(installation: Installation, check: str, who: str, host: str, number: int, choice: str) -> Finding:
     place = f"{host}:{number}"
     version, refusal = _version(f"http://{place}")
     if isinstance(refusal, ConnectionRefusedError):
-        yield ok("port", f"{place} is free: the API is not running here")
-    elif version is None:
-        yield problem(
-            "port",
-            f"{place} is taken by another program",
-            f"Stop it (ss -ltnp 'sport = :{number}' names it), or choose another port: PORT or http_port in the ini.",
-        )
-    elif version != VERSION:
+        return ok(check, f"{place} is free: {who} is not running here")
+    if version is None:
+        remedy = f"Stop it (ss -ltnp 'sport = :{number}' names it), or choose another port: {choice}."
+        return problem(check, f"{place} is taken by another program", remedy)
+    if version != VERSION:
         told = f"version {version} answers at {place}, but this is {VERSION}"
-        yield warning("port", told, "Restart the API, so that it runs the code that is installed.")
-    else:
-        yield _whose(installation, place, number)
+        return warning(check, told, f"Restart {who}, so that it runs the code that is installed.")
+    return _whose(installation, check, who, place, choice)
 
 
-def _whose(installation: Installation, place: str, number: int) -> Finding:
-    """Whether the API that answers works on our database with our secret; one that does not tell may be ours."""
+def _whose(installation: Installation, check: str, who: str, place: str, choice: str) -> Finding:
+    """Whether what answers works on our database with our secret; what does not tell may be ours."""
     answers = _told(f"http://{place}/readyz").get("installation")
     try:
         url = boot.find_database(installation.settings)
@@ -95,14 +106,15 @@ def _whose(installation: Installation, place: str, number: int) -> Finding:
             with looking(url) as look:
                 ours = look.installation(installation.settings.secret)
     except (psycopg.Error, OSError):
-        return ok("port", f"the API answers at {place}")  # what is wrong with the database is told there
+        return ok(check, f"{who} answers at {place}")  # what is wrong with the database is told there
     if not isinstance(answers, str) or (answers == ours):
-        return ok("port", f"the API answers at {place}")
+        return ok(check, f"{who} answers at {place}")
+    number = place.rpartition(":")[2]
     return problem(
-        "port",
-        f"the API that answers at {place} is of another installation: its database or its MARKETPLACE_SECRET is another",
+        check,
+        f"{who} that answers at {place} is of another installation: its database or its MARKETPLACE_SECRET is another",
         "Run this with the environment of that service (DATABASE_URL, DATA_DIR, MARKETPLACE_SECRET), or stop it "
-        f"(ss -ltnp 'sport = :{number}' names it), or choose another port: PORT or http_port in the ini.",
+        f"(ss -ltnp 'sport = :{number}' names it), or choose another port: {choice}.",
     )
 
 

@@ -25,6 +25,7 @@ from marketplace_api.models.deliveries import Delivery
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.notifications import Notification, NotificationChoice, NotificationPreferences
 from marketplace_api.models.reports import Report
+from marketplace_api.models.streams import StreamTicket
 
 _EMPTY: dict[str, Any] = {
     "email": None, "pending_email": None, "email_confirmed_at": None, "email_bounced_at": None, "password_hash": None, "bio": None,
@@ -51,6 +52,7 @@ def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> No
     with rows.keeping_unique(session, username=None, email=None, user_id=user.user_id):
         user.username = f"deleted-{user.user_id}"
     session.execute(_quietly(sa.delete(OneTimeToken).where(OneTimeToken.user_id == user.user_id)))
+    session.execute(_quietly(sa.delete(StreamTicket).where(StreamTicket.user_id == user.user_id)))
     session.execute(_quietly(sa.delete(Bookmark).where(Bookmark.user_id == user.user_id)))
     for model in (Delivery, Notification, NotificationChoice, NotificationPreferences):
         session.execute(_quietly(sa.delete(model).where(model.user_id == user.user_id)))

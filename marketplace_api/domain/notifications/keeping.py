@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.db import table_of
 from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import NotFound
 from marketplace_api.models.notifications import Notification, NotifiedEvent
 
@@ -24,14 +25,18 @@ _claims = table_of(NotifiedEvent)
 
 def mark_read(session: Session, actor: Actor, notification_id: int) -> None:
     """One notification is read; to have read it before is no error. Raises NotFound."""
-    statement = sa.update(Notification).where(_own(actor, notification_id)).values(is_read=True)
-    if session.execute(_quietly(statement.returning(_n.notification_id))).first() is None:
+    own = _own(actor, notification_id)
+    unread = sa.update(Notification).where(own, sa.not_(_n.is_read)).values(is_read=True)
+    if session.execute(_quietly(unread.returning(_n.notification_id))).first() is not None:
+        _record(session, actor, notification_id)
+    elif session.execute(sa.select(_n.notification_id).where(own)).first() is None:
         raise _absent()
 
 
 def mark_all_read(session: Session, actor: Actor) -> None:
     """Everything that has come so far is read."""
-    _mark(session, _n.user_id == (actor.user_id or 0))
+    if _mark(session, _n.user_id == (actor.user_id or 0)):
+        _record(session, actor, None)
 
 
 def dismiss(session: Session, actor: Actor, notification_id: int) -> None:
@@ -39,6 +44,7 @@ def dismiss(session: Session, actor: Actor, notification_id: int) -> None:
     statement = sa.delete(Notification).where(_own(actor, notification_id))
     if session.execute(_quietly(statement.returning(_n.notification_id))).first() is None:
         raise _absent()
+    _record(session, actor, notification_id)
 
 
 def conversation_read(session: Session, user_id: int, conversation_id: int) -> None:
@@ -82,12 +88,19 @@ def _own(actor: Actor, notification_id: int) -> sa.ColumnElement[bool]:
     return sa.and_(_n.notification_id == notification_id, _n.user_id == (actor.user_id or 0))
 
 
-def _mark(session: Session, which: sa.ColumnElement[bool]) -> None:
+def _mark(session: Session, which: sa.ColumnElement[bool]) -> int:
+    """Returns how many there were."""
     unread: Any = sa.select(_n.notification_id).where(which, sa.not_(_n.is_read))
     held = unread.order_by(_n.notification_id).with_for_update(key_share=True).scalar_subquery()
     # The condition twice: once more an index leads to the rows, instead of a look at the whole table.
     marked = sa.update(Notification).where(which, sa.not_(_n.is_read), _n.notification_id.in_(held))
-    session.execute(_quietly(marked.values(is_read=True)))
+    result: Any = session.execute(_quietly(marked.values(is_read=True)))
+    return int(result.rowcount)
+
+
+def _record(session: Session, actor: Actor, notification_id: int | None) -> None:
+    """For the open connections of the same account; ``None`` stands for all."""
+    record(session, actor, EventType.NOTIFICATION_READ, notification_id, new={"user_id": actor.user_id})
 
 
 def _quietly(statement: Any) -> Any:

@@ -19,6 +19,8 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import table_of
 from marketplace_api.domain import bookmarks
 from marketplace_api.domain.accounts.rows import LIVING
+from marketplace_api.domain.actors import ANONYMOUS
+from marketplace_api.domain.events import Entry, EventType, record_quietly
 from marketplace_api.domain.listings import rows as listing_rows
 from marketplace_api.domain.notifications.kinds import NotificationType, by_default, is_mailed_otherwise
 from marketplace_api.domain.notifications.preferences import WANTED, wanted, wanting
@@ -105,6 +107,7 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
             ON CONFLICT (user_id, group_key) WHERE {OPEN_GROUP} DO UPDATE SET
                 count = note.count + excluded.count, event_id = greatest(note.event_id, excluded.event_id), {_LATEST},
                 date_updated = greatest(note.date_updated, excluded.date_updated)
+            RETURNING note.notification_id, note.user_id
         ), made AS (
             INSERT INTO deliveries ({columns}, channel, due_at)
             SELECT {columns}, channel,
@@ -116,7 +119,8 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
             ON CONFLICT DO NOTHING
             RETURNING channel, due_at
         )
-        SELECT DISTINCT channel FROM made WHERE due_at <= now()
+        SELECT notification_id, user_id, NULL AS channel FROM told
+        UNION ALL SELECT DISTINCT CAST(NULL AS bigint), CAST(NULL AS bigint), channel FROM made WHERE due_at <= now()
         """  # noqa: S608  made of constants only
     )
 
@@ -141,11 +145,6 @@ _TELL_OWNERS = _statement(
     count="receiver.listings",
     listing_id="receiver.listing_id",
 )
-
-
-def _run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
-    due = session.execute(statement, {**receivers, **notice.parameters()}).scalars().all()
-    session.info.setdefault(_DUE_CHANNELS, set()).update(due)
 
 
 def due_channels(session: Session) -> list[str]:
@@ -222,3 +221,12 @@ def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None,
     through_id = keepers[-1] if keepers else progress.through_id
     session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))
     return not is_done
+
+
+def _run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
+    """Run a statement that tells; record whom it told, because open connections follow the log and nothing else, and
+    remember what is to leave the house at once."""
+    rows = session.execute(statement, {**receivers, **notice.parameters()}).all()
+    entries = [Entry(row.notification_id, None, {"user_id": row.user_id}) for row in rows if row.channel is None]
+    record_quietly(session, ANONYMOUS, EventType.NOTIFICATION_CREATED, entries)
+    session.info.setdefault(_DUE_CHANNELS, set()).update(row.channel for row in rows if row.channel is not None)

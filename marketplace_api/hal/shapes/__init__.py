@@ -19,6 +19,7 @@ from marketplace_api.hal.shapes import (
     moderation,
     notifications,
     people,
+    streams,
     verifications,
     webhooks,
 )
@@ -38,6 +39,7 @@ SHAPES: Mapping[str, Shape] = {
     **moderated_messages.SHAPES,
     **integrations.SHAPES,
     **webhooks.SHAPES,
+    **streams.SHAPES,
     **entry.SHAPES,
     **mail.SHAPES,
 }

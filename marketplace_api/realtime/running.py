@@ -1,0 +1,55 @@
+"""Serves the realtime application by uvicorn, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from marketplace_api.db import Databases
+from marketplace_api.realtime.app import Realtime
+from marketplace_api.settings import Settings
+
+STOP_SECONDS = 15
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Before it closes its doors on SIGTERM or SIGINT, everybody inside is told to go."""
+
+    def __init__(self, config: uvicorn.Config, app: Realtime) -> None:
+        super().__init__(config)
+        self._app = app
+        self._ending: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        asyncio.get_event_loop().call_soon_threadsafe(self._begin_to_end)
+
+    def _begin_to_end(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._app.stop()
+        finally:
+            self.should_exit = True
+
+
+def run(settings: Settings, databases: Databases, *, host: str, port: int) -> None:
+    """Serve on ``host`` and ``port`` until SIGTERM or SIGINT. Runs in the main thread."""
+    app = Realtime(settings, databases)
+    asyncio.run(_serve(app, host, port))
+
+
+async def _serve(app: Realtime, host: str, port: int) -> None:
+    await app.start()
+    options: dict[str, Any] = {
+        "host": host, "port": port, "lifespan": "off", "log_config": None, "access_log": False, "server_header": False,
+        "ws": "websockets-sansio", "ws_max_size": 64 * 1024, "backlog": BACKLOG,
+        "timeout_graceful_shutdown": STOP_SECONDS, "proxy_headers": False, "ws_per_message_deflate": False,
+    }  # fmt: skip
+    server = _Server(uvicorn.Config(app, **options), app)
+    await server.serve()
