@@ -21,6 +21,7 @@ def served(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
         server.task_dispatcher.shutdown()
-        for dispatcher in list(sockets.values()):
-            dispatcher.close()
+        # In the server's own thread, which else might be asking the system about a socket that is closed.
+        server.trigger.pull_trigger(lambda: [dispatcher.close() for dispatcher in list(sockets.values())])
         thread.join(10)
+        assert not thread.is_alive()

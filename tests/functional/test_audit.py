@@ -47,7 +47,7 @@ def test_what_an_admin_did_can_be_read(db: Session, people: People) -> None:
     assert (event["type"], event["actor_id"], event["reason"], event["request_id"]) == (
         "user.suspended", admin.user.user_id, "Spam.", "trace-7f3a9c21",
     )  # fmt: skip
-    assert (event["previous"], event["new"]) == ({"state": "active"}, {"state": "suspended"})
+    assert (event["previous"], event["new"]) == ({"state": "active"}, {"state": "suspended", "until": None})
     assert (event["actor_name"], event["on_behalf_of_id"]) == (None, None)
     assert event["_links"]["mkt:subject"]["href"] == account
     one = admin.get(event["_links"]["self"]["href"]).json

@@ -43,8 +43,14 @@ class Server:
         """As the kernel would for want of memory: no good-bye to anyone."""
         process = self.postgres._process
         assert process is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(process.pid, signal.SIGKILL)
         process.wait(30)
+        # They end by themselves when they see it, and serve whoever asks until then.
+        deadline = time.monotonic() + 30
+        while any(Path("/proc", child).exists() for child in children):
+            assert time.monotonic() < deadline, "its processes outlive it"
+            time.sleep(0.01)
 
     def restart(self) -> None:
         self.postgres.stop()
