@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
+from marketplace_api.models.notifications import SECURITY_TYPES
 from marketplace_api.settings import Settings
 from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People
@@ -74,9 +75,7 @@ def test_a_digest_s_link_switches_all_off_that_it_holds(ada: Client, client: Cli
     answer = client.request("POST", path, raw=parts, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert answer.status_int == 200
     left = {type for type, wanted in emails_of(ada).items() if wanted}
-    assert left == {
-        "password_changed", "new_login", "verification_approved", "verification_rejected", "verification_expired",
-    }  # fmt: skip
+    assert left == {*SECURITY_TYPES, "verification_approved", "verification_rejected", "verification_expired"}
 
 
 def test_a_link_is_good_for_nothing_else(
