@@ -54,6 +54,7 @@ def test_the_link_in_a_mail_switches_such_mails_off_with_one_click(
     assert mail["List-Unsubscribe-Post"] == ONE_CLICK
     assert (mail["Precedence"], mail["Auto-Submitted"]) == ("bulk", "auto-generated")
     link = mail["List-Unsubscribe"].strip("<>")
+    assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in mail.as_bytes(), "as programs read it"
     assert link in text_of(mail) and link.startswith("https://market.example/unsubscribe/")
     path = link.removeprefix("https://market.example")
     shown = client.get(path, Accept=HAL_FORMS).json
