@@ -75,7 +75,7 @@ def _run(context: Context, host: str, port: int) -> None:
         for child in children:
             child.start()
         _wait_until_ready(f"http://{host}:{port}", children)
-        _welcome(context, f"http://{host}:{port}")
+        _welcome(context, f"http://{host}:{port}", f"http://{host}:{_realtime_port(context, port)}")
         _watch(children, server.start if server is not None else None)
     except ChildError as error:
         raise click.ClickException(str(error)) from None
@@ -137,12 +137,13 @@ def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> N
             start_database()
 
 
-def _welcome(context: Context, url: str) -> None:
+def _welcome(context: Context, url: str, realtime_url: str) -> None:
     from marketplace_api.domain import demo
 
     lines = [
         f"The marketplace is ready: {url}/api",
-        f"Mails are files in {context.settings.data_dir / 'mail'}",
+        f"What happens is pushed from {realtime_url} (docs/realtime.md)",
+        f"Mails, text messages and pushes are files in mail, sms and push of {context.settings.data_dir}",
     ]
     lines += ["", "Demo log-ins (POST /api/auth/login):"]
     lines += [f"  {role:<10} {email}  {password}" for role, email, password in demo.LOGINS]

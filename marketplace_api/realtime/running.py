@@ -6,6 +6,7 @@ import asyncio
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvicorn
 
 from marketplace_api.db import Databases
@@ -15,6 +16,8 @@ from marketplace_api.settings import Settings
 STOP_SECONDS = 15
 BACKLOG = 2048
 
+log = structlog.get_logger(__name__)
+
 
 class _Server(uvicorn.Server):
     """Before it closes its doors on SIGTERM or SIGINT, everybody inside is told to go."""
@@ -23,6 +26,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._ending: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        log.info("realtime.listening", host=self.config.host, port=self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         asyncio.get_event_loop().call_soon_threadsafe(self._begin_to_end)
