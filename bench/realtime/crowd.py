@@ -91,7 +91,11 @@ class Crowd:
 async def obey(url: str) -> None:
     """Carry out orders until there are no more."""
     crowd = Crowd(url)
-    orders: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {"connect": crowd.connect, "received": crowd.received, "close": crowd.close}
+    orders: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+        "connect": crowd.connect,
+        "received": crowd.received,
+        "close": crowd.close,
+    }
     while line := await asyncio.to_thread(sys.stdin.buffer.readline):
         order = orjson.loads(line)
         answer = await orders[order.pop("do")](**order)

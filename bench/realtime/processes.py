@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 
 from bench import application, servers
 from bench.report import ROOT
@@ -23,6 +24,12 @@ LIFETIME = timedelta(days=1)
 SETTLE_SECONDS = 3.0
 """After a start, and after many came or went, before anything is weighed."""
 
+_BUSY = """
+    SELECT EXISTS (SELECT FROM procrastinate_workers), EXISTS (
+        SELECT FROM procrastinate_jobs
+        WHERE status IN ('todo', 'doing') AND (scheduled_at IS NULL OR scheduled_at <= now())
+    )
+"""
 _CLI = [sys.executable, "-m", "marketplace_api.cli"]
 
 
@@ -48,19 +55,28 @@ def realtime(url: str, folder: Path) -> Iterator[servers.Server]:
 
 @contextmanager
 def worker(url: str, folder: Path) -> Iterator[int]:
-    """A worker, by its process id."""
+    """A worker that has nothing to do yet, by its process id."""
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [*_CLI, "jobs", "run"], cwd=ROOT, env={**os.environ, **environment(url, folder)}, stdout=log, stderr=log
         )
     try:
-        time.sleep(SETTLE_SECONDS)
-        if process.poll() is not None:
-            raise RuntimeError(f"The worker has ended: {(folder / 'worker.log').read_text()[-2000:]}")
+        _wait_until_idle(url, process, folder / "worker.log")
         yield process.pid
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _wait_until_idle(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Once it has begun, and done what the clock had in store for it."""
+    deadline = time.monotonic() + servers.START_SECONDS
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(_BUSY).fetchone() != (True, False):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The worker does not come to rest: {log.read_text()[-2000:]}")
+            time.sleep(1)
+    time.sleep(SETTLE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

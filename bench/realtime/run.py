@@ -126,7 +126,6 @@ def _delays(sent: Sequence[Sent], receipts: Sequence[Receipt]) -> dict[str, Any]
     due = {(person, each.message_id) for each in sent for person in (each.sender, each.receiver)}
     got = Counter((each.user, each.about) for each in receipts if each.name == "message.created")
     told = [each for each in receipts if each.name == "notification.created" and each.about in moments]
-    first = {(each.receiver, each.message_id) for each in sent}
     return {
         "delivered": sum(got.values()), "lost": len(due - got.keys()), "strange": len(got.keys() - due),
         "doubled": sum(number - 1 for number in got.values()),
@@ -134,7 +133,6 @@ def _delays(sent: Sequence[Sent], receipts: Sequence[Receipt]) -> dict[str, Any]
                             if each.name == "message.created" and each.about in moments]),
         "unread": sum(each.name == "unread.changed" for each in receipts),
         "notifications": sum(each.name == "notification.created" for each in receipts),
-        "notifications_missing": len(first - {(each.user, each.about) for each in told}),
         "notification_ms": _percentiles([each.moment - moments[each.about] for each in told]),
     }  # fmt: skip
 
