@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test coverage lint types docs bench bench-bulk bench-realtime where clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(STAMP) ## Start everything for development (PORT=7000, DATA_DIR=/somewhere)
 	@exec $(BIN)/marketplace-admin --ini development.ini up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
