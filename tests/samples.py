@@ -35,6 +35,8 @@ VALUES: dict[str, Any] = {
     "scopes": ["events:read"],
     "phone": "+12025550123",
     "code": "123456",
+    "url": "https://shop.example/hook",
+    "event_types": ["listing.created"],
     "endpoint": "https://push.example.net/send/1",
     "keys": {
         "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",

@@ -27,7 +27,10 @@ _JOBS_BEGIN_ANEW = (
     "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, abort_requested = false WHERE status = 'doing'",
     "DELETE FROM procrastinate_workers",
 )
-_NO_JOBS = ("TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers",)
+# With what is kept about them.
+_NO_JOBS = (
+    "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers CASCADE",
+)
 _NO_DELIVERIES = (
     "UPDATE deliveries SET status = 'skipped', error = 'restored', date_done = now() WHERE status = 'due'",
 )

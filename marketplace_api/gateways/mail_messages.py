@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email import policy
-from email.headerregistry import Address
+from email import policy as policies
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parseaddr
 from functools import lru_cache
@@ -58,7 +58,7 @@ def render(
     subject = subject or SUBJECTS[name]
     service = author.display_name or author.domain
     context = {"service": service, "subject": subject, "reply_to": reply_to, **context}
-    message = EmailMessage(policy=policy.SMTP)
+    message = EmailMessage(policy=_POLICY)
     message["Subject"] = f"{context['service']}: {subject}"
     message["From"] = author
     message["To"] = _address(to)
@@ -81,6 +81,23 @@ def render(
 def domain_of(sender: str) -> str:
     """The domain of an address, with or without a name; raises as :func:`render`."""
     return _address(sender).domain
+
+
+class _Whole(UnstructuredHeader):
+    """A header that stays in one line: an address longer than a line would be sent as an encoded word (RFC 2047), which
+    programs that read the header do not take for an address."""
+
+    def fold(self, *, policy: Any) -> str:
+        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
+
+
+def _policy() -> Any:
+    registry: Any = HeaderRegistry()
+    registry.map_to_type("list-unsubscribe", _Whole)
+    return policies.SMTP.clone(header_factory=registry)
+
+
+_POLICY = _policy()
 
 
 @lru_cache(maxsize=2)

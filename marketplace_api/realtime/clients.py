@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -22,11 +22,9 @@ from marketplace_api.domain.tokens import AccessClaims
 from marketplace_api.errors import DomainError, RateLimited, Unauthenticated
 from marketplace_api.hal.problems import problem
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.channels import is_over
+from marketplace_api.realtime.channels import Channels, is_over
 from marketplace_api.realtime.entries import USER, Entry, topic
-
-if TYPE_CHECKING:
-    from marketplace_api.realtime.hub import Hub
+from marketplace_api.realtime.recent import Recent
 
 CHUNK = 50
 """Entries that are looked at in one go."""
@@ -38,7 +36,24 @@ REQUESTS, REQUEST_SECONDS = 40, 10.0
 START_ANEW = -1
 """The place of one who missed more than is kept."""
 
+Answer = TypeVar("Answer")
+
 log = structlog.get_logger(__name__)
+
+
+class Home(Protocol):
+    """What a connection asks of the process that it is open to: the ``Hub``."""
+
+    channels: Channels
+    recent: Recent
+
+    async def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer: ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None: ...
+
+    def leave(self, client: Client, name: str) -> None: ...
+
+    def remove(self, client: Client) -> None: ...
 
 
 class Lost(Exception):
@@ -50,7 +65,7 @@ class Client(ABC):
 
     transport: str
 
-    def __init__(self, hub: Hub, claims: AccessClaims, actor: Actor, cursor: int) -> None:
+    def __init__(self, hub: Home, claims: AccessClaims, actor: Actor, cursor: int) -> None:
         self.hub, self.claims, self.actor, self.cursor = hub, claims, actor, cursor
         self.user_id = claims.user_id
         self.own_topic = topic(USER, self.user_id)

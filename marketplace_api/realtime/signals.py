@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
@@ -42,8 +42,11 @@ class Way(Protocol):
 
     def say(self, text: bytes) -> None: ...
 
-    def listen(self) -> Iterator[bytes | None]:
+    def listen(self) -> Generator[bytes | None, None, None]:
         """What is said, and ``None`` at least every other second. Raises one of ``errors`` when the way breaks."""
+
+    def close(self) -> None:
+        """Nothing is said after it."""
 
 
 class PostgresWay:
@@ -69,19 +72,25 @@ class PostgresWay:
                 with suppress(psycopg.OperationalError):  # lost since it spoke last
                     self._speak(held, text)
                     return
+                held.close()
             self._speak(self._connect(), text)
 
     def _speak(self, connection: psycopg.Connection[Any], text: bytes) -> None:
         connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text.decode()])
         self._speaking = connection
 
-    def listen(self) -> Iterator[bytes | None]:
+    def listen(self) -> Generator[bytes | None, None, None]:
         with self._connect() as connection:
             connection.execute(f"LISTEN {CHANNEL}".encode())
             while True:
                 for notice in connection.notifies(timeout=LOOK_SECONDS):
                     yield notice.payload.encode()
                 yield None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._speaking is not None:
+                self._speaking.close()
 
 
 class RedisWay:
@@ -98,7 +107,7 @@ class RedisWay:
         except ConnectionError:  # lost since it spoke last
             self._store.publish(CHANNEL, text)
 
-    def listen(self) -> Iterator[bytes | None]:
+    def listen(self) -> Generator[bytes | None, None, None]:
         with closing(self._store.pubsub()) as heard:
             heard.subscribe(CHANNEL)
             subscribed = 0
@@ -108,6 +117,9 @@ class RedisWay:
                 if subscribed > 1:
                     raise ConnectionError("The client has connected anew, without a word of what it missed.")
                 yield message["data"] if message.get("type") == "message" else None
+
+    def close(self) -> None:
+        self._store.close()
 
 
 class Signals:
@@ -128,6 +140,7 @@ class Signals:
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join(2 * LOOK_SECONDS)
+        self._way.close()
 
     def say(self, signal: Signal) -> None:
         """Tell all processes, if they can be reached. Blocks for a moment; takes at most :data:`MOST_BYTES`."""
@@ -142,21 +155,26 @@ class Signals:
         pause = 0.1
         while not self._stopping.is_set():
             try:
-                for text in self._way.listen():
-                    if self._stopping.is_set():
-                        return
-                    if not self.is_open:
-                        self.is_open, pause = True, 0.1
-                        self._hear(None)
-                    if text is not None:
-                        with suppress(orjson.JSONDecodeError):
-                            self._hear(orjson.loads(text))
+                with closing(self._way.listen()) as said:
+                    for text in said:
+                        pause = 0.1
+                        if self._stopping.is_set():
+                            return
+                        self._take(text)
             except self._way.errors as error:
                 if self.is_open:
                     log.warning("signals.lost", reason=type(error).__name__)
                 self.is_open = False
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _take(self, text: bytes | None) -> None:
+        if not self.is_open:
+            self.is_open = True
+            self._hear(None)
+        if text is not None:
+            with suppress(orjson.JSONDecodeError):
+                self._hear(orjson.loads(text))
 
 
 def make_way(settings: Settings, databases: Databases) -> Way:

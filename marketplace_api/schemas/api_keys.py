@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import colander
 from colander import SchemaNode
 
 from marketplace_api.models.api_keys import SCOPES
 from marketplace_api.schemas.base import Body, PageQuery
-from marketplace_api.schemas.types import InvalidField, ListOf, Moment, Nullable, OneOf, Text
+from marketplace_api.schemas.types import ListOf, Moment, Nullable, OneOf, Text
 
 
 class IssueKey(Body):
@@ -15,15 +14,9 @@ class IssueKey(Body):
 
     name = SchemaNode(Text(100, 1), title="Name", description="What it is for, for those who look through the keys.")
     scopes = SchemaNode(
-        ListOf(OneOf(SCOPES), len(SCOPES), unique=True), title="Scopes", description=f"Of: {', '.join(SCOPES)}."
+        ListOf(OneOf(SCOPES), len(SCOPES), 1, unique=True), title="Scopes", description=f"Of: {', '.join(SCOPES)}."
     )
     expires_at = SchemaNode(Nullable(Moment()), missing=None, title="Until", description="For ever, if empty.")
-
-    def validator(self, node: SchemaNode, value: dict[str, object]) -> None:
-        if not value["scopes"]:
-            problem = colander.Invalid(node)
-            problem.add(InvalidField(node["scopes"], "required", "Name at least one scope."))
-            raise problem
 
 
 class ListKeys(PageQuery):

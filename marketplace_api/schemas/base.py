@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import colander
 
 from marketplace_api.errors import FieldError
-from marketplace_api.schemas.types import SHOWN, FromQuery, Integer, InvalidField, ListOf, StrictType, Text
+from marketplace_api.schemas.types import SHOWN, FromQuery, Integer, InvalidField, ListOf, OneOf, StrictType, Text
 
 HYPERMEDIA = frozenset({"_links", "_embedded", "_templates"})
 MAX_UNKNOWN = 20  # unknown fields that are told at most: to guess what was meant by each of 100,000 takes seconds
@@ -101,22 +101,8 @@ def only(wanted: str, other: str) -> dict[str, Any]:
 
 def names(choices: tuple[str, ...], description: str) -> colander.SchemaNode:
     """A comma-separated list of names out of ``choices``."""
-    from_choices = FromQuery(ListOf(_Choice(choices), len(choices), unique=True))
+    from_choices = FromQuery(ListOf(OneOf(choices), len(choices), unique=True))
     return colander.SchemaNode(from_choices, missing=(), description=description)
-
-
-class _Choice(Text):
-    def __init__(self, choices: tuple[str, ...]) -> None:
-        super().__init__(SHOWN)
-        self.choices = choices
-
-    def check(self, node: colander.SchemaNode, value: Any) -> str:
-        if value not in self.choices:
-            raise InvalidField(node, "not_a_choice", f"Choose from: {', '.join(self.choices)}.")
-        return str(value)
-
-    def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.choices)}
 
 
 def field_errors(problem: colander.Invalid, location: str) -> list[FieldError]:

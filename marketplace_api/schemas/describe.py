@@ -94,7 +94,8 @@ def _input(typ: Any, *, required: bool) -> dict[str, Any]:
         case OneOf():
             return {"options": {"inline": list(typ.choices), "minItems": int(required), "maxItems": 1}}
         case ListOf():
-            return {"multiple": True, "maxItems": typ.maximum}
+            fewest = {"minItems": typ.minimum} if typ.minimum else {}
+            return {"multiple": True, **fewest, "maxItems": typ.maximum}
         case Text():
             pattern = {"regex": typ.pattern} if typ.pattern else {}
             return {"type": _kind_of_text(typ), "minLength": typ.minimum, "maxLength": typ.maximum, **pattern}

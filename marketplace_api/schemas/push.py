@@ -10,9 +10,9 @@ from colander import SchemaNode, drop
 from marketplace_api.gateways.webpush import browser_key, browser_secret
 from marketplace_api.models.push import LONGEST_ENDPOINT
 from marketplace_api.schemas.base import Body, ObjectType, PageQuery
-from marketplace_api.schemas.types import InvalidField, Nullable, Number, Text
+from marketplace_api.schemas.types import Integer, InvalidField, Nullable, Text
 
-_LATEST = 10**16  # milliseconds; far beyond any time that there is
+_LATEST = 10**15  # milliseconds; far beyond any time that there is
 
 
 class Endpoint(Text):
@@ -24,10 +24,11 @@ class Endpoint(Text):
 
 
 class _Key(Text):
-    """Bytes in base64url, as ``read`` takes them."""
+    """Bytes in base64url, ``length`` characters with or without ``padding``, as ``read`` takes them."""
 
-    def __init__(self, maximum: int, minimum: int, read: Callable[[str], bytes], hint: str) -> None:
-        super().__init__(maximum, minimum, pattern="[A-Za-z0-9_-]+=*", hint=hint)
+    def __init__(self, length: int, padding: str, read: Callable[[str], bytes], hint: str) -> None:
+        pattern = rf"[A-Za-z0-9_\-]{{{length}}}({padding})?"
+        super().__init__(length + len(padding), length, pattern=pattern, hint=hint)
         self.read = read
 
     def check(self, node: SchemaNode, value: Any) -> bytes:  # type: ignore[override]
@@ -42,10 +43,12 @@ class Keys(SchemaNode):
 
     schema_type = ObjectType
     p256dh = SchemaNode(
-        _Key(90, 86, browser_key, "Send the browser's public key: 65 bytes in base64url, a point of P-256."),
+        _Key(87, "=", browser_key, "Send the browser's public key: 65 bytes in base64url, a point of P-256."),
         title="Public key",
     )
-    auth = SchemaNode(_Key(26, 21, browser_secret, "Send the browser's secret: 16 bytes in base64url."), title="Secret")
+    auth = SchemaNode(
+        _Key(22, "==", browser_secret, "Send the browser's secret: 16 bytes in base64url."), title="Secret"
+    )
 
 
 class Subscribe(Body):
@@ -53,7 +56,7 @@ class Subscribe(Body):
 
     endpoint = SchemaNode(Endpoint(), title="Endpoint")
     expirationTime = SchemaNode(  # noqa: N815 - the name that browsers give it
-        Nullable(Number(0, _LATEST, 3)), missing=drop, title="Expiration time", description="Not heeded."
+        Nullable(Integer(0, _LATEST)), missing=drop, title="Expiration time", description="Not heeded."
     )
     keys = Keys(title="Keys")
 

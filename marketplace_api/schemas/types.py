@@ -221,16 +221,18 @@ class OneOf(StrictType):
 
 
 class ListOf(StrictType):
-    """A JSON array of up to ``maximum`` values of one type."""
+    """A JSON array of ``minimum`` to ``maximum`` values of one type."""
 
-    def __init__(self, item: StrictType, maximum: int, *, unique: bool = False) -> None:
-        self.item, self.maximum, self.unique = item, maximum, unique
+    def __init__(self, item: StrictType, maximum: int, minimum: int = 0, *, unique: bool = False) -> None:
+        self.item, self.maximum, self.minimum, self.unique = item, maximum, minimum, unique
 
     def check(self, node: colander.SchemaNode, value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise InvalidField(node, "not_a_list", "Send a list.")
         if len(value) > self.maximum:
             raise InvalidField(node, "too_many", f"Send at most {self.maximum} values.")
+        if len(value) < self.minimum:
+            raise InvalidField(node, "too_few", f"Send at least {self.minimum} of them.")
         problems = colander.Invalid(node)
         items = []
         for position, item in enumerate(value):
@@ -244,7 +246,8 @@ class ListOf(StrictType):
         return list(dict.fromkeys(items)) if self.unique else items
 
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "array", "maxItems": self.maximum, "items": self.item.json_schema()}
+        fewest = {"minItems": self.minimum} if self.minimum else {}
+        return {"type": "array", **fewest, "maxItems": self.maximum, "items": self.item.json_schema()}
 
 
 class Nullable(StrictType):

@@ -15,7 +15,7 @@ READ_ONLY = frozenset({
     "date_updated",
 })  # fmt: skip
 _URL = WebAddress(LONGEST_URL)
-_TYPES = ListOf(OneOf(PATTERNS), MOST_TYPES, unique=True)
+_TYPES = ListOf(OneOf(PATTERNS), MOST_TYPES, 1, unique=True)
 _DESCRIPTION = Text(LONGEST_DESCRIPTION, 0)
 _ABOUT_URL = "Where events are sent to, by POST; https in production, and an address of the public Internet."
 _ABOUT_TYPES = "Types of events; `listing.*` is all of a subject, `*` is everything."

@@ -12,8 +12,7 @@ from pyramid.request import Request
 from marketplace_api.domain.accounts import recovery, registration, sessions
 from marketplace_api.domain.actors import Actor
 from marketplace_api.hal import accounts as represent
-from marketplace_api.hal.operations import Operation
-from marketplace_api.hal.representation import Representation, form, message
+from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.accounts import AuthContext, MeContext, SessionContext, SessionsContext
 from marketplace_api.resources.root import ApiContext
 from marketplace_api.schemas import accounts as schemas
@@ -188,15 +187,5 @@ def end_session(request: Request) -> Representation:
     return message("Session ended", "/api/auth/sessions")
 
 
-def _offer_form(service: Service, posted: Operation) -> None:
-    """GET on an address that takes a POST: its form."""
-
-    @service.operation(
-        "GET", f"{posted.name}-form", posted.permission, title=f"The form: {posted.title}", result="form"
-    )
-    def show(request: Request) -> Representation:
-        return form(request.context, posted)
-
-
 for _offered in (registering, logging_in, refreshing, logging_out, requesting_reset, resetting, confirming, resending):
-    _offer_form(_offered, _offered.declared[0])
+    _offered.offer_form()

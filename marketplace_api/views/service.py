@@ -19,7 +19,7 @@ from pyramid.response import Response
 from marketplace_api.errors import FieldError, Invalid
 from marketplace_api.hal import operations
 from marketplace_api.hal.operations import Applies, Operation, always
-from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation
+from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation, form
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
 from marketplace_api.schemas.uploads import MULTIPART, UploadForm
@@ -121,6 +121,16 @@ class Service(cornice.Service):
             return view
 
         return decorate
+
+    def offer_form(self) -> None:
+        """Declare a GET on an address that takes nothing but a POST: the form of its first operation."""
+        posted = self.declared[0]
+
+        @self.operation(
+            "GET", f"{posted.name}-form", posted.permission, title=f"The form: {posted.title}", result="form"
+        )
+        def show(request: Request) -> Representation:
+            return form(request.context, posted)
 
 
 def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:

@@ -26,3 +26,6 @@ tickets = Service("stream-tickets", TICKETS, StreamTicketsContext)
 def issue(request: Request) -> Representation:
     text = streams.issue_ticket(request.db, request.actor)
     return represent.ticket(text, streams.TICKET_SECONDS, request.registry.app_settings.realtime_url)
+
+
+tickets.offer_form()

@@ -40,6 +40,10 @@ CONTEXT: dict[str, Any] = {
     "reason": "Insults in three <b>reviews</b>.",
     "until": NOW,
     "was": "banned",
+    "endpoint_id": 7,
+    "host": "shop.example",
+    "failures": 12,
+    "gone": False,
 }
 SENDER = "Märkt <no-reply@market.example>"
 

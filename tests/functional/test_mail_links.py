@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
+from marketplace_api.models.notifications import SECURITY_TYPES
 from marketplace_api.settings import Settings
 from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People
@@ -53,6 +54,7 @@ def test_the_link_in_a_mail_switches_such_mails_off_with_one_click(
     assert mail["List-Unsubscribe-Post"] == ONE_CLICK
     assert (mail["Precedence"], mail["Auto-Submitted"]) == ("bulk", "auto-generated")
     link = mail["List-Unsubscribe"].strip("<>")
+    assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in mail.as_bytes(), "as programs read it"
     assert link in text_of(mail) and link.startswith("https://market.example/unsubscribe/")
     path = link.removeprefix("https://market.example")
     shown = client.get(path, Accept=HAL_FORMS).json
@@ -74,9 +76,7 @@ def test_a_digest_s_link_switches_all_off_that_it_holds(ada: Client, client: Cli
     answer = client.request("POST", path, raw=parts, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert answer.status_int == 200
     left = {type for type, wanted in emails_of(ada).items() if wanted}
-    assert left == {
-        "password_changed", "new_login", "verification_approved", "verification_rejected", "verification_expired",
-    }  # fmt: skip
+    assert left == {*SECURITY_TYPES, "verification_approved", "verification_rejected", "verification_expired"}
 
 
 def test_a_link_is_good_for_nothing_else(

@@ -111,8 +111,8 @@ def test_everything_shown_from_the_entry_on_works(role: str, databases: Any, db:
     waiting, seen, tried = ["/api"], set(), 0
     while waiting:
         path = waiting.pop().partition("#")[0]
-        if path in seen or not path.startswith("/api"):
-            continue
+        if path in seen or not path.startswith("/api") or path == "/api/stream":
+            continue  # what other processes serve has tests of its own
         seen.add(path)
         response = client.get(path, Accept="application/prs.hal-forms+json")
         if path == "/api/search/suggestions":

@@ -34,10 +34,9 @@ _LOCK = sa.text("SELECT pg_advisory_xact_lock(7405002)")
 def load_once(databases: Databases, settings: Settings, tell: Tell = lambda _text: None) -> None:
     """Load the demo data into a database that has no accounts yet, or go on where that was cut off.
 
-    Several processes may try. Nothing is sent to anybody; of what happened in the last days notifications are made by
-    jobs that follow. ``tell`` hears how far it is. Raises
-    :class:`Forbidden` in production, for everybody knows the password, and :class:`Unavailable` while files cannot be
-    kept.
+    Several processes may try. Of what happened in the last days its people are told by jobs that follow, as they chose:
+    their addresses lead nowhere. ``tell`` hears how far it is. Raises :class:`Forbidden` in production, for everybody
+    knows the password, and :class:`Unavailable` while files cannot be kept.
     """
     if settings.production:
         raise Forbidden("The demo data has a public password: load it in development only.", "development_only")

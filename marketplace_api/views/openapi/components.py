@@ -20,6 +20,7 @@ TAGS = {
     "conversations": "Conversations of two.",
     "messages": "Writing to each other.",
     "notifications": "What people are told of.",
+    "stream": "What happens, as it happens.",
     "reviews": "What people say of listings and of each other.",
     "reports": "Telling moderators what is wrong.",
     "moderation": "What waits for moderators.",

@@ -217,7 +217,7 @@ def test_a_child_is_revived_and_given_up_when_it_keeps_ending(capsys: pytest.Cap
             child.revive()
             time.sleep(0.05)
     child.stop()
-    assert "short  | last words" in capsys.readouterr().out
+    assert "short    | last words" in capsys.readouterr().out
 
 
 def test_a_child_that_will_not_stop_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,10 @@ from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
+from marketplace_api.models.webhooks import WebhookEndpoint
 from marketplace_api.settings import Settings
-from tests.factories.accounts import open_session
+from tests.factories.accounts import make_user, open_session
+from tests.factories.webhooks import make_webhook
 
 
 class Post:
@@ -179,10 +181,14 @@ def test_links_follow_the_settings(db: Session, settings: Settings, post: Post, 
 def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, post: Post, ada: User) -> None:
     ada.pending_email = "new@example.org"
     row = open_session(db, ada)
+    make_user(db, roles=["admin"])
+    webhook_id = make_webhook(db).endpoint_id
+    db.execute(sa.update(WebhookEndpoint).values(status="disabled", disabled_reason="gone"))
+    about = {"session": row.session_id, "webhook": webhook_id}
     for state in ("active", "suspended", "banned", "deactivated"):
         ada.state, ada.deactivated_at = state, datetime.now(UTC)
         for type in HANDLERS:
-            _happen(db, services, type, row.session_id if type.startswith("session.") else ada.user_id)
+            _happen(db, services, type, about.get(type.partition(".")[0], ada.user_id))
     subjects = {message["Subject"].partition(": ")[2] for message in post.sent}
     assert subjects == set(SUBJECTS.values())
 

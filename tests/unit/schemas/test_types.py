@@ -95,6 +95,9 @@ CASES = {
     "Boolean": Case(types.Boolean(), lambda value: type(value) is bool),
     "OneOf": Case(types.OneOf(("this", "others")), lambda value: value in ("this", "others")),
     "ListOf": Case(types.ListOf(types.Text(9), 3), many(clean(1, 9), 3), TEXT | {"too_short"}),
+    "ListOf, some": Case(
+        types.ListOf(types.Integer(), 4, 2), lambda value: 2 <= len(value) <= 4 and many(whole(0, BIGINT_MAX), 4)(value)
+    ),
     "ListOf, unique": Case(types.ListOf(types.Integer(), 4, unique=True), many(whole(0, BIGINT_MAX), 4, unique=True)),
     "Nullable": Case(
         types.Nullable(types.Text(5)), lambda value: value is None or clean(1, 5)(value), TEXT | {"too_short"}
@@ -109,7 +112,16 @@ CASES = {
 
 coordinates = listings.SearchListings()["near"].typ
 # What a form can only tell in words.
-NEEDS_KNOWLEDGE = {"too_short", "not_an_email", "unknown_currency", "unknown_time_zone", "no_time_at_all"}
+NEEDS_KNOWLEDGE = {
+    "too_short",
+    "not_an_email",
+    "unknown_currency",
+    "unknown_time_zone",
+    "no_time_at_all",
+    "not_a_phone",
+    "not_a_mobile",
+    "not_a_key",
+}
 QUERY_CASES = {
     "Text": Case(types.FromQuery(types.Text(50)), clean(1, 50)),
     "Integer": Case(types.FromQuery(types.Integer(1, 100)), whole(1, 100)),

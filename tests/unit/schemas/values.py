@@ -76,7 +76,9 @@ def _of_type(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             numbers = st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False)
             return numbers.map(lambda number: round(number, 2))
         case "array":
-            return st.lists(right(schema["items"]), max_size=min(5, schema["maxItems"]))
+            return st.lists(
+                right(schema["items"]), min_size=schema.get("minItems", 0), max_size=min(5, schema["maxItems"])
+            )
         case "object":
             return _objects(schema)
     return _texts(schema)
