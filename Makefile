@@ -11,10 +11,10 @@ BENCH_STAMP := $(VENV)/.made-bench
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage lint types docs bench bench-bulk where clean
+.PHONY: help run test coverage lint types docs bench bench-bulk bench-realtime where clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(STAMP) ## Start everything for development (PORT=7000, DATA_DIR=/somewhere)
 	@exec $(BIN)/marketplace-admin --ini development.ini up $(if $(PORT),--port "$(PORT)") $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
@@ -39,6 +39,9 @@ bench: $(BENCH_STAMP) ## Measure speed against other frameworks
 
 bench-bulk: $(BENCH_STAMP) ## Measure moderation of 100,000 listings and its undoing
 	$(BIN)/python -m bench.moderation
+
+bench-realtime: $(BENCH_STAMP) ## Measure how soon what happens reaches 2,000 clients
+	$(BIN)/python -m bench.realtime
 
 where: ## Where a domain's code lives (D=listings)
 	@test -n "$(D)" || { echo "Say which: make where D=listings"; exit 2; }

@@ -137,6 +137,11 @@ def peak_mb(pid: int) -> float:
     return _kilobytes(_PROC / str(pid) / "status", "VmHWM:") / 1024
 
 
+def resident_mb(pid: int) -> float:
+    """The memory that the process holds now, in megabytes (RSS)."""
+    return _kilobytes(_PROC / str(pid) / "status", "VmRSS:") / 1024
+
+
 def divide_cores(number: int) -> tuple[set[int] | None, set[int] | None]:
     """``number`` cores for what is measured, and the others; ``None`` where they cannot be kept apart."""
     if sys.platform != "linux" or not shutil.which("taskset"):

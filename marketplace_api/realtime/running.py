@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import FrameType
 from typing import Any
 
@@ -53,6 +54,9 @@ def run(settings: Settings, databases: Databases, *, host: str, port: int) -> No
 
 async def _serve(app: Realtime, host: str, port: int) -> None:
     await app.start()
+    # What is there from the beginning stays: a full collection, during which nothing is pushed, need not look at it.
+    gc.collect()
+    gc.freeze()
     options: dict[str, Any] = {
         "host": host, "port": port, "lifespan": "off", "log_config": None, "access_log": False, "server_header": False,
         "ws": "websockets-sansio", "ws_max_size": 64 * 1024, "backlog": BACKLOG,

@@ -29,10 +29,10 @@ JOINS = """
     LEFT JOIN notification_choices AS choice
         ON choice.user_id = note.user_id AND choice.type = note.type AND choice.channel = note.channel
     LEFT JOIN blocks AS blocked ON blocked.user_id = note.user_id AND blocked.blocked_id = note.actor_id
-    LEFT JOIN messages AS message
-        ON note.type = 'new_message' AND message.message_id = CAST(note.data ->> 'message_id' AS bigint)
+    LEFT JOIN messages AS message ON message.message_id = note.message_id
 """
-"""SQL: what is asked here of a row ``note`` of deliveries, with the joins of ``reading``."""
+"""SQL: what is asked here of a row ``note`` of deliveries with the ``message_id`` that it is about, if any; with the joins
+of ``reading``."""
 
 _T = NotificationType
 _REVIEWS = (_T.REVIEW_RECEIVED, _T.REVIEW_REPLIED)

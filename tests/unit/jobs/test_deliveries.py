@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import driver_connection
 from marketplace_api.domain.conversations import keeping as conversations
 from marketplace_api.domain.events import EventType
 from marketplace_api.domain.listings import editing
@@ -28,6 +29,7 @@ from tests.factories.deliveries import Post, deliveries, send_mails
 from tests.factories.listings import make_listing
 from tests.factories.notifications import happen, listed, notify
 from tests.factories.reviews import make_bookmark, make_review
+from tests.statements import recorded
 
 
 @pytest.fixture
@@ -125,6 +127,18 @@ def test_messages_of_a_conversation_are_one_mail_and_none_once_they_were_read(
     db.commit()
     send_mails(db, post)
     assert post.sent == [] and deliveries(db)[-1] == ("new_message", "skipped", "read")
+
+
+def test_an_index_leads_from_a_delivery_to_its_message(db: Session, anna: User, ben: User, post: Post) -> None:
+    """Messages have policies: a condition that is not leakproof would be asked of every message that there is."""
+    send(db, anna, ben)
+    notify(db)
+    with recorded() as statements:
+        send_mails(db, post)
+    (look,) = (statement for statement in statements if "JOIN messages" in statement)
+    db.execute(sa.text("SET LOCAL enable_seqscan = off"))
+    plan = driver_connection(db).execute(f"EXPLAIN {look}", {"ids": [1]}).fetchall()
+    assert "Index Cond: (message_id = note.message_id)" in str(plan)
 
 
 def test_quiet_hours_hold_back_all_but_what_guards_the_account(db: Session, anna: User, ben: User, post: Post) -> None:

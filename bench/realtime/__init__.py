@@ -1,0 +1,1 @@
+"""How soon what happens reaches those who are connected, measured: one realtime process, thousands of clients."""
