@@ -37,7 +37,7 @@ SETTINGS: Mapping[str, str] = {
 _RUN = "MARKETPLACE_TEST_RUN"
 _OTHERS_SECONDS = 600
 _PREFIX = "marketplace-test-"
-_MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory, on Linux
+_MEMORY = Path("/dev/shm")
 _PLENTY_BYTES = 4 * 1024**3
 
 
