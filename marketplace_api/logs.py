@@ -19,7 +19,7 @@ from structlog.typing import EventDict, Processor
 HIDDEN = "[hidden]"
 SECRET_KEYS = frozenset({"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"})
 # Libraries that tell every step at INFO; what matters of it we log ourselves.
-CHATTY = ("procrastinate", "alembic", "psycopg.pool", "asyncio", "uvicorn")
+CHATTY = ("procrastinate", "alembic", "psycopg.pool", "asyncio", "uvicorn", "socketio", "engineio")
 
 
 def configure_logging(level: str = "INFO", *, pretty: bool | None = None) -> None:

@@ -4,6 +4,7 @@ same twice."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from marketplace_api.db import is_outage
 from marketplace_api.domain.tokens import AccessClaims
-from marketplace_api.errors import DomainError, Forbidden, Invalid, Unauthenticated, Unavailable
+from marketplace_api.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from marketplace_api.realtime.channels import Joined
 from marketplace_api.realtime.clients import Client, Lost, told
 from marketplace_api.realtime.hub import Hub
@@ -27,6 +28,9 @@ TAKE_SECONDS = 20.0
 """A client that takes nothing for so long is let go, and comes back."""
 LOOK_SECONDS = 0.05
 NAMESPACE = "/"
+TAKEN = ("subscribe", "unsubscribe", "typing", "authenticate")
+"""The events that clients may send."""
+LONGEST_SHOWN = 40
 AWAY = Unavailable("The database does not answer; try again soon.", retry_after=5)
 
 
@@ -79,6 +83,7 @@ class Sockets:
         self._hub, self._settings = hub, settings
         self.server = socketio.AsyncServer(
             async_mode="asgi", transports=["websocket"], json=_Json, max_http_buffer_size=MOST_BYTES,
+            logger=logging.getLogger("socketio"), engineio_logger=logging.getLogger("engineio"),
             cors_credentials=False, cors_allowed_origins=lambda origin, environ: is_ours(
                 origin, environ.get("HTTP_HOST", "")
             ),
@@ -87,11 +92,10 @@ class Sockets:
         self._clients: dict[str, SocketClient] = {}
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
-        for name, handler in (
-            ("subscribe", self._subscribe), ("unsubscribe", self._unsubscribe), ("typing", self._typing),
-            ("authenticate", self._authenticate),
-        ):  # fmt: skip
+        handlers = (self._subscribe, self._unsubscribe, self._typing, self._authenticate)
+        for name, handler in zip(TAKEN, handlers, strict=True):
             self.server.on(name, self._answering(handler))
+        self.server.on("*", self._unknown)
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         scope = environ["asgi.scope"]
@@ -127,6 +131,13 @@ class Sockets:
         if not isinstance(token, str) or not token:
             raise Unauthenticated("Send the access token as `auth: {token}`, or as `Authorization: Bearer`.")
         return self._hub.channels.verified(token)
+
+    async def _unknown(self, name: str, sid: str, *_arguments: Any) -> dict[str, Any]:
+        async def refuse(_client: SocketClient, _given: Any) -> dict[str, Any]:
+            raise NotFound(f"Nobody here listens to {name[:LONGEST_SHOWN]!r}; clients send {', '.join(TAKEN)}.")
+
+        answer: dict[str, Any] = await self._answering(refuse)(sid)
+        return answer
 
     def _answering(self, handler: Callable[[SocketClient, Any], Awaitable[dict[str, Any]]]) -> Any:
         """A handler whose result, or the problem document of its refusal, is the acknowledgement."""

@@ -73,9 +73,6 @@ class Streams:
             if isinstance(error, DomainError) or not is_outage(error):
                 raise
             raise Unavailable("The database does not answer; try again soon.") from None
-        refusal = next((answer for answer in joined if isinstance(answer, DomainError)), None)
-        if refusal is not None:
-            raise refusal
         about = [
             (b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"), *headers,
