@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -21,8 +22,11 @@ from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.supervisor import Child, ChildError
 
 READY_SECONDS = 90
+CALM_SECONDS = 8
 DATABASE_CHECK_SECONDS = 5
 LAST_PORT = 65535
+# A proxy of the environment has no business with our own machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @click.command()
@@ -75,6 +79,7 @@ def _run(context: Context, host: str, port: int) -> None:
         for child in children:
             child.start()
         _wait_until_ready(f"http://{host}:{port}", children)
+        _wait_until_calm(f"http://{host}:{port}")
         _welcome(context, f"http://{host}:{port}", f"http://{host}:{_realtime_port(context, port)}")
         _watch(children, server.start if server is not None else None)
     except ChildError as error:
@@ -112,17 +117,26 @@ def _children(context: Context, host: str, realtime_port: int) -> list[Child]:
 
 
 def _wait_until_ready(url: str, children: list[Child]) -> None:
-    # A proxy of the environment has no business with our own machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         for child in children:
             child.revive()
-        with suppress(OSError, urllib.error.URLError), opener.open(f"{url}/healthz", timeout=5) as answer:
+        with suppress(OSError, urllib.error.URLError), _OPENER.open(f"{url}/healthz", timeout=5) as answer:
             if answer.status == 200:
                 return
         time.sleep(0.1)
     raise ChildError(f"The API did not answer {url}/healthz within {READY_SECONDS} seconds: its lines above say why.")
+
+
+def _wait_until_calm(url: str) -> None:
+    """What follows from the demo data has a hundred lines, below which nobody would see the welcome."""
+    deadline = time.monotonic() + CALM_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError, urllib.error.URLError), _OPENER.open(f"{url}/readyz", timeout=5) as answer:
+            queues = (json.load(answer)["jobs"] or {"queues": {}})["queues"].values()
+            if not any(queue["doing"] or queue["oldestSeconds"] for queue in queues):
+                return
+        time.sleep(0.2)
 
 
 def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> None:
