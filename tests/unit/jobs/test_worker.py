@@ -230,7 +230,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     worker.run_pending(ours, queued)
     with queued.session() as session:
         (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
-    assert listed["error"] == failures.WORKER_DIED
+    assert listed["error"] == f"WorkerDied: {failures.WORKER_DIED.message}"
 
 
 def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: User) -> None:
@@ -384,7 +384,7 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         worker.run_pending(ours, queued)
     with queued.session() as session:
         (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
-        assert listed["error"] == "KeyError"
+        assert listed["error"].startswith("KeyError: The code looked something up")
         board.retry(session, listed["job_id"])
         session.commit()
     worker.run_pending(ours, queued)
@@ -393,7 +393,11 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         errors = [(error["attempt"], error["error"], error["message"]) for error in found["errors"]]
         assert errors[:2] == [
             (1, "Unavailable", "The mail server does not answer (TimeoutError)."),
-            (2, "KeyError", None),
+            (
+                2,
+                "KeyError",
+                "The code looked something up that was not there. What it was about stands in the worker's log.",
+            ),
         ]
         assert errors[2][1] == "ForeignKeyViolation" and "one_time_tokens" in errors[2][2]
         assert all(error["place"].startswith("jobs/worker.py:") for error in found["errors"])
@@ -402,6 +406,24 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         session.execute(sa.text("UPDATE procrastinate_events SET at = now() - interval '31 days'"))
         schedule.forget_ended_jobs(session, Services(ours, make_mailer(ours)))
         assert session.execute(sa.text("SELECT count(*) FROM job_errors")).scalar_one() == 0
+
+
+def test_a_job_of_another_release_says_that_it_is_one(queued: Databases, ours: Settings, ada: User) -> None:
+    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
+    with queued.session() as session, session.begin():
+        session.execute(
+            sa.text("UPDATE procrastinate_jobs SET args = jsonb_set(args, '{handler}', '\"mail_by_dove\"')")
+        )
+        session.execute(
+            sa.text("INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'count_stars')")
+        )
+    worker.run_pending(ours, queued)
+    with queued.session() as session:
+        told = {row["error"] for row in board.list_jobs(session, board.Chosen(status="failed"), 9)}
+    assert told == {
+        f"UnknownTask: This release knows no task {name!r}; a worker of the one that made the job does."
+        for name in ("mail_by_dove", "count_stars")
+    }
 
 
 def _rescue(databases: Databases) -> None:
