@@ -408,24 +408,6 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         assert session.execute(sa.text("SELECT count(*) FROM job_errors")).scalar_one() == 0
 
 
-def test_a_job_of_another_release_says_that_it_is_one(queued: Databases, ours: Settings, ada: User) -> None:
-    _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
-    with queued.session() as session, session.begin():
-        session.execute(
-            sa.text("UPDATE procrastinate_jobs SET args = jsonb_set(args, '{handler}', '\"mail_by_dove\"')")
-        )
-        session.execute(
-            sa.text("INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'count_stars')")
-        )
-    worker.run_pending(ours, queued)
-    with queued.session() as session:
-        told = {row["error"] for row in board.list_jobs(session, board.Chosen(status="failed"), 9)}
-    assert told == {
-        f"UnknownTask: This release knows no task {name!r}; a worker of the one that made the job does."
-        for name in ("mail_by_dove", "count_stars")
-    }
-
-
 def _rescue(databases: Databases) -> None:
     async def once() -> None:
         async with worker.make_app(databases).open_async() as app:
