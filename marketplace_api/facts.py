@@ -289,6 +289,13 @@ class Look:
         counts = "SELECT key_id, count(*) FROM verifications WHERE key_id IS NOT NULL GROUP BY key_id"
         return dict(self._connection.execute(counts).fetchall())
 
+    def webhook_secrets(self) -> dict[int, bytes]:
+        """The sealed secrets of webhooks by their ids; none before the migration that made them."""
+        if not self._value("SELECT to_regclass('webhook_endpoints') IS NOT NULL"):
+            return {}
+        secrets = "SELECT endpoint_id, secret FROM webhook_endpoints ORDER BY endpoint_id"
+        return dict(self._connection.execute(secrets).fetchall())
+
     def written(self) -> str:
         """How far the primary's log is written."""
         return str(self._value("SELECT pg_current_wal_lsn()::text"))

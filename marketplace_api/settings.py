@@ -178,7 +178,7 @@ class Settings:
         "notifications.link",
         "NOTIFICATION_LINK",
         "{public_url}/#{path}",
-        "The front end's page of what a notification is about, as mails link it; `path` is that of the API.",
+        "The front end's page of what a notification is about, as mails link it; `path` is that of the API, such as /listings/42.",
     )
     redis_url: str = _setting(
         "redis.url",

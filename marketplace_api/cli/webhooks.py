@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
+from marketplace_api.cli.many import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.values import SINCE
 
 COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
@@ -16,6 +16,7 @@ DELIVERY_COLUMNS = (
     "delivery_id", "event_id", "type", "kind", "status", "attempts", "response_status", "problem", "next_attempt_at",
     "date_created",
 )  # fmt: skip
+SECRET_COLUMNS = ("endpoint_id", "secret", "url")
 STATUSES = ("waiting", "delivered", "failed")
 MOST_RESENT = 10_000
 
@@ -179,6 +180,24 @@ def disable(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
     from marketplace_api.domain.webhooks import endpoints
 
     do_each(context, ids, Work("disable", "webhook", endpoints.disable), reason=None, dry_run=dry_run)
+
+
+@webhooks.command("rotate-secret")
+@ids_argument
+@pass_context
+def rotate_secret(context: Context, ids: tuple[str, ...]) -> None:
+    """Give webhooks new secrets, all or none, and print these: they are not shown again. For 24 hours the old ones sign as well.
+
+    Example: `marketplace-admin webhooks rotate-secret 1`
+    """
+    from marketplace_api.domain.webhooks import endpoints
+
+    wanted = named(ids)
+    if len(wanted) > 1:
+        context.output.confirm(f"Give {counted(len(wanted), 'webhook')} new secrets?")
+    with context.acting() as (session, actor):
+        made = [endpoints.rotate_secret(session, actor, context.settings, number) for number in wanted]
+    context.output.rows(SECRET_COLUMNS, [{**_endpoint(each.row), "secret": each.secret} for each in made])
 
 
 @webhooks.command()

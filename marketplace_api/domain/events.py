@@ -132,7 +132,9 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.LISTING_STATUS_CHANGED: "A workflow step moved a listing to another status.",
     EventType.LISTING_DELETED: "A listing was deleted (it can be restored for 30 days).",
     EventType.LISTING_RESTORED: "A deleted listing came back.",
-    EventType.LISTING_IMPORTED: "A file of listings was imported; `new` counts them.",
+    EventType.LISTING_IMPORTED: "A part of a file of listings was imported, without a `listing.created` for each. `new` has "
+    "`listing_ids`, pairs of a first and a last id with all between, and counts the rows of the part: `read`, `created`, "
+    "`skipped` (there already) and `bad` (left out).",
     EventType.LISTING_PHOTOS_CHANGED: "Photos of a listing were added, removed, put into another order or described.",
     EventType.LISTING_VIDEO_CHANGED: "A listing got another video, or has none any more.",
     EventType.USER_PICTURE_CHANGED: "An account got another picture, or has none any more.",

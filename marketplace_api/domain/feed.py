@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from marketplace_api.db import Databases, Reader, is_outage, table_of
 from marketplace_api.domain.audit import Wanted
 from marketplace_api.domain.events import EventType
-from marketplace_api.errors import Gone
+from marketplace_api.errors import Conflict, Gone
 from marketplace_api.models.events import Event
 
 BATCH = 1_000
@@ -33,6 +33,7 @@ BELL = 7_405_002
 
 _e = table_of(Event).c
 _HORIZON = sa.text("SELECT event_horizon()")
+_LAST = sa.text("SELECT coalesce(pg_sequence_last_value('events_event_id_seq'), 0)")
 _OLDEST = sa.select(
     sa.select(sa.func.min(_e.event_id)).scalar_subquery().label("oldest"),
     sa.exists().where(_e.type == EventType.EVENT_MONTH_DROPPED.value).label("any_dropped"),
@@ -77,8 +78,12 @@ def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = 
     """:func:`after` for who goes on later; from the first event on without an id.
 
     Raises Gone ``events_gone`` where events behind the id were dropped with their month; it names the oldest there is.
+    Raises Conflict ``events_ahead`` for an id that no event was ever given: who waited behind it would wait for long, and
+    then miss what came in between.
     """
     low, high = event_id or 0, horizon(db)
+    if low > high:
+        _require_given(db, low, high)
     rows = between(db, low, high, limit + 1, types or None)
     # Asked afterwards: what goes meanwhile is missing in the rows, and must not be so without a word.
     oldest = db.execute(_OLDEST).one()
@@ -92,6 +97,17 @@ def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = 
     if len(rows) > limit:
         return Part(rows[:limit], rows[limit - 1].event_id, has_more=True)
     return Part(rows, max(low, high), has_more=False)
+
+
+def _require_given(db: Reader, event_id: int, newest: int) -> None:
+    """Above the horizon are ids of events that others may see already; beyond the last one given are none."""
+    if event_id > db.execute(_LAST).scalar_one():
+        raise Conflict(
+            f"No event has the id {event_id} yet; the newest is {newest}. The log was restored, or is another one.",
+            "events_ahead",
+            extra={"newest_event_id": newest},
+            link=f"/api/events?after={newest}",
+        )
 
 
 @lru_cache(maxsize=2)

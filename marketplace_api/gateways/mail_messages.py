@@ -56,8 +56,7 @@ def render(
     """
     author = _address(sender)
     subject = subject or SUBJECTS[name]
-    service = author.display_name or author.domain
-    context = {"service": service, "subject": subject, "reply_to": reply_to, **context}
+    context = {"service": service_of(sender), "subject": subject, "reply_to": reply_to, **context}
     message = EmailMessage(policy=_POLICY)
     message["Subject"] = f"{context['service']}: {subject}"
     message["From"] = author
@@ -81,6 +80,12 @@ def render(
 def domain_of(sender: str) -> str:
     """The domain of an address, with or without a name; raises as :func:`render`."""
     return _address(sender).domain
+
+
+def service_of(sender: str) -> str:
+    """The name under which the service writes to people; raises as :func:`render`."""
+    author = _address(sender)
+    return author.display_name or author.domain
 
 
 class _Whole(UnstructuredHeader):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address, ip_network
 from typing import Any, Self
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import requests
@@ -77,16 +78,20 @@ def check_url(settings: Settings, url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise OutboundRefused("That is no address.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise OutboundRefused("The address must start with https:// and name a host.")
-    if settings.production and parts.scheme != "https":
-        raise OutboundRefused("The address must start with https://.")
+    schemes = ("https",) if settings.production else ("https", "http")
+    if parts.scheme not in schemes or not host:
+        begins = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise OutboundRefused(f"The address must start with {begins} and name a host.")
     if "@" in parts.netloc:
         raise OutboundRefused("The address must hold no user and no password.")
     if settings.outbound_allow_private:
         return
     with suppress(ValueError):
         _require_public([str(ip_address(host))])
+    # What the resolver takes for an IPv4 address without asking anybody: 2130706433, 0x7f.1, and in other letters. The
+    # host is in the form in which it would be called.
+    with suppress(ValueError, OSError):
+        _require_public([socket.inet_ntoa(socket.inet_aton(normalize("NFKC", host).rstrip(".")))])
     if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
         raise OutboundRefused("The address must be one of the public Internet.")
 
@@ -152,14 +157,15 @@ class _Watch:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Guard:
-    """How one request connects."""
+    """How one request connects; ``nameless`` once its host's name led to no address."""
 
     watch: _Watch
     limits: Limits
     resolve: Resolver
     allow_private: bool
+    nameless: bool = False
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection to the first of the host's addresses that takes one, all of them looked at before."""
@@ -192,6 +198,7 @@ class _Guard:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(min(self.limits.connect, self.watch.left))
+        self.nameless = not found or isinstance(found[0], OSError)
         if not found:
             raise OSError("the name was not resolved in time")
         if isinstance(found[0], OSError):
@@ -248,7 +255,7 @@ class _Adapter(HTTPAdapter):
         request.headers["Accept-Encoding"] = "identity"
         request.headers["Connection"] = "close"
         with _Watch(self._limits.total) as watch:
-            self._guard = _Guard(watch, self._limits, self._resolver, self._settings.outbound_allow_private)
+            guard = self._guard = _Guard(watch, self._limits, self._resolver, self._settings.outbound_allow_private)
             patience = (self._limits.connect, self._limits.read)
             try:
                 response = super().send(request, stream=True, timeout=patience, verify=verify, cert=cert, proxies={})
@@ -258,9 +265,9 @@ class _Adapter(HTTPAdapter):
                 finally:
                     response.close()
             except (requests.RequestException, HTTPError, OSError) as error:
-                raise _unavailable(watch, self._limits, error) from error
+                raise _unavailable(guard, error) from error
             if watch.expired:
-                raise _unavailable(watch, self._limits, None)
+                raise _unavailable(guard, None)
         response._content, response._content_consumed = content, True
         return response
 
@@ -274,9 +281,11 @@ class _Adapter(HTTPAdapter):
         return _HTTPPool(host["host"], host["port"], maxsize=1, guard=self._guard)
 
 
-def _unavailable(watch: _Watch, limits: Limits, error: Exception | None) -> Unavailable:
-    if watch.expired:
-        return Unavailable(f"The receiver took longer than {limits.total:g} seconds.")
+def _unavailable(guard: _Guard, error: Exception | None) -> Unavailable:
+    if guard.nameless:
+        return Unavailable("No address was found for the name of the host (DNS).")
+    if guard.watch.expired:
+        return Unavailable(f"The receiver took longer than {guard.limits.total:g} seconds.")
     return Unavailable(f"The receiver did not answer ({type(error).__name__}).")
 
 

@@ -29,7 +29,7 @@ def events(request: Request, part: Part, context: FeedContext) -> Representation
     links: Links = {"self": link(f"{FEED}?{asked}" if asked else FEED)}
     if part.has_more:
         types = {"type": ",".join(request.query["type"])} if request.query["type"] else {}
-        query = urlencode({"after": part.reached, "limit": request.query["limit"], **types}, safe=",")
+        query = urlencode({"after": part.reached, "limit": request.query["limit"], **types}, safe=",*")
         links["next"] = link(f"{FEED}?{query}")
     paging = {rel: found["href"] for rel, found in links.items()}
     return Representation({"next_after": part.reached}, links, {"events": items}, context=context, paging=paging)

@@ -28,7 +28,8 @@ class Operation:
 
     ``context`` is the class it runs on; ``suffix`` what its path has beyond the context's own; ``applies`` says in
     which state it runs; ``step`` that it is a step of a workflow, which can be rehearsed. ``template`` tells whether
-    ``_templates`` offer it under ``name``; ``again`` is the status of a success that found everything done before.
+    ``_templates`` offer it under ``name``; ``again`` is the status of a success that found everything done before;
+    ``has_page`` that browsers get a page of it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Operation:
     result: str
     errors: tuple[int, ...]
     limits: str
+    has_page: bool
 
     @property
     def is_safe(self) -> bool:

@@ -106,6 +106,12 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
     ("sms_stopped", 409, "Text messages stopped", "Send START from that number, or choose another number."),
     ("too_many_photos", 409, "Too many photos", "Remove a photo first."),
     (
+        "events_ahead",
+        409,
+        "Events ahead",
+        "No event has this id yet, so the log was restored from a backup: read anew what you keep, and go on behind the newest.",
+    ),
+    (
         "request_in_flight",
         409,
         "Request in flight",

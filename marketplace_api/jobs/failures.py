@@ -16,12 +16,10 @@ from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
-from marketplace_api.errors import Unavailable
+from marketplace_api.errors import DomainError, Unavailable
 from marketplace_api.models.jobs import LONGEST_TOLD
 
-WORKER_DIED = "WorkerDied"
-"""Told of a job that was in the hands of workers which ended without a word, again and again."""
-
+_QUOTED = "What it was about stands in the worker's log."
 _PACKAGE = Path(__file__).resolve().parents[1]
 _KEEP = (
     "INSERT INTO job_errors (job_id, attempt, error, message, place) "
@@ -39,6 +37,16 @@ class Failure:
     place: str | None = None
 
 
+WORKER_DIED = Failure("WorkerDied", "The workers that had it in hand ended without a word, again and again.")
+
+
+class UnknownTask(Exception):
+    """Nothing here does what a job asks for. The message is a sentence that names what it asks for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"This release knows no task {name!r}; a worker of the one that made the job does.")
+
+
 def is_temporary(error: BaseException) -> bool:
     """Whether the same job can succeed later without anybody mending anything in it."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -54,6 +62,14 @@ def describe(error: BaseException) -> Failure:
         message = " ".join(filter(None, (cause.sqlstate, cause.diag.table_name, cause.diag.constraint_name)))
     elif isinstance(cause, Unavailable):
         message = cause.detail
+    elif isinstance(cause, UnknownTask):
+        message = str(cause)
+    elif isinstance(cause, DomainError):
+        message = f"Our own rules refused it ({cause.code}). {_QUOTED}"
+    elif isinstance(cause, LookupError):
+        message = f"The code looked something up that was not there. {_QUOTED}"
+    else:
+        message = f"A mistake in the code, or in what it met. {_QUOTED}"
     return Failure(type(cause).__name__[:LONGEST_TOLD], (message or "")[:LONGEST_TOLD] or None, _place(error))
 
 

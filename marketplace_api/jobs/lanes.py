@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
-from marketplace_api.jobs import clock
+from marketplace_api.jobs import clock, failures
 from marketplace_api.models.jobs import Queue
 
 WAIT_SECONDS = 5.0
@@ -35,14 +35,14 @@ def threads_of(queues: Iterable[Queue], threads: int) -> dict[str, int]:
 class Lanes(JobManager):
     """The queue's manager, which hands out no job of a queue that has ``threads`` in hand.
 
-    ``crons`` are those of the tasks of the schedule, by their names.
+    ``tasks`` are the names of those that it can do; ``crons`` are those of the tasks of the schedule, by their names.
     """
 
     def __init__(
-        self, connector: BaseConnector, threads: Mapping[str, int], crons: Mapping[str, str] | None = None
+        self, connector: BaseConnector, threads: Mapping[str, int], tasks: Container[str], crons: Mapping[str, str]
     ) -> None:
         super().__init__(connector)
-        self._threads, self._crons = threads, crons or {}
+        self._threads, self._tasks, self._crons = threads, tasks, crons
         self._in_hand: dict[int, str] = {}
         self._changed = asyncio.Event()
         self._stopped = False
@@ -71,8 +71,10 @@ class Lanes(JobManager):
         self._changed.set()
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        """As the library's; a thread is free."""
+        """As the library's; a thread is free. Of a task that there is not nobody else tells why its job failed."""
         try:
+            if status is Status.FAILED and job.task_name not in self._tasks:
+                await failures.keep(self.connector, job, failures.describe(failures.UnknownTask(job.task_name)))
             await super().finish_job(job, status, delete_job)
         finally:
             self._let_go(job)

@@ -9,13 +9,11 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.notifications.deliveries import DIGEST, Letter
 from marketplace_api.domain.notifications.kinds import is_fixed, is_urgent
-from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
+from marketplace_api.domain.notifications.unsubscribing import PREFERENCES, Subscription, token_for
 from marketplace_api.gateways.mail_messages import NEWS, domain_of, render
 from marketplace_api.jobs.letters import Outcome
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
-
-PREFERENCES = "/users/me/notification-preferences"
 
 _u = User.__table__.c
 

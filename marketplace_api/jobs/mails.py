@@ -119,6 +119,7 @@ def mail_webhook_disabled(session: Session, event: Event, services: Services) ->
     told = {
         "endpoint_id": endpoint.endpoint_id, "host": endpoint.url.split("/")[2], "failures": endpoint.failures,
         "gone": endpoint.disabled_reason == "gone",
+        "link": services.settings.page_of(f"/admin/webhooks/{endpoint.endpoint_id}"),
     }  # fmt: skip
     admins = sa.select(User).where(User.roles.contains(["admin"]), User.state == "active", User.email.is_not(None))
     for user in session.execute(admins.order_by(User.user_id).limit(MOST_ADMINS)).scalars().all():

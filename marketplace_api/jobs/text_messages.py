@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
-
 import structlog
 from sqlalchemy.orm import Session
 
@@ -11,6 +9,7 @@ from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.notifications.deliveries import Letter
 from marketplace_api.domain.phones import confirming, rows
 from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.mail_messages import service_of
 from marketplace_api.gateways.sms import NumberStopped
 from marketplace_api.gateways.sms_text import compose
 from marketplace_api.jobs.letters import Outcome
@@ -61,5 +60,4 @@ def send_sms(session: Session, letter: Letter, services: Services) -> Outcome:
 
 def _service(services: Services) -> str:
     """The name under which the service writes to people."""
-    name, address = parseaddr(services.settings.email_from)
-    return name or address.rpartition("@")[2]
+    return service_of(services.settings.email_from)

@@ -30,7 +30,7 @@ from marketplace_api import row_security
 from marketplace_api.db import Databases, libpq_url
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import channels, clock, failures, schedule
-from marketplace_api.jobs.failures import is_temporary
+from marketplace_api.jobs.failures import UnknownTask, is_temporary
 from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.lanes import Lanes, threads_of
 from marketplace_api.jobs.queue import HANDLE_EVENT
@@ -125,7 +125,7 @@ def make_app(databases: Databases, work: Work | None = None, *, ticking: bool = 
         },
     )
     app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
-    app.job_manager = Lanes(connector, (work or Work()).threads_of, schedule.CRONS)
+    app.job_manager = Lanes(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS)
     app.task(name=HANDLE_EVENT, pass_context=True, retry=Backoff())(handle_event)
     for name, function in TASKS.items():
         app.task(name=name, pass_context=True, retry=Backoff())(_task(function))
@@ -144,6 +144,8 @@ def handle_event(context: JobContext, event_id: int, handler: str) -> None:
     def run(session: Session, services: Services) -> None:
         event = session.get_one(Event, event_id)
         bind_request(event.request_id, job_id=context.job.id)
+        if handler not in BY_NAME:
+            raise UnknownTask(handler)
         BY_NAME[handler](session, event, services)
         channels.wake(session)
         session.commit()
@@ -252,7 +254,7 @@ async def rescue(app: procrastinate.App, stalled_seconds: float = STALLED_SECOND
         # Another worker may be rescuing the same job; the queue lets one of us succeed.
         with suppress(ConnectorException):
             if job.attempts >= MOST_ATTEMPTS:
-                await failures.keep(app.connector, job, failures.Failure(failures.WORKER_DIED))
+                await failures.keep(app.connector, job, failures.WORKER_DIED)
                 await manager.finish_job(job, Status.FAILED, delete_job=False)
             else:
                 await manager.retry_job(job)

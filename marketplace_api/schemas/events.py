@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from colander import SchemaNode
 
-from marketplace_api.schemas.audit import TYPES
+from marketplace_api.domain.webhooks.types import PATTERNS
 from marketplace_api.schemas.base import Query, names
 from marketplace_api.schemas.types import FromQuery, Integer
 
@@ -18,4 +18,4 @@ class ReadFeed(Query):
         FromQuery(Integer(0)), missing=None, description="Those behind this id (`next_after`); without it, from the first on."
     )  # fmt: skip
     limit = SchemaNode(FromQuery(Integer(1, MOST)), missing=100, description="Events at most.")
-    type = names(TYPES, "Only of these types, separated by commas.")
+    type = names(PATTERNS, "Only of these types, separated by commas; `listing.*` is all of a subject.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyramid.request import Request
 
 from marketplace_api.domain import feed
+from marketplace_api.domain.webhooks.types import meant
 from marketplace_api.hal import events as represent
 from marketplace_api.hal.representation import Representation
 from marketplace_api.resources.events import FedEventContext, FeedContext
@@ -23,14 +24,15 @@ item = Service("fed-event", "/api/events/{event_id}", FedEventContext)
     title="The feed of events",
     query=schemas.ReadFeed,
     result="feed",
-    errors=(410,),
+    errors=(409, 410),
     description="Every event once, in the order of the ids, none left out whatever commits late. Remember `next_after`, "
-    "and go on with it as `after`. An id from before the oldest event that is kept gets 410, which names that one.",
+    "and go on with it as `after`. An id from before the oldest event that is kept gets 410, which names that one; "
+    "one that was never given, as after the restore of a backup, 409, which names the newest.",
 )
 def find(request: Request) -> Representation:
     query = request.query
     # Only the primary knows who records.
-    part = feed.part(request.primary, query["after"], query["limit"], query["type"])
+    part = feed.part(request.primary, query["after"], query["limit"], meant(query["type"]))
     return represent.events(request, part, request.context)
 
 

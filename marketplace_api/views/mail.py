@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pyramid.request import Request
+from pyramid.response import Response
 
 from marketplace_api.domain.accounts import bouncing
 from marketplace_api.domain.notifications import unsubscribing
 from marketplace_api.errors import Unauthenticated
+from marketplace_api.gateways.mail_messages import service_of
 from marketplace_api.hal import mail as represent
 from marketplace_api.hal.representation import JSON, Representation, message
 from marketplace_api.resources.mail import EmailBouncesContext, SubscriptionContext
 from marketplace_api.schemas import mail as schemas
 from marketplace_api.schemas.uploads import MULTIPART
 from marketplace_api.security.permissions import Permission as P
-from marketplace_api.views.negotiation import FORM
+from marketplace_api.views.negotiation import FORM, HTML
+from marketplace_api.views.pages import page
 from marketplace_api.views.service import Service
 
 SIGNATURE = "X-Signature"
@@ -27,9 +30,12 @@ bounces = Service("email-bounces", "/hooks/email-bounces", EmailBouncesContext)
     P.EMAIL_UNSUBSCRIBE,
     title="Which e-mails a link is about",
     result="email_subscription",
-    description="The link stands in the e-mail; to look at it changes nothing.",
+    description="The link stands in the e-mail; to look at it changes nothing. Browsers get a page with a button.",
+    has_page=True,
 )
-def read(request: Request) -> Representation:
+def read(request: Request) -> Representation | Response:
+    if request.media == HTML:
+        return _page(request, is_done=False)
     return represent.subscription(request.context)
 
 
@@ -42,10 +48,21 @@ def read(request: Request) -> Representation:
     content_types=(JSON, FORM, MULTIPART),
     result="message",
     description="Needs no log-in, and may be done again. What it switches off can be switched on in the preferences.",
+    has_page=True,
 )
-def unsubscribe(request: Request) -> Representation:
+def unsubscribe(request: Request) -> Representation | Response:
     unsubscribing.unsubscribe(request.db, request.actor, request.context.subscription)
+    if request.media == HTML:
+        return _page(request, is_done=True)
     return message("Unsubscribed", "/api/users/me/notification-preferences")
+
+
+def _page(request: Request, *, is_done: bool) -> Response:
+    settings = request.registry.app_settings
+    return page(
+        "unsubscribe", service=service_of(settings.email_from), label=request.context.subscription.label,
+        is_done=is_done, preferences=settings.page_of(unsubscribing.PREFERENCES),
+    )  # fmt: skip
 
 
 @bounces.operation(

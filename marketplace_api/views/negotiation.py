@@ -21,6 +21,7 @@ from marketplace_api.schemas.base import Query, field_errors
 from marketplace_api.schemas.uploads import MULTIPART
 
 OFFERS = (JSON, HAL, HAL_FORMS)
+HTML = "text/html"
 MAX_PARAMETERS = 60
 FORM = "application/x-www-form-urlencoded"
 _CHARSET = re.compile(r"\s*;\s*charset=[^;,]*", re.IGNORECASE)
@@ -28,19 +29,20 @@ MAX_DEPTH = 20
 
 
 @lru_cache(maxsize=512)
-def media_for(accept: str) -> str | None:
+def media_for(accept: str, offers: tuple[str, ...] = OFFERS) -> str | None:
     """The best of our media types for an ``Accept`` header, ``None`` when it takes none of them."""
     if not accept or accept in ("*/*", JSON):
         return JSON
     # JSON has no charset parameter (RFC 8259, 11); who sends one all the same means JSON.
-    offers = create_accept_header(_CHARSET.sub("", accept)).acceptable_offers(OFFERS)
-    return offers[0][0] if offers else None
+    taken = create_accept_header(_CHARSET.sub("", accept)).acceptable_offers(offers)
+    return taken[0][0] if taken else None
 
 
-def negotiate(request: Request) -> str:
-    media = media_for(request.environ.get("HTTP_ACCEPT", ""))
+def negotiate(request: Request, operation: Operation) -> str:
+    offers = (*OFFERS, HTML) if operation.has_page else OFFERS
+    media = media_for(request.environ.get("HTTP_ACCEPT", ""), offers)
     if media is None:
-        raise DomainError(f"This can be had as {', '.join(OFFERS)}.", code="not_acceptable")
+        raise DomainError(f"This can be had as {', '.join(offers)}.", code="not_acceptable")
     return media
 
 

@@ -37,7 +37,7 @@ def read(request: Request) -> Representation:
     title="Have a code sent to your number",
     body=schemas.RequestPhoneCode,
     result="phone",
-    description="By text message, good for ten minutes. The number that was confirmed before stays until this one is.",
+    description="By text message, good for ten minutes from when it is sent (`expires_at` is null until then). The number that was confirmed before stays until this one is.",
 )
 def send_code(request: Request) -> Representation:
     confirming.request_code(

@@ -84,11 +84,13 @@ class Service(cornice.Service):
         result: str = "",
         errors: tuple[int, ...] = (),
         content_types: tuple[str, ...] = (),
+        has_page: bool = False,
     ) -> Callable[[View], View]:
         """Declare an operation and the view that runs it; a ``step`` of a workflow can be rehearsed.
 
         One with an ``upload`` takes a form: the view finds the file as ``request.upload``, and its other fields, held
         to ``body``, as ``request.validated``. ``content_types`` are those of its body, where they are not its method's.
+        The view of one that ``has_page`` answers with a page itself, where ``request.media`` is ``text/html``.
         """
         declared = Operation(
             name=name,
@@ -112,6 +114,7 @@ class Service(cornice.Service):
             result=result,
             errors=errors,
             limits=self.limits,
+            has_page=has_page,
         )
         operations.register(declared)
         self.declared.append(declared)
@@ -137,7 +140,7 @@ def _runner(operation: Operation, view: View) -> Callable[[Request], Response]:
     """The view as Cornice registers it: what comes in is checked before it, what goes out is written after it."""
 
     def run(request: Request) -> Response:
-        request.media = JSON if operation.result in _AS_THEY_ARE else negotiate(request)
+        request.media = JSON if operation.result in _AS_THEY_ARE else negotiate(request, operation)
         request.query = read_query(request, operation.query)
         if operation.upload is not None:
             request.upload = read_upload(request, operation)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +27,11 @@ from tests.functional.test_cli_moderation import Run, environment, run
 from tests.functional.test_shown_is_allowed import REFUSED, undone
 from tests.postgres import as_owner
 from tests.problems import assert_problem
+from tests.server import served
 
 __all__ = ["environment", "run"]  # fixtures
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "events.md"
 FEED, KEYS = "/api/events", "/api/admin/api-keys"
 ISSUE = {"name": "warehouse", "scopes": ["events:read"]}
 
@@ -78,10 +83,51 @@ def test_a_program_that_was_away_misses_nothing_that_commits_late(
     assert "next" not in rest.json["_links"]
     narrowed = program.get(f"{FEED}?after={start}&type=listing.created,user.erased")
     assert (_ids(narrowed), narrowed.json["next_after"]) == ([second], third)
+    wide = program.get(f"{FEED}?after={start}&limit=1&type=listing.*,user.erased")
+    assert _ids(wide) == [first]
+    assert _ids(program.get(wide.json["_links"]["next"]["href"])) == [second]
+    assert _ids(program.get(f"{FEED}?after={start}&type=*")) == [first, second, third]
+    assert _ids(program.get(f"{FEED}?after={start}&type=user.*")) == []
     one = program.get(narrowed.json["events"][0]["_links"]["self"]["href"])
     assert one.json == narrowed.json["events"][0]
     assert "public" not in rest.headers["Cache-Control"]
     assert_problem(program.get(f"{FEED}?type=listing.nothing"), 400, "invalid_input")
+
+
+def test_an_id_that_was_never_given_is_refused(program: Client, committed_databases: Databases) -> None:
+    with committed_databases.session() as slow, committed_databases.session() as fast:
+        start = program.get(FEED).json["next_after"]
+        _record(slow)
+        given = _record(fast)
+        fast.commit()
+        # Seen elsewhere before the feed may tell of it: that one waits.
+        assert program.get(f"{FEED}?after={given}").json["next_after"] == given
+        for ahead in (given + 1, 9_999_999):
+            problem = assert_problem(program.get(f"{FEED}?after={ahead}"), 409, "events_ahead")
+            assert problem["newest_event_id"] == start
+        slow.rollback()
+    assert _ids(program.get(f"{FEED}?after={start}")) == [given]
+
+
+def test_the_examples_of_the_page_run(program: Client, committed_databases: Databases) -> None:
+    with committed_databases.session() as session:
+        event = _record(session, EventType.LISTING_CREATED)
+        session.commit()
+    examples = re.findall(r"^\$ (.*)\n((?:(?!```|\$ ).*\n)+)", PAGE.read_text(), re.MULTILINE)
+    assert len(examples) == 3
+    with served(program.app) as api:
+        for command, expected in examples:
+            here = (
+                command.replace("http://127.0.0.1:6543", api)
+                .replace("4710", str(event - 1))
+                .replace("4711", str(event))
+            )
+            ran = subprocess.run(
+                ["bash", "-uc", here], env={"KEY": program.token or "", "PATH": "/usr/bin:/bin"}, capture_output=True,
+                text=True, check=False,
+            )  # fmt: skip
+            pattern = ".*".join(re.escape(part) for part in expected.replace("4711", str(event)).strip().split("…"))
+            assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout
 
 
 def test_an_id_from_before_what_is_kept_is_gone(program: Client, committed_databases: Databases) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
+from marketplace_api.gateways.mail_messages import service_of
 from marketplace_api.models.notifications import SECURITY_TYPES
 from marketplace_api.settings import Settings
 from tests.client import HAL_FORMS, Client
@@ -68,6 +70,31 @@ def test_the_link_in_a_mail_switches_such_mails_off_with_one_click(
     assert emails_of(ada) == {**before, "review_received": False}
     made = sa.text("SELECT new, actor_id FROM events WHERE type = 'user.preferences_changed'")
     assert [tuple(row) for row in db.execute(made)] == [({"fields": ["review_received.email"]}, ada.user.user_id)]
+
+
+def test_people_who_follow_the_link_find_a_page_with_a_button(ada: Client, client: Client, settings: Settings) -> None:
+    path, sent = link_for(settings, ada), {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for accept in (sent["Accept"], "text/html"):
+        asked = client.get(path, Accept=accept)
+        assert (asked.status_int, asked.content_type, asked.headers["Cache-Control"]) == (200, "text/html", "no-store")
+    assert emails_of(ada)["review_received"] is True  # to look is not to click
+    for nobody in (ada.user.username, ada.user.email or "", "<script", "http:", "https:"):
+        assert nobody not in asked.text.replace(settings.public_url, "")
+    assert service_of(settings.email_from) in asked.text and Subscription(1, "review_received").label in asked.text
+    # The one style that there is, and no other, is what the policy lets through.
+    style = asked.text.partition("<style>")[2].partition("</style>")[0]
+    assert (
+        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in asked.headers["Content-Security-Policy"]
+    )
+    form = asked.forms[0]
+    assert (form.method.lower(), form.action, dict(form.submit_fields())) == ("post", "", dict([ONE_CLICK.split("=")]))
+    done = client.request("POST", path, raw=ONE_CLICK.encode(), headers={"Content-Type": FORM, **sent})
+    assert (done.status_int, done.content_type, len(done.forms)) == (200, "text/html", 0)
+    assert settings.page_of("/users/me/notification-preferences") in done.text
+    assert emails_of(ada)["review_received"] is False
+    for program in ("*/*", "application/json", "application/json, text/html"):
+        assert client.get(path, Accept=program).content_type == "application/json"
+    assert_problem(ada.get("/api/users/me", Accept="text/html"), 406, "not_acceptable")
 
 
 def test_a_digest_s_link_switches_all_off_that_it_holds(ada: Client, client: Client, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -115,11 +116,14 @@ def test_a_number_from_the_request_to_its_removal(people: People, db: Session) -
     assert asked.status_int == 200
     assert asked.json["waiting"]["phone"] == NUMBER
     assert (asked.json["waiting"]["is_sent"], asked.json["phone"]) == (False, None)
+    assert asked.json["waiting"]["expires_at"] is None, "the ten minutes have not begun"
     assert_problem(client.post(link, {"phone": NUMBER}), 429, "rate_limited")
     event_id = db.execute(sa.select(sa.func.max(Event.event_id))).scalar_one()
     made = confirming.make_code(db, people.app.registry.account_rules, client.user.user_id, event_id)
     db.commit()
     assert made is not None
+    left = datetime.fromisoformat(client.get(link).json["waiting"]["expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=8) < left <= confirming.CODE_LIFE
     done = client.post(f"{link}/confirm", {"code": made[1]})
     assert (done.json["phone"], done.json["waiting"], done.json["is_stopped"]) == (NUMBER, None, False)
     stranger = people.admin()

@@ -66,7 +66,8 @@ def test_from_the_entry_to_a_delivery_that_is_sent_again(db: Session, people: Pe
     assert admin.post(f"{one}/enable").json["status"] == "enabled"
     assert admin.delete(one).json["message"] == "Webhook deleted"
     assert admin.get(one).status_int == admin.get(delivery).status_int == 404
-    log = db.execute(sa.select(Event.type, Event.previous, Event.new).where(Event.subject_type == "webhook")).all()
+    about = sa.select(Event.type, Event.previous, Event.new).where(Event.subject_type == "webhook")
+    log = db.execute(about.order_by(Event.event_id)).all()
     assert [row.type.partition(".")[2] for row in log] == [
         "created", "edited", "secret_rotated", "tested", "resent", "disabled", "enabled", "deleted",
     ]  # fmt: skip

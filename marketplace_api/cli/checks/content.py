@@ -1,4 +1,4 @@
-"""What the database says about work in progress: jobs, files, sealed documents."""
+"""What the database says about work in progress: jobs, files, sealed documents and secrets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import islice
 
 from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
 from marketplace_api.domain.files.store import KINDS
+from marketplace_api.domain.webhooks import signing
 from marketplace_api.errors import Unavailable
 from marketplace_api.facts import Look, QueueFacts, ServerFacts
 from marketplace_api.gateways.document_cipher import DocumentKeys
@@ -175,3 +176,20 @@ def documents(installation: Installation, _url: str, look: Look, facts: ServerFa
         yield problem("document keys", f"documents cannot be opened: {told}, a key that is not set", remedy)
     else:
         yield ok("document keys", f"{sum(sealed.values())} documents, all of which can be opened")
+
+
+def webhook_secrets(installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+    """Whether what is sent to webhooks can be signed."""
+    sealed = look.webhook_secrets()
+    lost = [str(number) for number, secret in sealed.items() if not signing.opened(installation.settings, [secret])]
+    if lost:
+        told = (
+            f"nothing can be signed for {', '.join(lost)}: MARKETPLACE_SECRET is not the one that sealed their secrets"
+        )
+        remedy = (
+            "If it was changed by mistake, put the old one back. Else marketplace-admin webhooks rotate-secret "
+            f"{' '.join(lost)}, and give each receiver its new secret; what failed meanwhile: webhooks resend ID --failed."
+        )
+        yield problem("webhook secrets", told, remedy)
+    elif sealed:
+        yield ok("webhook secrets", f"{len(sealed)}, all of which can be opened")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api import boot, migrations
-from marketplace_api.cli.checks.content import deliveries, documents, files, jobs, schedule
+from marketplace_api.cli.checks.content import deliveries, documents, files, jobs, schedule, webhook_secrets
 from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
@@ -224,6 +224,7 @@ CHECKS: tuple[Check, ...] = (
     deliveries,
     files,
     documents,
+    webhook_secrets,
     event_log,
 )
 """What is looked at in a database that answers, in the order in which it is told; one more check is one more line."""

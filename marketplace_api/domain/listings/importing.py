@@ -42,7 +42,7 @@ Validate = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 # into a temporary table, 1.5k by executemany, 0.95k by one INSERT of many VALUES that SQLAlchemy writes out.
 _SOURCE = """
 json_to_recordset(CAST(:rows AS json)) AS incoming (
-    user_id bigint, import_key text, title text, description text, category text, price numeric, currency text,
+    number bigint, user_id bigint, import_key text, title text, description text, category text, price numeric, currency text,
     address text, city text, state text, zip text, country text, latitude numeric, longitude numeric,
     photos_urls text[], amenities text[], status text
 )
@@ -54,7 +54,10 @@ _COLUMNS = (
 _INSERT = sa.text(
     f"INSERT INTO listings (user_id, import_key, {_COLUMNS}) "  # noqa: S608  constants
     f"SELECT user_id, decode(import_key, 'hex'), {_COLUMNS} FROM {_SOURCE} "
-    "ON CONFLICT (user_id, import_key) DO NOTHING"
+    # A row that is there must not use up an id either: the ids of a batch shall be few ranges.
+    "WHERE NOT EXISTS (SELECT FROM listings AS stored WHERE stored.user_id = incoming.user_id "
+    "AND stored.import_key = decode(incoming.import_key, 'hex')) "
+    "ORDER BY number ON CONFLICT (user_id, import_key) DO NOTHING RETURNING listing_id"
 )
 _COUNT_STORED = sa.text(
     f"SELECT count(*) FROM {_SOURCE} JOIN listings AS stored ON stored.user_id = incoming.user_id "  # noqa: S608
@@ -113,7 +116,7 @@ def import_listings(
     """Import the numbered ``rows`` of one file and return the totals.
 
     Rows that are wrong are reported and left out, the others stored. Each batch commits listings, new owners and one
-    event ``listing.imported`` that counts them, or none of these; whatever interrupts the import, whole batches stay,
+    event ``listing.imported`` that counts and names them, or none of these; whatever interrupts the import, whole batches stay,
     and a run over the same file adds the rest. Memory holds one batch, and about 100 bytes for each row to tell equal
     rows apart.
     """
@@ -155,8 +158,8 @@ class _Run:
     def take(self, batch: Sequence[tuple[int, Row]]) -> ImportCounts:
         """Check and store one batch."""
         checked = [row for number, raw in batch if (row := self.check(number, raw)) is not None]
-        counts = self.rehearse(checked) if self.options.dry_run else self.store_again(checked)
-        return replace(counts, read=len(batch), bad=len(batch) - counts.created - counts.skipped)
+        counts = self.rehearse(checked) if self.options.dry_run else self.store_again(checked, len(batch))
+        return _of(counts, len(batch))
 
     def check(self, number: int, raw: Row) -> _Checked | None:
         try:
@@ -207,15 +210,15 @@ class _Run:
         self.imagined |= missing
         return ImportCounts(created=len(placed) - stored, skipped=stored, owners_created=made)
 
-    def store_again(self, checked: Sequence[_Checked]) -> ImportCounts:
+    def store_again(self, checked: Sequence[_Checked], read: int) -> ImportCounts:
         """:meth:`store`, repeated where another process made the same account meanwhile."""
         for _ in range(ATTEMPTS - 1):
             with suppress(Conflict):
-                return self.store(checked)
-        return self.store(checked)
+                return self.store(checked, read)
+        return self.store(checked, read)
 
-    def store(self, checked: Sequence[_Checked]) -> ImportCounts:
-        """Owners, listings and the event in one transaction."""
+    def store(self, checked: Sequence[_Checked], read: int) -> ImportCounts:
+        """Owners, listings and the event in one transaction; ``read`` is how many rows there were before the check."""
         emails = {row.email for row in checked}
         made: dict[str, owners.Owner] = {}
         with self.databases.session() as session, session.begin():
@@ -224,21 +227,36 @@ class _Run:
             if self.options.create_owners:
                 made = owners.create_missing(session, self.rules, self.actor, emails, known)
             placed, refused = _placed(checked, known | made)
-            created = session.connection().execute(_INSERT, {"rows": _json(placed)}).rowcount if placed else 0
-            counts = ImportCounts(created=created, skipped=len(placed) - created, owners_created=len(made))
-            if created or made:
-                self.record(session, counts)
+            ids = session.connection().execute(_INSERT, {"rows": _json(placed)}).scalars().all() if placed else ()
+            counts = ImportCounts(created=len(ids), skipped=len(placed) - len(ids), owners_created=len(made))
+            if ids or made:
+                self.record(session, _of(counts, read), ids)
         self.report(refused)
         return counts
 
-    def record(self, session: Session, counts: ImportCounts) -> None:
-        new = {"file": self.options.source, **asdict(counts)}
-        del new["read"], new["bad"]
+    def record(self, session: Session, counts: ImportCounts, ids: Iterable[int]) -> None:
+        new = {"file": self.options.source, **asdict(counts), "listing_ids": ranges(ids)}
         record(session, self.actor, EventType.LISTING_IMPORTED, None, new=new)
 
     def report(self, refused: Iterable[tuple[_Checked, str]]) -> None:
         for row, reason in refused:
             self.reports.bad(row.number, "owner_email", reason)
+
+
+def ranges(ids: Iterable[int]) -> list[list[int]]:
+    """The ids as pairs of the first and the last of each unbroken run, in order: nobody else's are within them."""
+    found: list[list[int]] = []
+    for each in sorted(ids):
+        if found and each == found[-1][1] + 1:
+            found[-1][1] = each
+        else:
+            found.append([each, each])
+    return found
+
+
+def _of(counts: ImportCounts, read: int) -> ImportCounts:
+    """The counts of ``read`` rows: what was neither created nor there already is bad."""
+    return replace(counts, read=read, bad=read - counts.created - counts.skipped)
 
 
 def _placed(
@@ -253,7 +271,8 @@ def _placed(
         elif owner.state != "active":
             refused.append((row, f"The account {row.email} is {owner.state}."))
         else:
-            placed.append({"user_id": owner.user_id, "import_key": row.import_key, **row.columns})
+            key = {"number": row.number, "user_id": owner.user_id, "import_key": row.import_key}
+            placed.append({**key, **row.columns})
     return placed, refused
 
 

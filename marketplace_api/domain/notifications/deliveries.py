@@ -57,8 +57,10 @@ _LOOK = sa.text(
             CASE WHEN type = 'new_message' THEN CAST(data ->> 'message_id' AS bigint) END AS message_id
         FROM deliveries WHERE delivery_id = ANY (:ids)
     )
-    SELECT note.*, {waiting.COLUMNS}, {FOUND}
+    SELECT note.*, open_group.count AS group_count, {waiting.COLUMNS}, {FOUND}
     FROM note {waiting.JOINS} {JOINS}
+    LEFT JOIN notifications AS open_group ON note.channel = 'web_push' AND open_group.user_id = note.user_id
+        AND open_group.group_key = note.group_key AND NOT open_group.is_read
     ORDER BY note.date_created, note.delivery_id
     """  # noqa: S608  made of constants only
 )
@@ -77,7 +79,8 @@ class Item:
 class Letter:
     """What one person is told by one channel, in words: ``title`` is a few, ``text`` a sentence or two.
 
-    ``count`` is how many events it tells of; ``url`` is absolute and leads to what it is about. ``type`` is the type of
+    ``count`` is how many events it tells of, which of a push are all of its group that are unread: it takes the place of
+    the one before. ``url`` is absolute and leads to what it is about. ``type`` is the type of
     notification, or ``digest`` for the news of a day, which are then in ``items`` (empty otherwise). Of several
     deliveries in one letter, ``delivery_id`` is the latest. ``date_created`` is aware.
     """
@@ -171,7 +174,9 @@ def _letter_key(row: Any) -> object:
 
 def _letter(rows: Sequence[Any], page: Callable[[str], str]) -> Letter:
     """About one event, or several of a group in the words of the latest."""
-    last, count = rows[-1], sum(row.count for row in rows)
+    last = rows[-1]
+    # In the application the group may hold more; nothing is held of it there for who does not want that.
+    count = max(sum(row.count for row in rows), last.group_count or 0)
     text = text_of(SimpleNamespace(**{**last._mapping, "count": count}))
     return Letter(
         delivery_id=last.delivery_id, user_id=last.user_id, type=last.type, title=text.title, text=text.content,

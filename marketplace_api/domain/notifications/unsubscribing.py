@@ -23,6 +23,8 @@ from marketplace_api.domain.notifications import preferences
 from marketplace_api.domain.notifications.kinds import KINDS, NotificationType, is_digested, is_fixed
 
 DIGEST = "digest"
+PREFERENCES = "/users/me/notification-preferences"
+"""The front end's page where everything is switched on again, by the path of the API."""
 _MAC = 16
 _LONGEST = 200
 

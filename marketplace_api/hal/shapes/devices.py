@@ -24,7 +24,12 @@ _PROBLEM: Schema = {"type": ["string", "null"], "enum": [*PROBLEMS, None], "desc
 _WAITING = exactly(
     {
         "phone": TEXT, "is_sent": {**FLAG, "description": "A code was sent that can be told."}, "attempts_left": COUNT,
-        "expires_at": MOMENT, "problem": _PROBLEM,
+        "expires_at": {
+            **OPTIONAL_MOMENT,
+            "description": "Until when the code counts: null until it is sent, within seconds mostly. Until then show that it is on its "
+            "way, and ask again.",
+        },
+        "problem": _PROBLEM,
     }
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from marketplace_api.resources.root import Root
 from marketplace_api.resources.videos import VideoContext
 from marketplace_api.schemas.describe import form_schema, json_schema
 from marketplace_api.security.permissions import Permission
+from marketplace_api.views.negotiation import HTML
 from marketplace_api.views.openapi.components import Json, headers, problem_name, reference
 
 # What contexts grant to everyone by an ACL that is computed: always, or depending on the row and the request.
@@ -182,7 +183,8 @@ def _content(operation: Operation) -> Json:
         schema = {"schema": reference("schemas", operation.result)}
         return dict.fromkeys(_MEDIA.get(operation.result, (JSON,)), schema)
     sparse = operation.query is not None and operation.query.get("fields") is not None
-    return {
+    found: Json = {
         media: {"schema": reference("schemas", component_name(operation.result, media, sparse=sparse))}
         for media in (JSON, HAL, HAL_FORMS)
     }
+    return found | ({HTML: {"schema": {"type": "string"}}} if operation.has_page else {})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
@@ -46,3 +47,23 @@ def test_from_making_one_to_its_end(run: Run, committed_databases: Databases) ->
     assert run("webhooks", "delete", one).exit_code == USAGE, "nobody said yes"
     assert run("--yes", "webhooks", "delete", one).exit_code == DONE
     assert run("webhooks", "show", one).exit_code == run("webhooks", "deliveries", one).exit_code == NOT_FOUND
+
+
+def test_secrets_that_another_secret_sealed_are_found_and_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finding() -> dict[str, str]:
+        rows = json.loads(run("--json", "doctor").stdout)
+        return next((row for row in rows if row["check"] == "webhook secrets"), {"state": "silent"})
+
+    assert finding()["state"] == "silent"
+    ids = [str(told(run, "webhooks", "create", f"https://{name}.example/")["endpoint_id"]) for name in "ab"]
+    assert finding()["state"] == "ok"
+    monkeypatch.setenv("MARKETPLACE_SECRET", "another-secret-of-the-service-" * 2)
+    lost = finding()
+    assert (lost["state"], f"rotate-secret {' '.join(ids)}," in lost["remedy"]) == ("problem", True)
+    assert run("webhooks", "rotate-secret", *ids).exit_code == USAGE, "nobody said yes to several"
+    assert run("--yes", "webhooks", "rotate-secret", ids[0], "999").exit_code == NOT_FOUND
+    assert f"for {', '.join(ids)}:" in finding()["detail"], "all or none"
+    made = told(run, "--yes", "webhooks", "rotate-secret", *ids)
+    assert [str(row["endpoint_id"]) for row in made] == ids
+    assert len({row["secret"] for row in made if row["secret"].startswith("whsec_")}) == 2
+    assert finding()["state"] == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
@@ -212,12 +213,24 @@ def test_a_rehearsal_counts_and_writes_nothing(run: Run, db: Session, ada: User)
 def test_each_batch_that_wrote_has_its_event(run: Run, db: Session, ada: User) -> None:
     run(*({"title": f"{number}"} for number in range(5)), {"title": ""}, batch=4)
     run(*({"title": f"{number}"} for number in range(5)), batch=4)
+    # What is there already takes no ids, so that the new ones stay one range.
+    run(
+        *({"title": f"{number}"} for number in (5, 0, 6, 1, 7)),
+        {"title": ""},
+        {"title": "8", "owner_email": "no@b.example"},
+    )
 
+    ids = [listing.listing_id for listing in listings(db)]
     events = list(db.scalars(sa.select(Event).where(Event.type == "listing.imported").order_by(Event.event_id)))
     assert [event.new for event in events] == [
-        {"file": "things.csv", "created": 4, "skipped": 0, "owners_created": 0},
-        {"file": "things.csv", "created": 1, "skipped": 0, "owners_created": 0},
+        {"file": "things.csv", **asdict(counts), "listing_ids": [[ids[first], ids[last]]]}
+        for counts, first, last in (
+            (ImportCounts(read=4, created=4), 0, 3),
+            (ImportCounts(read=2, created=1, bad=1), 4, 4),
+            (ImportCounts(read=7, created=3, skipped=2, bad=2), 5, 7),
+        )
     ]
+    assert importing.ranges([9, 3, 4, 7, 5]) == [[3, 5], [7, 7], [9, 9]]
     assert events[0].actor_name == "tests"
     assert run.batches[:2] == [ImportCounts(read=4, created=4), ImportCounts(read=2, created=1, bad=1)]
 

@@ -148,6 +148,27 @@ def test_other_addresses_are_refused_by_their_form() -> None:
                 "https://", "receiver.example", "https://10.0.0.1/", "https://[::1", "https://x:99999/", "https://localhost./"):  # fmt: skip
         with pytest.raises(OutboundRefused):
             outbound.session(production).get(url)
+    # By their form alone, as when a webhook is made: what the resolver takes for an address without asking anybody.
+    for host in ("2130706433", "0x7f.1", "0177.0.0.01", "127.0.0.1.", "１２７.1", "10.1", "0xa9fea9fe"):
+        with pytest.raises(OutboundRefused, match="public Internet"):
+            outbound.check_url(production, f"https://{host}/")
+    for host in ("8.8.8.8", "134744072", "1e9.example", "0x7f.example"):
+        outbound.check_url(production, f"https://{host}/")
+
+
+def test_what_is_wrong_is_told_as_it_is() -> None:
+    for settings, told in (
+        (STRICT, "https:// or http:// and"),
+        (Settings(environment="production"), "with https:// and"),
+    ):
+        with pytest.raises(OutboundRefused, match=told):
+            outbound.check_url(settings, "ftp://receiver.example/")
+
+    def nobody(_host: str, _port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(Unavailable, match="No address was found for the name"):
+        outbound.session(STRICT, resolve=nobody).get("https://receiver.example/")
 
 
 def test_the_name_is_resolved_once_and_the_connection_goes_there_as_that_name(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from marketplace_api.domain.events import EventType
 from marketplace_api.domain.listings import editing
 from marketplace_api.domain.notifications import deliveries as domain
 from marketplace_api.domain.notifications import delivery_log, preferences
-from marketplace_api.domain.notifications.deliveries import MOST_ATTEMPTS
+from marketplace_api.domain.notifications.deliveries import MOST_ATTEMPTS, Taken
 from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
@@ -127,6 +127,30 @@ def test_messages_of_a_conversation_are_one_mail_and_none_once_they_were_read(
     db.commit()
     send_mails(db, post)
     assert post.sent == [] and deliveries(db)[-1] == ("new_message", "skipped", "read")
+
+
+def test_a_push_tells_how_many_of_its_group_are_unread_now(db: Session, anna: User, ben: User) -> None:
+    def counts(channel: str) -> list[int]:
+        found = []
+        now = at_once(db) + timedelta(minutes=10)
+        while taken := domain.take(db, channel, now, str):
+            if isinstance(taken, Taken):
+                found.append(taken.letter.count)
+                domain.sent(db, taken.delivery_ids, None)
+        db.commit()
+        return found
+
+    told = []
+    for _ in range(3):
+        row = send(db, anna, ben)
+        notify(db)
+        told.append(counts("web_push"))
+    assert told == [[1], [2], [3]]
+    assert counts("email") == [3], "mails add up by themselves, and repeat nothing"
+    conversations.mark_all_read(db, actor_of(ben), row.conversation_id)
+    send(db, anna, ben)
+    notify(db)
+    assert (counts("web_push"), counts("email")) == ([1], [1])
 
 
 def test_an_index_leads_from_a_delivery_to_its_message(db: Session, anna: User, ben: User, post: Post) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from marketplace_api.db import Databases
 from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.errors import Conflict, NotFound
-from marketplace_api.jobs import board, queue
+from marketplace_api.jobs import board, queue, worker
+from marketplace_api.settings import Settings
 
 
 @pytest.fixture
@@ -147,3 +150,22 @@ def _fail(session: Session, job_id: int) -> None:
             sa.text("UPDATE procrastinate_jobs SET status = CAST(:status AS procrastinate_job_status) WHERE id = :id"),
             {"status": status, "id": job_id},
         )
+
+
+def test_a_job_of_another_release_says_that_it_is_one(queued: Databases, settings: Settings, tmp_path: Path) -> None:
+    with queued.session() as session, session.begin():
+        record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
+        session.flush()
+        session.execute(
+            sa.text("UPDATE procrastinate_jobs SET args = jsonb_set(args, '{handler}', '\"mail_by_dove\"')")
+        )
+        session.execute(
+            sa.text("INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'count_stars')")
+        )
+    worker.run_pending(replace(settings, data_dir=tmp_path), queued)
+    with queued.session() as session:
+        told = {row["error"] for row in board.list_jobs(session, board.Chosen(status="failed"), 9)}
+    assert told == {
+        f"UnknownTask: This release knows no task {name!r}; a worker of the one that made the job does."
+        for name in ("mail_by_dove", "count_stars")
+    }

@@ -160,6 +160,7 @@ def test_what_fails_is_tried_again_under_the_same_id_and_a_gone_endpoint_is_swit
     worker.run_pending(ours, queued)
     (mail,) = (ours.data_dir / "mail").glob("*.eml")
     assert "says that it is gone" in mail.read_text()
+    assert f"/#/admin/webhooks/{endpoint.endpoint_id}\n" in mail.read_text(), "a page for people"
     # Off is off: nothing is recorded for it, and the rest of the workers are left alone.
     happen(queued)
     assert webhooks.relay(queued) is None

@@ -230,7 +230,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     worker.run_pending(ours, queued)
     with queued.session() as session:
         (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
-    assert listed["error"] == failures.WORKER_DIED
+    assert listed["error"] == f"WorkerDied: {failures.WORKER_DIED.message}"
 
 
 def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: User) -> None:
@@ -384,7 +384,7 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         worker.run_pending(ours, queued)
     with queued.session() as session:
         (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
-        assert listed["error"] == "KeyError"
+        assert listed["error"].startswith("KeyError: The code looked something up")
         board.retry(session, listed["job_id"])
         session.commit()
     worker.run_pending(ours, queued)
@@ -393,7 +393,11 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         errors = [(error["attempt"], error["error"], error["message"]) for error in found["errors"]]
         assert errors[:2] == [
             (1, "Unavailable", "The mail server does not answer (TimeoutError)."),
-            (2, "KeyError", None),
+            (
+                2,
+                "KeyError",
+                "The code looked something up that was not there. What it was about stands in the worker's log.",
+            ),
         ]
         assert errors[2][1] == "ForeignKeyViolation" and "one_time_tokens" in errors[2][2]
         assert all(error["place"].startswith("jobs/worker.py:") for error in found["errors"])
