@@ -95,7 +95,9 @@ def show(context: Context, user: str) -> None:
 @click.option("--username", required=True, help="3 to 50 characters.")
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="May be repeated; `customer` always is.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@click.option("--no-password", is_flag=True, help="They set one by the link that `users send-password-reset` mails them.")
+@click.option(
+    "--no-password", is_flag=True, help="They set one by the link that `users send-password-reset` mails them."
+)
 @click.option("--unconfirmed", is_flag=True, help="Have the address confirmed by mail first.")
 @click.option("--dry-run", is_flag=True, help="Check everything and change nothing.")
 @pass_context
