@@ -63,7 +63,8 @@ def do_each(
     """
     wanted = named(ids)
     if not dry_run and wanted and (len(wanted) > 1 or work.asks):
-        context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}?")
+        also = f" and {work.also} what {_they_are(len(wanted))} about" if work.also else ""
+        context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}{also}?")
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
