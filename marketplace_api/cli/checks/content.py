@@ -73,9 +73,7 @@ def _retried(look: Look) -> Iterator[Finding]:
 def admins(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
     """Whether anybody could give others their roles."""
     if look.lacks_admin():
-        yield warning(
-            "admins", "no active account has the role admin", "marketplace-admin users set-role USER admin"
-        )
+        yield warning("admins", "no active account has the role admin", "marketplace-admin users set-role USER admin")
 
 
 def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
