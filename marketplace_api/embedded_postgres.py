@@ -80,6 +80,8 @@ class EmbeddedPostgres:
         self._settings = {**_DEFAULTS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._starter = self._port = 0
+        self.launches = 0
+        """How often this object has started the server: more than once is after it had ended by itself."""
         self._password = ""
 
     @cached_property
@@ -252,6 +254,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"initdb failed in {self._folder} ({self._complaint()}): mend that.")
 
     def _launch_until_ready(self) -> None:
+        self.launches += 1
         """Starts the server, again and again while what a killed one left behind is still going away."""
         _hand_over(self._data)
         deadline = time.monotonic() + _HEAL_SECONDS

@@ -61,6 +61,21 @@ FROM (
 """
 """Rows whose columns are the fields of :class:`QueueFacts`; more waiting jobs than that are not counted."""
 
+_RETRIED = """
+SELECT queue, count(*) AS jobs, max(attempts) AS attempts,
+    extract(epoch FROM now() - min(since))::float8 AS seconds
+FROM (
+    SELECT queue_name AS queue, attempts, (SELECT min(at) FROM procrastinate_events
+        WHERE job_id = job.id AND type = 'deferred_for_retry') AS since
+    FROM procrastinate_jobs AS job WHERE status = 'todo' AND attempts > 0 LIMIT 100000
+) AS jobs WHERE since < now() - %(least)s * interval '1 second' GROUP BY queue ORDER BY queue
+"""
+
+_LACKS_ADMIN = """
+SELECT EXISTS (SELECT FROM users)
+    AND NOT EXISTS (SELECT FROM users WHERE roles @> ARRAY['admin'] AND state = 'active')
+"""
+
 RUNS = """
 SELECT task, outcome, succeeded_at, greatest(extract(epoch FROM now() - next_due_at), 0)::float8 AS overdue_seconds
 FROM schedule_runs ORDER BY task
@@ -160,6 +175,17 @@ class QueueFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RetriedFacts:
+    """Jobs of a queue that failed, and wait to be tried again: the most attempts at one, and for how long the first of
+    them has been failing."""
+
+    queue: str
+    jobs: int
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """A task of the schedule: how its last run went, when one last succeeded, and for how long one is overdue."""
 
@@ -239,6 +265,15 @@ class Look:
     def queues(self) -> list[QueueFacts]:
         """Those that hold any job."""
         return self._all(QueueFacts, QUEUES)
+
+    def retried(self, least_seconds: float) -> list[RetriedFacts]:
+        """The queues with jobs that have been failing for so long, and are still tried."""
+        with self._connection.cursor(row_factory=class_row(RetriedFacts)) as cursor:
+            return cursor.execute(_RETRIED.encode(), {"least": least_seconds}).fetchall()
+
+    def lacks_admin(self) -> bool:
+        """Whether there are accounts, and none of them is an active admin."""
+        return bool(self._value("SELECT to_regclass('users') IS NOT NULL") and self._value(_LACKS_ADMIN))
 
     def runs(self) -> list[RunFacts]:
         """The tasks of the schedule that have ever run."""

@@ -281,7 +281,7 @@ class Settings:
         "metrics.token",
         "METRICS_TOKEN",
         "",
-        "Bearer token that /metrics asks for; empty opens it to loopback only.",
+        "Bearer token that opens /metrics beside admins'; without one, development opens it to loopback as well.",
         secret=True,
     )
     sentry_dsn: str = _setting(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ _NO_DELIVERIES = (
     "UPDATE deliveries SET status = 'skipped', error = 'restored', date_done = now() WHERE status = 'due'",
 )
 _END_SESSIONS = ("UPDATE sessions SET ended_at = now(), end_reason = 'restored' WHERE ended_at IS NULL",)
+# Whether a restore has done so here.
+_ENDED_BY_RESTORE = {
+    "public.deliveries": "SELECT to_json(EXISTS (SELECT FROM public.deliveries WHERE error = 'restored'))::text",
+    "public.sessions": "SELECT to_json(EXISTS (SELECT FROM public.sessions WHERE end_reason = 'restored'))::text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +108,24 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
 def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
     """A sentence for each table of the database at ``url`` that is not as in the backup; raises BackupError.
 
-    The job queue is left out: to restore it is to begin anew what was in flight, or to leave it empty.
+    The job queue is left out, with how its jobs failed: to restore it is to begin anew what was in flight, or to leave it
+    empty. Of deliveries and sessions that the restore itself has ended, the number of rows alone is compared.
     """
     manifest = _manifest(Reader(path))
     with reading(url) as connection:
-        found = tables.facts(asking(connection), lambda name: tell(f"Counting {name} …"))
-    return tables.differences(_lasting(manifest.tables), _lasting(found))
+        ask = asking(connection)
+        found = tables.facts(ask, lambda name: tell(f"Counting {name} …"))
+        ended = {name for name, one in _ENDED_BY_RESTORE.items() if name in found and json.loads(ask(one))}
+    return tables.differences(_lasting(manifest.tables, ended), _lasting(found, ended))
 
 
-def _lasting(facts: Mapping[str, tables.Facts]) -> dict[str, tables.Facts]:
-    return {name: fact for name, fact in facts.items() if "procrastinate_" not in name}
+def _lasting(facts: Mapping[str, tables.Facts], ended: Collection[str]) -> dict[str, tables.Facts]:
+    """What a restore does not change: without the queue, and without the content of the tables in ``ended``."""
+    return {
+        name: replace(fact, checksum="") if name in ended else fact
+        for name, fact in facts.items()
+        if "procrastinate_" not in name and name != "public.job_errors"
+    }
 
 
 def _manifest(reader: Reader) -> Manifest:

@@ -8,11 +8,13 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli import last_admin
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.event_lines import plain
 from marketplace_api.cli.many import counted, done_word, dry_run_option
 from marketplace_api.cli.values import REASON, UNTIL
 
+_TAKING = ("suspend", "ban")
 SESSION_COLUMNS = ("session_id", "device", "address", "date_created", "last_used", "expires_at")
 
 user_argument = click.argument("user", help="An id, a user name or an e-mail address.")
@@ -64,9 +66,9 @@ def reinstate(context: Context, user: str, reason: str, dry_run: bool) -> None:
 @dry_run_option
 @pass_context
 def ban(context: Context, user: str, reason: str, dry_run: bool) -> None:
-    """Shut an account out for good: its sessions end, its listings are hidden. `reinstate` undoes it.
+    """Shut an account out for good, after a question: its sessions end, its listings are hidden. `reinstate` undoes it.
 
-    Example: `marketplace-admin users ban ada --reason "Sold stolen goods."`
+    Example: `marketplace-admin --yes users ban ada --reason "Sold stolen goods."`
     """
     from marketplace_api.domain.accounts import lifecycle
 
@@ -79,17 +81,26 @@ def _judge(
 ) -> None:  # fmt: skip
     from marketplace_api.domain.accounts import lifecycle
 
-    with context.acting() as (session, actor):
-        found = lifecycle.find(session, user)
-        before, was_until, was_reason = found.state, found.suspended_until, found.state_reason
-        account = act(session, actor, found.user_id, reason=reason, until=until)
-        done = {
-            "action": action, "user_id": account.user_id, "username": account.username, "previous_state": before,
-            "previous_suspended_until": was_until, "previous_reason": was_reason, "state": account.state,
-            "suspended_until": account.suspended_until, "reason": reason, "dry_run": dry_run,
-        }  # fmt: skip
-        if dry_run:
-            session.rollback()
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = context.actor(session)
+            found = lifecycle.find(session, user)
+            is_last = action in _TAKING and last_admin.loses(session, actor, found)
+            user_id, name = found.user_id, found.username
+        if action == "ban" or is_last:
+            last_admin.ask(context, f"{action.capitalize()} {name}?", is_last=is_last, dry_run=dry_run)
+        more = {"also_last_admin": True} if is_last else {}
+        with databases.session() as session, session.begin():
+            found = lifecycle.find(session, str(user_id))
+            before, was_until, was_reason = found.state, found.suspended_until, found.state_reason
+            account = act(session, actor, user_id, reason=reason, until=until, **more)
+            done = {
+                "action": action, "user_id": user_id, "username": account.username, "previous_state": before,
+                "previous_suspended_until": was_until, "previous_reason": was_reason, "state": account.state,
+                "suspended_until": account.suspended_until, "reason": reason, "dry_run": dry_run,
+            }  # fmt: skip
+            if dry_run:
+                session.rollback()
     verb = "would be" if dry_run else "is"
     term = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
     message = f"{done['username']} {verb} {done_word(action)}{term} (was {before})."
@@ -121,13 +132,13 @@ def erase(context: Context, user: str, reason: str | None, dry_run: bool) -> Non
             actor = context.actor(session, reason)
             account = lifecycle.find(session, user)
             user_id, name, email = account.user_id, account.username, account.email
+            is_last = last_admin.loses(session, actor, account)
             goes = overview.erased_with(session, user_id)
         told = ", ".join(counted(number, kind[:-1]) for kind, number in goes.items() if number)
         whom = f"the account {name} ({email or 'no address'})" + (f" with {told}" if told else "")
-        if not dry_run:
-            context.output.confirm(f"Erase {whom}? Nobody can undo this.")
+        last_admin.ask(context, f"Erase {whom}? Nobody can undo this.", is_last=is_last, dry_run=dry_run)
         with databases.session() as session, session.begin():
-            lifecycle.erase(session, rules, actor, user_id)
+            lifecycle.erase(session, rules, actor, user_id, also_last_admin=is_last)
             if dry_run:
                 session.rollback()
     values = {"action": "erase", "user_id": user_id, "username": name, "erased": goes, "dry_run": dry_run}

@@ -104,21 +104,24 @@ def show(context: Context, job_id: int) -> None:
 
 @jobs.command()
 @ids_argument_of(required=False)
-@click.option("--failed", is_flag=True, help="All that failed.")
+@click.option("--failed", is_flag=True, help="All that failed for good.")
+@click.option("--waiting", is_flag=True, help="All that failed and wait for the time of their next attempt.")
 @dry_run_option
 @pass_context
-def retry(context: Context, ids: tuple[str, ...], failed: bool, dry_run: bool) -> None:
-    """Put failed jobs back into the queue, to run now. Each is done by itself: one that cannot be does not stop others.
+def retry(context: Context, ids: tuple[str, ...], failed: bool, waiting: bool, dry_run: bool) -> None:
+    """Let jobs run now that failed, or that wait for their next attempt. Each is done by itself: one that cannot be does
+    not stop others.
 
     Example: `marketplace-admin --yes jobs retry --failed`
 
-    Exit codes: 0 done, 3 not found, 4 not failed; of several, 5 some failed or it was interrupted, 1 all failed.
+    Exit codes: 0 done, 3 not found, 4 it did not fail; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.jobs import board
 
-    if bool(ids) == failed:
-        raise click.UsageError("Name jobs by their ids, or all that failed with --failed.")
-    chosen: Sequence[str | int] = pages(context, board.failed_after) if failed else ids
+    if bool(ids) + failed + waiting != 1:
+        raise click.UsageError("Name jobs by their ids, or all that failed with --failed or --waiting.")
+    after = board.failed_after if failed else board.waiting_after
+    chosen: Sequence[str | int] = ids or pages(context, after)
     do_each(context, chosen, Work("retry", "job", lambda session, _, id_: board.retry(session, id_)), dry_run=dry_run)
 
 

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.many import counted
+from marketplace_api.cli.repeats import Repeats
 
 if TYPE_CHECKING:
     from marketplace_api.cli.listing_files import ListingFile
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "jsonl")
 
 BAD_ROWS_KEPT = 100
-"""How many bad rows the JSON document repeats; all of them are told on standard error."""
+"""How many bad rows the JSON document repeats."""
 
 
 @click.command("import")
@@ -47,8 +48,9 @@ def import_(
 
     The columns (CSV) or names (JSONL) are owner_email, title, description, category, price, currency, address, city,
     state, zip, country, latitude, longitude, amenities, photos_urls and status; the first two, category and price must
-    be there. `|` separates several amenities or photos, or they are a JSON array. Each bad row is told on standard error, by its number after
-    the header (CSV) or its line (JSONL), and left out; the others are stored.
+    be there. `|` separates several amenities or photos, or they are a JSON array. Bad rows are left out, and the others
+    stored. The first few of each reason are told on standard error, by their number after the header (CSV) or their line
+    (JSONL), and then how many more there are; with `--verbose` each of them is.
 
     An import can be interrupted and run again: rows that are stored already are skipped, also those that were deleted
     since. A row that has changed becomes a new listing.
@@ -68,8 +70,9 @@ def import_(
         with databases.session() as session:
             actor = context.actor(session)
         options = ImportOptions("", create_owners=create_owners, dry_run=dry_run, batch=batch)
-        run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1)
+        run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1, Repeats(context.verbose))
         run.read_all(sources)
+    run.repeats.rest()
     run.tell([str(path) for path in files])
     raise SystemExit(run.exit_code)
 
@@ -84,6 +87,7 @@ class _Run:
     options: ImportOptions
     counts: ImportCounts
     has_many_files: bool
+    repeats: Repeats
     bad_rows: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False
 
@@ -131,9 +135,7 @@ class _Run:
     def bad(self, path: Path, number: int, name: str, reason: str) -> None:
         where = f"row {number}, {name}" if name else f"row {number}"
         line = f"{path}: {where}: {reason}" if self.has_many_files else f"{where}: {reason}"
-        # What a file holds must not steer the terminal.
-        line = "".join(letter if letter.isprintable() else "?" for letter in line)
-        click.echo(line, err=True)
+        self.repeats.tell(_harmless(line), _harmless(f"{name}: {reason}" if name else reason))
         if len(self.bad_rows) < BAD_ROWS_KEPT:
             self.bad_rows.append({"file": str(path), "row": number, "field": name, "reason": reason})
 
@@ -142,7 +144,7 @@ class _Run:
         counts, is_rehearsal = self.counts, self.options.dry_run
         values = {
             "files": files, **asdict(counts), "dry_run": is_rehearsal, "interrupted": self.is_interrupted,
-            "bad_rows": self.bad_rows,
+            "bad_reasons": dict(self.repeats.counts.most_common()), "bad_rows": self.bad_rows,
         }  # fmt: skip
         said = f"{'Would import' if is_rehearsal else 'Imported'} {counted(counts.created, 'listing')}"
         said += f" of {counted(counts.read, 'row')}"
@@ -156,6 +158,11 @@ class _Run:
         if self.is_interrupted:
             said += " It was interrupted: run the same command again to add the rest."
         self.context.output.record(values, said)
+
+
+def _harmless(line: str) -> str:
+    """What a file holds must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import rich_click as click
 from marketplace_api.cli.context import Context
 from marketplace_api.cli.exits import DONE, FAILED, PARTLY_DONE, Refused
 from marketplace_api.cli.interrupts import interruptible
+from marketplace_api.cli.repeats import Repeats, say
 
 if TYPE_CHECKING:
     from marketplace_api.db import Databases
@@ -63,12 +64,14 @@ def do_each(
     """
     wanted = named(ids)
     if not dry_run and wanted and (len(wanted) > 1 or work.asks):
-        context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}?")
+        also = f" and {work.also} what {_they_are(len(wanted))} about" if work.also else ""
+        context.output.confirm(f"{work.action.capitalize()} {counted(len(wanted), work.noun)}{also}?")
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
-        run = _Run(context, databases, actor, work, dry_run)
+        run = _Run(context, databases, actor, work, dry_run, Repeats(context.verbose))
         run.take_all(wanted)
+    run.repeats.rest()
     run.tell(wanted)
     raise SystemExit(run.exit_code(len(wanted)))
 
@@ -138,12 +141,6 @@ def _id(text: str, where: str) -> int:
     return int(text)
 
 
-def _say(line: str) -> None:
-    """A line on standard error, above the bar that may be there: only what goes by ``sys.stderr`` makes way for it."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
 @dataclass(slots=True)
 class _Run:
     """One run over many things: what was done so far, and how it is told."""
@@ -153,6 +150,7 @@ class _Run:
     actor: Actor
     work: Work
     dry_run: bool
+    repeats: Repeats
     changed: int = 0
     failed: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False
@@ -172,7 +170,7 @@ class _Run:
                     if not is_outage(error):
                         raise
                     self.is_interrupted = True
-                    _say("Error: the database is away or too slow.")
+                    say("Error: the database is away or too slow.")
                     return
                 step(1)
 
@@ -188,13 +186,15 @@ class _Run:
             if alone:
                 raise
             self.failed.append({f"{self.work.noun}_id": subject_id, "code": error.code, "message": error.detail})
-            _say(f"{self.work.noun} {subject_id}: {error.detail}")
+            # Sentences that name the thing itself are alike but for that.
+            alike = re.sub(rf"\b{subject_id}\b", "…", error.detail)
+            self.repeats.tell(f"{self.work.noun} {subject_id}: {error.detail}", alike)
             return
         # From here on it is committed, and nothing says so before.
         self.changed += 1
         if self.context.verbose:
             said = f"would be {done_word(self.work.action)}" if self.dry_run else done_word(self.work.action)
-            _say(f"{self.work.noun} {subject_id}: {said}")
+            say(f"{self.work.noun} {subject_id}: {said}")
 
     def exit_code(self, matched: int) -> int:
         if self.changed == matched:

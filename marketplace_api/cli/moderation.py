@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich_click as click
 
-from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE, moderation_reports
+from marketplace_api.cli import moderation_reports
+from marketplace_api.cli.batch_runs import OUTCOMES, because, carry_out, told
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.interrupts import interruptible
-
-if TYPE_CHECKING:
-    from marketplace_api.db import Databases
-    from marketplace_api.domain.actors import Actor
 
 TARGETS = ("listings", "users", "reviews", "messages")
 COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
-OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
-MOST_TOLD = 1_000
 SAMPLE = 5
-
-Part = Callable[[Any, "Actor", int], int]
+_INTERRUPTED = {"running": "interrupted", "undoing": "undo_interrupted"}
 
 
 @click.group()
@@ -78,14 +71,14 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
         counts = {"changed": found.foreseen.get(None, 0), "skipped": sum(why.values())}
         whole = _whole(action, target, counts, why)
         if dry_run or found.count == 0:
-            values = _told(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
+            values = told(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
             context.output.record(values, f"Would {whole}. Nothing was changed." if dry_run else "Nothing was changed.")
             return
         context.output.confirm(f"{whole[0].upper()}{whole[1:]}?")
         with databases.session() as session, session.begin():
             batch = batches.start(session, actor, known, action, where=where, conditions=conditions, reason=reason)
         context.output.remark(f"Batch {batch.batch_id}")
-        _carry_out(context, databases, actor, batch.batch_id, batches.advance)
+        carry_out(context, databases, actor, batch.batch_id, batches.advance)
 
 
 @moderation.command()
@@ -100,15 +93,20 @@ def resume(context: Context, batch_id: int) -> None:
     """Go on with a batch, or with its undoing, that was interrupted.
 
     Example: `marketplace-admin moderation resume 7`
+
+    Exit codes: 0 done, 4 there is nothing to go on with, 5 some were skipped or it was interrupted.
     """
     from marketplace_api.domain.moderation import batches
+    from marketplace_api.errors import Conflict
 
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session)
             state = batches.find(session, batch_id).state
+        if state not in ("running", "undoing"):
+            raise Conflict(f"Batch {batch_id} is {state}.")
         part = batches.advance_undo if state == "undoing" else batches.advance
-        _carry_out(context, databases, actor, batch_id, part)
+        carry_out(context, databases, actor, batch_id, part)
 
 
 @moderation.command()
@@ -136,15 +134,15 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
             batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
             why = batches.reasons(session, batch_id)
         changed = counts.get("changed", 0)
-        told = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
+        whole = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
-            values = _told(batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True)
-            context.output.record(values, f"Would {told}, but for what has changed since.")
+            values = told(batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True)
+            context.output.record(values, f"Would {whole}, but for what has changed since.")
             return
-        context.output.confirm(f"{told.capitalize()}?")
+        context.output.confirm(f"{whole.capitalize()}?")
         with databases.session() as session, session.begin():
             batches.begin_undo(session, actor, batch_id)
-        _carry_out(context, databases, actor, batch_id, batches.advance_undo)
+        carry_out(context, databases, actor, batch_id, batches.advance_undo)
 
 
 @moderation.command("batches")
@@ -154,14 +152,15 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
 def list_batches(context: Context, limit: int, before: int | None) -> None:
     """Show the batches, the newest first.
 
-    One that is `running` or `undoing` and does not move was interrupted: `resume` goes on with it, `undo` takes it back.
+    `running` and `undoing` are those that somebody carries out now. `interrupted` and `undo_interrupted`: nobody does;
+    `resume` goes on with either, `undo` takes it back.
 
     Example: `marketplace-admin moderation batches`
     """
     from marketplace_api.domain.moderation import batches
 
     with context.databases() as databases, databases.session() as session:
-        found = [_described(row) for row in batches.listed(session, limit=limit, before=before)]
+        found = _described(session, batches.listed(session, limit=limit, before=before))
     context.output.rows(COLUMNS, found)
 
 
@@ -183,7 +182,8 @@ def show(context: Context, batch_id: int, outcome: str | None, limit: int) -> No
     from marketplace_api.domain.moderation import batches
 
     with context.databases() as databases, databases.session() as session:
-        described = _described(batches.find(session, batch_id)) | batches.counts(session, batch_id)
+        (described,) = _described(session, [batches.find(session, batch_id)])
+        described |= batches.counts(session, batch_id)
         found = batches.outcomes(session, batch_id, outcome=outcome, limit=limit) if limit else ()
         rows = [dict(row._mapping) for row in found]
     if context.for_programs:
@@ -194,95 +194,25 @@ def show(context: Context, batch_id: int, outcome: str | None, limit: int) -> No
         context.output.rows(("subject_id", "outcome", "detail"), rows)
 
 
-def _described(row: Any) -> dict[str, Any]:
+def _described(session: Any, found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Batches as they are shown: those that began and nobody carries out are interrupted."""
+    from marketplace_api.domain.moderation import running
+
+    carried_out = running.carried_out(session, [row.batch_id for row in found])
     names = (
         "batch_id", "action", "target", "conditions", "reason", "state", "matched", "date_created", "date_updated",
         "date_finished", "date_undone", "request_id",
     )  # fmt: skip
-    actor = row.actor_name or (str(row.actor_id) if row.actor_id is not None else None)
-    return {**{name: getattr(row, name) for name in names}, "actor": actor}
-
-
-def _carry_out(context: Context, databases: Databases, actor: Actor, batch_id: int, part: Part) -> None:
-    """Part by part until all is done or Ctrl-C, which ends it between two parts; exits with the command's code."""
-    from marketplace_api.domain.moderation import batches
-    from marketplace_api.errors import Conflict
-
-    with databases.session() as session:
-        batch, before = batches.find(session, batch_id), batches.counts(session, batch_id)
-    todo = before.get("waiting" if part is batches.advance else "changed", 0)
-    stopped_by = None
-    with interruptible() as interrupted, context.output.progress(batch.action, todo) as step:
-        while not interrupted.is_set():
-            try:
-                with databases.session() as session, session.begin():
-                    some = part(session, actor, batch_id)
-            except Conflict as error:
-                stopped_by = error.detail
-                break
-            if not some:
-                break
-            step(some)
-    with databases.session() as session:
-        batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
-        why = batches.reasons(session, batch_id)
-        odd = [
-            row
-            for outcome in ("skipped", "kept")
-            for row in (
-                batches.outcomes(session, batch_id, outcome=outcome, limit=MOST_TOLD) if counts.get(outcome) else ()
-            )
-        ]
-    for row in odd:
-        # As everywhere: `listing 15: …`, of a batch of listings.
-        click.echo(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", err=True)
-    _tell_rest(context, batch_id, counts, len(odd))
-    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{_because(why)}."
-    if interrupted.is_set():
-        message += f" Interrupted; `moderation resume {batch_id}` goes on, `moderation undo {batch_id}` takes it back."
-    context.output.record(
-        _told(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
-    )
-    if stopped_by:
-        raise SystemExit(CONFLICT)
-    unclean = interrupted.is_set() or counts.get("skipped") or counts.get("kept")
-    raise SystemExit(PARTLY_DONE if unclean else DONE)
-
-
-def _tell_rest(context: Context, batch_id: int, counts: dict[str, int], told: int) -> None:
-    rest = counts.get("skipped", 0) + counts.get("kept", 0) - told
-    if rest > 0:
-        context.output.remark(f"… and {rest:,} more: `moderation show {batch_id} --outcome skipped --limit 100000`.")
-
-
-def _summary(counts: dict[str, int]) -> str:
-    return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES if outcome in counts) or "nothing to do"
+    described = []
+    for row in found:
+        actor = row.actor_name or (str(row.actor_id) if row.actor_id is not None else None)
+        state = row.state if row.batch_id in carried_out else _INTERRUPTED.get(row.state, row.state)
+        described.append({**{name: getattr(row, name) for name in names}, "state": state, "actor": actor})
+    return described
 
 
 def _whole(action: str, target: str, counts: dict[str, int], why: Mapping[str, int]) -> str:
     """``suspend 8 of 9 listings; 1 is deleted``."""
     matched = sum(counts.values())
     of = f"{counts['changed']:,} of {matched:,}" if counts["skipped"] else f"{matched:,}"
-    return f"{action} {of} {target if matched != 1 else target[:-1]}{_because(why)}"
-
-
-def _because(why: Mapping[str, int]) -> str:
-    """Why some were, or would be, skipped, as half a sentence."""
-    return "".join(f"; {_said(reason.rstrip('.'), number)}" for reason, number in why.items())
-
-
-def _said(reason: str, number: int) -> str:
-    if reason.startswith("It is "):
-        return f"{number:,} {'is' if number == 1 else 'are'} {reason.removeprefix('It is ')}"
-    return f"{number:,}: {reason}"
-
-
-def _told(
-    batch_id: int | None, action: str, target: str, matched: int, counts: dict[str, int], why: Mapping[str, int],
-    **more: Any,
-) -> dict[str, Any]:  # fmt: skip
-    shown = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
-    return {
-        "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "reasons": dict(why),
-        "dry_run": False, **more,
-    }  # fmt: skip
+    return f"{action} {of} {target if matched != 1 else target[:-1]}{because(why)}"

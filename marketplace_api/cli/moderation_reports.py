@@ -131,6 +131,8 @@ def resolve(
 ) -> None:
     """Find reports to be right; with --action, do something about their subjects in the same step.
 
+    Asks before it suspends or bans a person.
+
     \b
     listing  suspend, delete
     user     suspend, ban
@@ -150,7 +152,11 @@ def resolve(
 
     if all_of_same:
         ids = _confirmed(context, ids, dry_run)
-    work = Work("resolve", "report", act, also=action or "", more={"subject_action": action})
+    asks = False
+    if action in ("suspend", "ban") and not dry_run:
+        ids = tuple(map(str, named(ids)))
+        asks = len(ids) == 1 and _of_person(context, int(ids[0]))
+    work = Work("resolve", "report", act, asks=asks, also=action or "", more={"subject_action": action})
     do_each(context, ids, work, reason=reason, dry_run=dry_run)
 
 
@@ -193,6 +199,14 @@ def _confirmed(context: Context, ids: tuple[str, ...], dry_run: bool) -> tuple[s
     if others and not dry_run:
         context.output.confirm(f"Decide {told} too?")
     return tuple(map(str, numbers))
+
+
+def _of_person(context: Context, report_id: int) -> bool:
+    """Whether the report is about a person: to judge one is asked about, as by `users ban`."""
+    from marketplace_api.domain.reports import searching
+
+    with context.databases() as databases, databases.session() as session:
+        return bool(searching.one(session, report_id, context.actor(session).user_id).subject_type == "user")
 
 
 def _assignee(session: Any, user: str | None) -> int | None:

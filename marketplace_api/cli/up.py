@@ -11,15 +11,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.supervisor import Child, ChildError
+
+if TYPE_CHECKING:
+    from marketplace_api.embedded_postgres import EmbeddedPostgres
 
 READY_SECONDS = 90
 CALM_SECONDS = 8
@@ -81,7 +84,7 @@ def _run(context: Context, host: str, port: int) -> None:
         _wait_until_ready(f"http://{host}:{port}", children)
         _wait_until_calm(f"http://{host}:{port}")
         _welcome(context, f"http://{host}:{port}", f"http://{host}:{_realtime_port(context, port)}")
-        _watch(children, server.start if server is not None else None)
+        _watch(children, server)
     except ChildError as error:
         raise click.ClickException(str(error)) from None
     finally:
@@ -139,16 +142,24 @@ def _wait_until_calm(url: str) -> None:
         time.sleep(0.2)
 
 
-def _watch(children: list[Child], start_database: Callable[[], Any] | None) -> None:
+def _watch(children: list[Child], server: EmbeddedPostgres | None) -> None:
     """Until an exception (Ctrl-C) ends it; what dies is started again."""
     checked = time.monotonic()
     while True:
         time.sleep(0.5)
         for child in children:
             child.revive()
-        if start_database is not None and time.monotonic() - checked > DATABASE_CHECK_SECONDS:
+        if server is not None and time.monotonic() - checked > DATABASE_CHECK_SECONDS:
             checked = time.monotonic()
-            start_database()
+            revive_database(server)
+
+
+def revive_database(server: EmbeddedPostgres) -> None:
+    """Start it again if it has ended, and say so."""
+    before = server.launches
+    server.start()
+    if server.launches > before:
+        click.echo("PostgreSQL had ended; it is started again, and goes on from what was committed.", err=True)
 
 
 def _welcome(context: Context, url: str, realtime_url: str) -> None:

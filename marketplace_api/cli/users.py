@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli import last_admin
 from marketplace_api.cli.account_judging import JUDGING, SESSION_COLUMNS, user_argument
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.values import SINCE
@@ -143,17 +144,29 @@ def create(
 def set_role(context: Context, user: str, roles: tuple[str, ...], reason: str | None, dry_run: bool) -> None:
     """Give an account these roles and no others; its sessions end, so that it acts at once.
 
+    Asks before it makes an admin, and before it takes the role from the last one who is active.
+
     Example: `marketplace-admin users set-role ada moderator`
     """
     from marketplace_api.domain.accounts import lifecycle
 
-    with context.acting(reason) as (session, actor):
-        account = lifecycle.find(session, user)
-        before = list(account.roles)
-        account = lifecycle.set_roles(session, actor, account.user_id, roles)
-        done = {**_account(account), "previous_roles": before, "dry_run": dry_run}
-        if dry_run:
-            session.rollback()
+    with context.databases() as databases:
+        with databases.session() as session:
+            actor = context.actor(session, reason)
+            account = lifecycle.find(session, user)
+            user_id, name, had = account.user_id, account.username, "admin" in account.roles
+            is_last = "admin" not in roles and last_admin.loses(session, actor, account)
+        if is_last or ("admin" in roles and not had):
+            question = (
+                f"Take the role admin from {name}?" if is_last else f"Make {name} an admin, who may do everything?"
+            )
+            last_admin.ask(context, question, is_last=is_last, dry_run=dry_run)
+        with databases.session() as session, session.begin():
+            before = list(lifecycle.find(session, str(user_id)).roles)
+            account = lifecycle.set_roles(session, actor, user_id, roles, also_last_admin=is_last)
+            done = {**_account(account), "previous_roles": before, "dry_run": dry_run}
+            if dry_run:
+                session.rollback()
     verb = "would have" if dry_run else "has"
     context.output.record(
         done, f"{done['username']} {verb} the roles {', '.join(done['roles'])} (was {', '.join(before)})."

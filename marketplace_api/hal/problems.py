@@ -102,6 +102,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "Not possible in this state",
         "`state` tells the present one; the representation's `_templates` list what is possible.",
     ),
+    ("last_admin", 409, "The last active admin", "Give another account the role admin first."),
     ("too_many_webhooks", 409, "Too many webhooks", "Delete a webhook first."),
     ("sms_stopped", 409, "Text messages stopped", "Send START from that number, or choose another number."),
     ("too_many_photos", 409, "Too many photos", "Remove a photo first."),

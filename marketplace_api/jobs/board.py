@@ -31,6 +31,17 @@ _ERROR = (
 )
 _HANDLER = "args ->> 'handler'"
 
+_RETRIED = sa.text(
+    "SELECT status::text, status = 'todo' AND attempts > 0 AND scheduled_at > now() AS is_put_off, ("
+    " SELECT id FROM procrastinate_jobs o WHERE o.queueing_lock = j.queueing_lock AND o.status = 'todo' AND o.id <> j.id"
+    ") AS other FROM procrastinate_jobs j WHERE id = :id FOR UPDATE"
+)
+_RUN_NOW = sa.text("UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = now() WHERE id = :id")
+# What is planned stands with the job; it has not happened.
+_HISTORY = sa.text(
+    "SELECT type::text AS what, at FROM procrastinate_events WHERE job_id = :id AND type <> 'scheduled' ORDER BY at, id"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -72,10 +83,7 @@ def find(session: Session, job_id: int) -> dict[str, Any]:
     found = job.one_or_none()
     if found is None:
         raise _absent(job_id)
-    history = session.execute(
-        sa.text("SELECT type::text AS what, at FROM procrastinate_events WHERE job_id = :id ORDER BY id"),
-        {"id": job_id},
-    )
+    history = session.execute(_HISTORY, {"id": job_id})
     errors = session.execute(
         sa.text(
             "SELECT date_failed AS at, attempt, error, message, place FROM job_errors WHERE job_id = :id ORDER BY attempt"
@@ -91,19 +99,37 @@ def find(session: Session, job_id: int) -> dict[str, Any]:
 
 def failed_after(session: Session, job_id: int) -> Sequence[int]:
     """The ids of failed jobs above this one, the lowest first, at most :data:`BATCH`."""
+    return _ids(session, "status = 'failed'", job_id)
+
+
+def waiting_after(session: Session, job_id: int) -> Sequence[int]:
+    """As :func:`failed_after`, of jobs that failed and wait for the time of their next attempt."""
+    return _ids(session, "status = 'todo' AND attempts > 0 AND scheduled_at > now()", job_id)
+
+
+def _ids(session: Session, condition: str, job_id: int) -> Sequence[int]:
     statement = sa.text(
-        "SELECT id FROM procrastinate_jobs WHERE status = 'failed' AND id > :id ORDER BY id LIMIT :batch"
+        f"SELECT id FROM procrastinate_jobs WHERE {condition} AND id > :id ORDER BY id LIMIT :batch"  # noqa: S608
     )
     ids: Sequence[int] = session.execute(statement, {"id": job_id, "batch": BATCH}).scalars().all()
     return ids
 
 
 def retry(session: Session, job_id: int) -> None:
-    """Put a failed job back into the queue, to run now. Raises ``NotFound``, and ``Conflict`` in another status."""
-    status = _locked(session, job_id)
-    if status != "failed":
-        raise Conflict(f"Job {job_id} has the status {status}; only failed jobs can be tried again.")
-    session.execute(sa.text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)"), {"id": job_id})
+    """Let a job run now that failed, or that waits for its next attempt; raises ``NotFound``, and ``Conflict`` for others.
+
+    That is no attempt: the queue's own function counts one, for it is made for who has just failed.
+    """
+    job = session.execute(_RETRIED, {"id": job_id}).one_or_none()
+    if job is None:
+        raise _absent(job_id)
+    if job.status == "todo" and not job.is_put_off:
+        raise Conflict(f"Job {job_id} waits for a worker already.")
+    if job.status not in ("failed", "todo"):
+        raise Conflict(f"Job {job_id} has the status {job.status}; only jobs that failed can be tried again.")
+    if job.other is not None:
+        raise Conflict(f"Job {job.other} will do the same as job {job_id}, and waits already.")
+    session.execute(_RUN_NOW, {"id": job_id})
 
 
 def cancel(session: Session, job_id: int) -> None:

@@ -22,6 +22,11 @@ from procrastinate.manager import JobManager
 from marketplace_api.jobs import clock, failures
 from marketplace_api.models.jobs import Queue
 
+# One with a job in hand stays until that is taken over.
+_FORGET = (
+    "DELETE FROM procrastinate_workers w WHERE id = ANY(%(former)s) AND NOT EXISTS ("
+    "SELECT FROM procrastinate_jobs j WHERE j.worker_id = w.id AND j.status = 'doing')"
+)
 WAIT_SECONDS = 5.0
 """A worker of which some queues are full looks that often for what it was not told of."""
 
@@ -36,16 +41,29 @@ class Lanes(JobManager):
     """The queue's manager, which hands out no job of a queue that has ``threads`` in hand.
 
     ``tasks`` are the names of those that it can do; ``crons`` are those of the tasks of the schedule, by their names.
+    ``former`` are the numbers under which the same process has worked, before it lost the database; what it takes is
+    kept there.
     """
 
     def __init__(
-        self, connector: BaseConnector, threads: Mapping[str, int], tasks: Container[str], crons: Mapping[str, str]
-    ) -> None:
+        self, connector: BaseConnector, threads: Mapping[str, int], tasks: Container[str], crons: Mapping[str, str],
+        former: list[int] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(connector)
         self._threads, self._tasks, self._crons = threads, tasks, crons
+        self._former = [] if former is None else former
         self._in_hand: dict[int, str] = {}
         self._changed = asyncio.Event()
         self._stopped = False
+
+    async def register_worker(self) -> int:
+        """As the library's; who comes back after it lost the database is not counted twice."""
+        worker_id = await super().register_worker()
+        former = list(self._former)
+        self._former.append(worker_id)
+        await self.connector.execute_query_async(_FORGET, former=former)
+        self._former[:] = [worker_id]
+        return worker_id
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """The next job of a queue with a free thread; ``None`` where nothing waits in any queue."""

@@ -107,8 +107,11 @@ def run_pending(settings: Settings, databases: Databases) -> None:
     asyncio.run(once())
 
 
-def make_app(databases: Databases, work: Work | None = None, *, ticking: bool = True) -> procrastinate.App:
-    """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet."""
+def make_app(
+    databases: Databases, work: Work | None = None, *, ticking: bool = True, former: list[int] | None = None
+) -> procrastinate.App:
+    """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet. ``former`` is as
+    in :class:`Lanes`."""
     url = libpq_url(databases.write.url)
     connector = procrastinate.PsycopgConnector(
         conninfo=url,
@@ -125,7 +128,7 @@ def make_app(databases: Databases, work: Work | None = None, *, ticking: bool = 
         },
     )
     app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
-    app.job_manager = Lanes(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS)
+    app.job_manager = Lanes(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS, former)
     app.task(name=HANDLE_EVENT, pass_context=True, retry=Backoff())(handle_event)
     for name, function in TASKS.items():
         app.task(name=name, pass_context=True, retry=Backoff())(_task(function))
@@ -177,11 +180,11 @@ async def work_until(stopping: asyncio.Event, settings: Settings, databases: Dat
     """Work until ``stopping`` is set, whatever happens to the database in between."""
     log.info("worker.started", threads=work.threads_of)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(sum(work.threads_of.values())))
-    pause = 1.0
+    pause, former = 1.0, list[int]()
     while not stopping.is_set():
         begun = time.monotonic()
         try:
-            await _serve_once(settings, databases, work, stopping)
+            await _serve_once(settings, databases, work, stopping, former)
         except LOST_DATABASE as error:
             log.warning("worker.lost_database", reason=type(error).__name__)
         if not stopping.is_set():
@@ -192,9 +195,11 @@ async def work_until(stopping: asyncio.Event, settings: Settings, databases: Dat
     log.info("worker.stopped")
 
 
-async def _serve_once(settings: Settings, databases: Databases, work: Work, stopping: asyncio.Event) -> None:
+async def _serve_once(
+    settings: Settings, databases: Databases, work: Work, stopping: asyncio.Event, former: list[int]
+) -> None:
     """Work until told to stop, until the database is lost or until somebody sets the clock."""
-    app = make_app(databases, work)
+    app = make_app(databases, work, former=former)
 
     async def serve() -> None:
         try:

@@ -198,6 +198,28 @@ def test_units_start_what_there_is(path: Path) -> None:
     assert {pair.partition("=")[0] for pair in variables.split()} <= VARIABLES
 
 
+def test_the_backup_unit_ends_well_only_when_the_new_backup_was_verified(tmp_path: Path) -> None:
+    """Then alone systemd goes on to ExecStartPost, which deletes the old ones."""
+    text = (DEPLOY / "systemd" / "marketplace-backup.service").read_text()
+    [(shell, option, script)] = [shlex.split(line) for line in re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)]
+    assert re.search(r"^ExecStartPost=/usr/bin/find .* -delete$", text, re.MULTILINE)
+    program = tmp_path / "bin" / "marketplace-admin"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@" >> "$0.log"\ncase "$*" in *"$BROKEN"*) exit 1;; esac\n')
+    program.chmod(0o755)
+    script = script.replace("$$", "$").replace("%%", "%").replace("/opt/marketplace", str(tmp_path))
+    codes = {
+        broken: subprocess.run([shell, option, script], env={**os.environ, "BROKEN": broken}, check=False).returncode
+        for broken in ("db verify", "db backup", "nothing")
+    }
+    assert codes == {"db verify": 1, "db backup": 1, "nothing": 0}
+    said = (tmp_path / "bin" / "marketplace-admin.log").read_text().splitlines()
+    assert [line.split()[-3 if line.endswith("files") else -2] for line in said] == [
+        "backup", "verify", "backup", "backup", "verify",
+    ]  # fmt: skip
+    assert said[3].split()[2] == said[4].split()[3]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     """As they are, but for the programs, which live where they are installed."""

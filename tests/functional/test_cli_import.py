@@ -125,7 +125,7 @@ def test_a_second_run_and_a_rehearsal_add_nothing(run: Run, file: Write, committ
     assert rehearsed.exit_code == DONE
     assert json.loads(rehearsed.stdout) | {"files": []} == {
         "files": [], "read": 4, "created": 4, "skipped": 0, "bad": 0, "owners_created": 2, "dry_run": True,
-        "interrupted": False, "bad_rows": [],
+        "interrupted": False, "bad_reasons": {}, "bad_rows": [],
     }  # fmt: skip
     assert [count(committed_databases, model) for model in (Listing, User, Event)] == [0, 0, 0]
 
@@ -140,6 +140,18 @@ def test_unknown_owners_are_bad_rows_unless_they_are_made(run: Run, file: Write)
     result = run("listings", "import", path)
     assert result.exit_code == FAILED
     assert result.stderr == "row 1, owner_email: There is no account a@shop.example.\n"
+
+
+def test_one_reason_of_many_rows_takes_a_few_lines(run: Run, file: Write) -> None:
+    path = file("same.csv", HEADER + "\n" + "a@shop.example,Same,cars,cheap\n" * 200 + "a@shop.example,,cars,1\n")
+    told = run("--json", "listings", "import", "--create-owners", path)
+    *lines, title, rest = told.stderr.splitlines()
+    assert [line.partition(", ")[0] for line in lines] == [f"row {number}" for number in range(1, 6)]
+    reason = lines[0].partition(", ")[2]
+    assert title.startswith("row 201, title: ") and rest == f"… and 195 more: {reason}"
+    found = json.loads(told.stdout)
+    assert (found["bad"], found["bad_reasons"][reason], len(found["bad_rows"])) == (201, 200, 100)
+    assert len(run("--verbose", "listings", "import", "--create-owners", path).stderr.splitlines()) == 201
 
 
 def test_several_files_name_the_one_that_is_wrong(run: Run, file: Write) -> None:

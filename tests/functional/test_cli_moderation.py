@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from marketplace_api import boot
 from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE, USAGE, main
 from marketplace_api.db import Databases
+from marketplace_api.domain.moderation import batches
 from marketplace_api.domain.moderation.targets import TARGETS
 from marketplace_api.models.listings import Listing
 from tests.factories.accounts import make_user
@@ -131,6 +132,28 @@ def test_a_rehearsal_and_the_deed_agree(run: Run, committed_databases: Databases
     assert again.stdout == "Batch 2 is done: 9 skipped; 8 are suspended; 1 is deleted.\n"
 
 
+def test_ctrl_c_behind_the_last_part_changes_nothing(
+    run: Run, committed_databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Done is done; and what is skipped for one reason takes a few lines."""
+    offer(committed_databases, 3)
+    offer(committed_databases, 8, status="suspended", suspended_from="active")
+    advance = batches.advance
+
+    def advance_and_interrupt(*arguments: Any) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return advance(*arguments)
+
+    monkeypatch.setattr(batches, "advance", advance_and_interrupt)
+    monkeypatch.setattr(signal, "getsignal", lambda _number: lambda *_: None)  # a second one ends it at once
+    done = run("--yes", *SPAM)
+    assert done.stdout == "Batch 1 is done: 3 changed, 8 skipped; 8 are suspended.\n"
+    lines = [line.partition(": ")[2] or line for line in done.stderr.splitlines() if "It is suspended." in line]
+    assert lines == ["It is suspended."] * 6 and "… and 3 more: It is suspended." in done.stderr
+    assert "moderation show 1" in done.stderr
+    assert json.loads(run("--json", "moderation", "show", "1").stdout)["state"] == "done"
+
+
 @pytest.mark.parametrize(("words", "code", "told"), [
     (("bulk", "suspend", "--target", "listings", "--where", "prise < 1", "--reason", "x"), USAGE, "did you mean 'price'"),
     (("bulk", "suspended", "--target", "listings", "--where", "price < 1", "--reason", "x"), USAGE, "mean 'suspend'"),
@@ -186,12 +209,14 @@ def test_an_interrupted_batch_leaves_whole_parts(
     assert done % TARGETS["listings"].part == 0, "whole parts only"
     if number == signal.SIGINT:
         assert process.returncode == PARTLY_DONE, err
-    assert batch["state"] == "running"
+    assert batch["state"] == "interrupted"
     resumed = run("--yes", "moderation", "resume", batch["batch_id"])
     assert resumed.exit_code == DONE, resumed.output
     assert suspended(committed_databases) == 16_000
     assert run("--yes", "moderation", "undo", batch["batch_id"]).exit_code == DONE
     assert suspended(committed_databases) == 0
+    again = run("moderation", "resume", batch["batch_id"])
+    assert (again.exit_code, again.stdout, again.stderr) == (CONFLICT, "", "Error: Batch 1 is undone.\n")
 
 
 def test_an_undo_stops_the_batch_that_still_runs(
@@ -202,6 +227,7 @@ def test_an_undo_stops_the_batch_that_still_runs(
     while process.poll() is None and not suspended(committed_databases):
         time.sleep(0.01)
     (batch,) = json.loads(run("--json", "moderation", "batches").stdout)
+    assert batch["state"] == "running", "somebody carries it out"
     undone = run("--yes", "--json", "moderation", "undo", batch["batch_id"])
     _out, err = process.communicate(timeout=60)
     assert process.returncode == CONFLICT, err

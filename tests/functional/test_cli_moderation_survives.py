@@ -58,7 +58,7 @@ def test_what_a_killed_run_did_is_seen_and_undone(
     process.communicate(timeout=60)
     (batch,) = json.loads(run("--json", "moderation", "batches").stdout)
     done = suspended(committed_databases)
-    assert (batch["state"], done % PART) == ("running", 0)
+    assert (batch["state"], done % PART) == ("interrupted", 0)
     assert 0 < done < 5 * PART
     assert events(committed_databases, "suspend") == done
     undone = run("--yes", "--json", "moderation", "undo", batch["batch_id"])
@@ -79,7 +79,7 @@ def test_a_killed_undoing_is_gone_on_with(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     (batch,) = json.loads(run("--json", "moderation", "batches").stdout)
-    assert (batch["state"], suspended(committed_databases) % PART) == ("undoing", 0)
+    assert (batch["state"], suspended(committed_databases) % PART) == ("undo_interrupted", 0)
     assert run("moderation", "resume", "1").exit_code == DONE
     assert outcomes(committed_databases) == {"restored": 4 * PART}
     assert events(committed_databases, "undo suspend") == 4 * PART

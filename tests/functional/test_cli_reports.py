@@ -125,7 +125,10 @@ def test_resolving_together_with_what_is_done(run: Run, world: World, committed_
     with committed_databases.session() as session:
         listing = session.get(Listing, world.listing_id)
         assert listing is not None and (listing.status, listing.status_reason) == ("suspended", "Advertising.")
-    banned = run("moderation", "resolve", world.person, "--reason", "Threats.", "--action", "ban")
+    judge = ("moderation", "resolve", world.person, "--reason", "Threats.", "--action", "ban")
+    asked = run(*judge)
+    assert asked.exit_code == USAGE and "Resolve 1 report and ban what it is about?" in asked.stderr
+    banned = run("--yes", *judge)
     assert banned.stdout == f"Resolved the report {world.person} and banned what it is about.\n", banned.output
 
 

@@ -29,7 +29,7 @@ def jobs(_installation: Installation, _url: str, look: Look, facts: ServerFacts)
     if not facts.has_queue:
         return
     workers, queues = look.workers(), look.queues()
-    found = list(_queues(workers, queues))
+    found = [*_queues(workers, queues), *_retried(look)]
     yield from found
     if not found:
         todo = sum(queue.todo for queue in queues)
@@ -56,6 +56,25 @@ def _queues(workers: int, queues: list[QueueFacts]) -> Iterator[Finding]:
                 "what is slow."
             )
             yield warning("oldest job", told, remedy)
+
+
+def _retried(look: Look) -> Iterator[Finding]:
+    for queue in look.retried(MOST_WAITING_SECONDS):
+        told = (
+            f"{queue.jobs} in {queue.queue} failed and will be tried again, the first since {queue.seconds / 60:.0f} minutes "
+            f"(up to {queue.attempts} attempts)"
+        )
+        remedy = (
+            f"marketplace-admin jobs list --status todo --queue {queue.queue} tells their errors; mend the cause, then "
+            "marketplace-admin jobs retry --waiting tries them now."
+        )
+        yield warning("retried jobs", told, remedy)
+
+
+def admins(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+    """Whether anybody could give others their roles."""
+    if look.lacks_admin():
+        yield warning("admins", "no active account has the role admin", "marketplace-admin users set-role USER admin")
 
 
 def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api import boot, migrations
-from marketplace_api.cli.checks.content import deliveries, documents, files, jobs, schedule, webhook_secrets
+from marketplace_api.cli.checks.content import admins, deliveries, documents, files, jobs, schedule, webhook_secrets
 from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
@@ -219,6 +219,7 @@ CHECKS: tuple[Check, ...] = (
     _connections,
     _vacuum,
     _replica,
+    admins,
     jobs,
     schedule,
     deliveries,

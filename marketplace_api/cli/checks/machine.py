@@ -18,6 +18,7 @@ import psycopg
 
 from marketplace_api import boot
 from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
+from marketplace_api.cli.checks.folders import existing, in_the_way
 from marketplace_api.facts import looking
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.version import VERSION
@@ -38,29 +39,17 @@ def folders(installation: Installation) -> Iterator[Finding]:
 
 
 def _folder(check: str, folder: Path) -> Finding:
-    """Whether we may write there, or may make it: found out without trying."""
-    try:
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        # Effective ids are what writing goes by, also for a program that has changed its user.
-        may_write = there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=_BY_EFFECT)
-        facts = os.statvfs(there)
-    except PermissionError:
-        return problem(check, f"{folder} lies below a folder that is closed to this user", _rights(folder))
-    if not may_write:
-        return problem(check, f"{folder} cannot be {'written' if there == folder else 'made'}", _rights(there))
+    """Whether we may write there, or may make it, and whether there is room."""
+    if told := in_the_way(folder):
+        return problem(check, *told)
+    there = existing(folder)
+    facts = os.statvfs(there)
     free = facts.f_bavail * facts.f_frsize
     if free < LEAST_FREE_BYTES:
         remedy = "Free some space, enlarge the disk, or set DATA_DIR to a larger one."
         return warning(check, f"{folder}: only {free // 1_000_000} MB are free", remedy)
     made = "" if there == folder else ", which the start will make"
     return ok(check, f"{folder}{made}, {free // 1_000_000_000} GB free")
-
-
-_BY_EFFECT = os.access in os.supports_effective_ids
-
-
-def _rights(folder: Path) -> str:
-    return f"Give this user the right to write in {folder}, or set DATA_DIR."
 
 
 def port(installation: Installation) -> Iterator[Finding]:

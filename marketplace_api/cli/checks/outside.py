@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
+from marketplace_api.cli.checks.folders import in_the_way
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import SmtpMailer
 from marketplace_api.gateways.limiter import check_store
@@ -29,11 +31,12 @@ def mail(installation: Installation) -> Iterator[Finding]:
     """Whether mail can leave, found out by everything but sending some."""
     settings = installation.settings
     if settings.email_backend != "smtp":
-        if settings.production:
+        found = _written("mail", settings.data_dir / "mail")
+        if settings.production and found.state == "ok":
             remedy = "Set EMAIL_BACKEND=smtp and SMTP_URL=smtp://user:password@host:587?starttls=1."
             yield warning("mail", "written to files, sent to nobody", remedy)
         else:
-            yield ok("mail", f"written to {settings.data_dir / 'mail'}")
+            yield found
         return
     mailer = SmtpMailer.from_url(settings.smtp_url, timeout=MAIL_SECONDS)
     yield attempt("mail", mailer.check, f"{mailer.host}:{mailer.port} lets us in")
@@ -49,7 +52,7 @@ def text_messages(installation: Installation) -> Iterator[Finding]:
     if settings.sms_backend != "twilio":
         # To go without them is a choice, as it is with Redis.
         nobody = ", sent to nobody (SMS_BACKEND=twilio sends)" if settings.production else ""
-        yield ok("text messages", f"written to {settings.data_dir / 'sms'}{nobody}")
+        yield _written("text messages", settings.data_dir / "sms", nobody)
         return
     sender = TwilioSms.from_settings(settings)
     yield attempt("text messages", sender.check, f"Twilio lets us in; it reports to {hook_address(settings)}")
@@ -65,7 +68,13 @@ def web_push(installation: Installation) -> Iterator[Finding]:
         yield ok("web push", f"signed, and push services may write to {settings.push_contact}")
     else:
         nobody = ", sent to nobody (PUSH_BACKEND=vapid sends)" if settings.production else ""
-        yield ok("web push", f"written to {settings.data_dir / 'push'}{nobody}")
+        yield _written("web push", settings.data_dir / "push", nobody)
+
+
+def _written(check: str, folder: Path, more: str = "") -> Finding:
+    """What is sent to nobody is written to a folder, which must let us."""
+    obstacle = in_the_way(folder)
+    return problem(check, *obstacle) if obstacle else ok(check, f"written to {folder}{more}")
 
 
 def bucket(installation: Installation) -> Iterator[Finding]:

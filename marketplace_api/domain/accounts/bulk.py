@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Reader, table_of
-from marketplace_api.domain.accounts import lifecycle, rows
+from marketplace_api.domain.accounts import admins, lifecycle, rows
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.moderation.one_by_one import each
 from marketplace_api.domain.moderation.results import Done, Foreseen, Result, foreseen
@@ -35,6 +35,7 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
         changed = _STEPS[action](session, actor, user_id, reason=reason)
         return Result(user_id, changed.version, previous)
 
+    admins.take_turns(session, ids)
     # In one order, so that two that work on the same accounts wait for each other instead of in a circle.
     return each(session, sorted(ids), int, one)
 
@@ -44,7 +45,18 @@ def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool
     alike = (_u.state, _u.roles, _u.user_id.is_not_distinct_from(actor.user_id))
     columns = (_u.state, _u.roles, sa.func.max(_u.user_id).label("user_id"), sa.func.count().label("number"))
     groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()
-    return foreseen(groups, lambda group: _detail(lifecycle.refused(actor, group, action)))
+    found = foreseen(groups, lambda group: _detail(lifecycle.refused(actor, group, action)))
+    return found if action == "reinstate" else _without_last_admin(db, actor, action, groups, found)
+
+
+def _without_last_admin(db: Reader, actor: Actor, action: str, groups: Sequence[Any], found: Foreseen) -> Foreseen:
+    """The last active admin is kept from being judged, whichever of them that is."""
+    judged = [group for group in groups if lifecycle.refused(actor, group, action) is None]
+    active = sum(group.number for group in judged if admins.is_active(group))
+    if not active or active < admins.count(db):
+        return found
+    kept = admins.last_admin().detail
+    return {reason: number for reason, number in {**found, None: found[None] - 1, kept: 1}.items() if number}
 
 
 def _detail(refusal: DomainError | None) -> str | None:
@@ -64,6 +76,7 @@ def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) 
         lifecycle.put_back(session, told, user, until=until and datetime.fromisoformat(until), **previous)
         return Result(before.subject_id)
 
+    admins.take_turns(session, [before.subject_id for before in done])
     return each(session, sorted(done, key=lambda before: before.subject_id), lambda before: before.subject_id, one)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api import row_security
 from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import erasure, profiles, refusals, registration, rows, sessions
+from marketplace_api.domain.accounts import admins, erasure, profiles, refusals, registration, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
@@ -57,14 +57,16 @@ def deactivate(session: Session, databases: Databases, actor: Actor, rules: Acco
 
     Returns when the personal data will be erased (UTC). Raises :class:`Invalid` ``wrong_password``,
     :class:`RateLimited` after too many, :class:`Forbidden` ``account_suspended``: a suspension is not left
-    this way.
+    this way; :class:`Conflict` ``last_admin``.
     """
     proved = profiles.prove_password(databases, actor, rules, password, field="password")
+    admins.take_turns(session, [proved.user_id])
     user, now = rows.lock_user(session, proved.user_id)
     if user.state == "suspended" and (user.suspended_until is None or user.suspended_until > now):
         raise refusals.suspended(user.state_reason, user.suspended_until)
     if user.state not in rows.LIVING or user.password_hash != proved.password_hash:
         raise refusals.session_ended()
+    admins.require_another(session, user)
     user.deactivated_at = now
     _enter(session, user, "deactivated", now)
     sessions.end_all(session, user.user_id, "deactivated", actor=actor)
@@ -94,30 +96,37 @@ def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int =
     return len(users)
 
 
-def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int) -> User:
-    """Erase an account's personal data at once, whatever its state; raises :class:`Gone` when that was done before."""
+def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int, *, also_last_admin: bool = False) -> User:
+    """Erase an account's personal data at once, whatever its state; raises :class:`Gone` when that was done before, and
+    :class:`Conflict` ``last_admin`` unless ``also_last_admin``."""
+    admins.take_turns(session, [user_id])
     user, _ = rows.lock_user(session, user_id)
     if user.state == "erased":
         raise refusals.gone()
     _require_power(actor, user)
+    if not also_last_admin:
+        admins.require_another(session, user)
     erasure.erase(session, rules, user, actor)
     return user
 
 
 def set_roles(
-    session: Session, actor: Actor, user_id: int, roles: Iterable[str], *, expected_version: int | None = None
-) -> User:
+    session: Session, actor: Actor, user_id: int, roles: Iterable[str], *, expected_version: int | None = None,
+    also_last_admin: bool = False,
+) -> User:  # fmt: skip
     """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at
     once.
 
     Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same
-    rank, :class:`Gone` and :class:`PreconditionFailed`.
+    rank, :class:`Gone`, :class:`PreconditionFailed`, and :class:`Conflict` ``last_admin`` unless ``also_last_admin``.
     """
     granted = registration.complete_roles(roles)
     user, now = _moderated(session, actor, user_id, "set-roles", expected_version)
     previous = list(user.roles)
     if set(previous) == set(granted):
         return user
+    if "admin" not in granted and not also_last_admin:
+        admins.require_another(session, user)
     user.roles = granted
     _enter(session, user, user.state, now)
     with row_security.elevated(session):
@@ -129,18 +138,20 @@ def set_roles(
 
 def suspend(
     session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
-    expected_version: int | None = None,
+    expected_version: int | None = None, also_last_admin: bool = False,
 ) -> User:  # fmt: skip
     """Let an account only read and appeal, ``until`` a time (aware) or until further notice; sessions stay.
 
     Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account
-    is active or suspended, :class:`Forbidden` for one's own account or one of the same rank,
+    is active or suspended, ``last_admin`` unless ``also_last_admin``, :class:`Forbidden` for one's own account or one of the same rank,
     :class:`PreconditionFailed` when its version is not the expected one.
     """
     user, now = _moderated(session, actor, user_id, "suspend", expected_version)
     if until is not None and until <= now:
         message = "This must lie in the future."
         raise Invalid(message, errors=[FieldError("body", "until", "in_the_past", message)])
+    if not also_last_admin:
+        admins.require_another(session, user)
     kind = EventType.USER_SUSPENDED
     return _judge(session, actor, user, kind, state="suspended", reason=reason, now=now, until=until)
 
@@ -158,11 +169,14 @@ def reinstate(
 
 def ban(
     session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
-    expected_version: int | None = None,
+    expected_version: int | None = None, also_last_admin: bool = False,
 ) -> User:  # fmt: skip
-    """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden."""
+    """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden. Raises as
+    :func:`suspend` does."""
     del until
     user, now = _moderated(session, actor, user_id, "ban", expected_version)
+    if not also_last_admin:
+        admins.require_another(session, user)
     with row_security.elevated(session):
         sessions.end_all(session, user_id, "banned", actor=actor)
     rows.hide_listings(session, user_id, hidden=True)
@@ -187,9 +201,11 @@ def put_back(
 ) -> None:
     """Undo a suspension, a ban or their lifting of the locked ``user``: into ``state``, for ``reason``, ``until``.
 
-    Listings are shown or hidden with it. Raises :class:`Forbidden` as :func:`suspend` does.
+    Listings are shown or hidden with it. Raises :class:`Forbidden` and :class:`Conflict` as :func:`suspend` does.
     """
     _require_power(actor, user)
+    if state != "active":
+        admins.require_another(session, user)
     now = rows.lock_user(session, user.user_id)[1]
     previous = _told(user)
     rows.hide_listings(session, user.user_id, hidden=state in ("banned", "deactivated"))
@@ -203,6 +219,8 @@ def put_back(
 def _moderated(
     session: Session, actor: Actor, user_id: int, step: str, expected_version: int | None
 ) -> tuple[User, datetime]:
+    if step != "reinstate":
+        admins.take_turns(session, [user_id])
     user, now = rows.lock_user(session, user_id)
     if user.state == "erased":
         raise refusals.gone()

@@ -120,6 +120,22 @@ def test_check_compares_with_a_backup_and_finds_what_is_unsound(
     assert found["findings"][1] == "public.listings has as many rows as the backup, but not the same"
 
 
+def test_the_drill_with_a_delivery_that_is_due_and_a_job_that_failed(
+    source: Place, target: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    assert source.ask("SELECT count(*) > 0 FROM deliveries WHERE status = 'due'") == [(True,)]
+    source.ask("UPDATE procrastinate_jobs SET status = 'failed' WHERE id = (SELECT min(id) FROM procrastinate_jobs)")
+    source.ask("INSERT INTO job_errors (job_id, attempt, error) SELECT min(id), 1, 'OSError' FROM procrastinate_jobs")
+    source.told("db", "backup", tmp_path / "copy.tar", "--with-files")
+    target.told("db", "restore", tmp_path / "copy.tar", "--without-jobs", "--end-sessions")
+    assert target.ask("SELECT count(*) > 0 FROM deliveries WHERE status = 'skipped'") == [(True,)]
+    check = ("db", "check", "--contents", "--against", tmp_path / "copy.tar")
+    assert target.told(*check)["check"] == "ok"
+    # What a restore does not do is found as ever.
+    target.ask("DELETE FROM deliveries WHERE status = 'skipped'")
+    assert [told.partition(" has ")[0] for told in target.told(*check, code=1)["findings"]] == ["public.deliveries"]
+
+
 def test_an_older_backup_is_restored_and_then_migrated(source: Place, target: Place, tmp_path: Path) -> None:
     assert source.run("--yes", "db", "downgrade", "0003").exit_code == 0
     assert source.told("db", "backup", tmp_path / "copy.tar", "--with-files")["migration"] == "0003"

@@ -55,7 +55,13 @@ def test_accounts_are_made_shown_and_given_roles(run: Run) -> None:
     assert made["roles"] == ["customer", "admin"]
     assert made["email_confirmed_at"]
     assert json.loads(run("--json", "users", "show", "ADA@example.org").stdout)["user_id"] == made["user_id"]
-    done = run("--json", "users", "set-role", "ada", "moderator", "--reason", "helps us")
+    for words in (("set-role", "ada", "moderator"), ("erase", "ada"), ("suspend", "ada", "--reason", "Mine.")):
+        asked = run("users", *words)
+        assert asked.exit_code == 2 and "This is the last active admin" in asked.stderr
+    asked = run("users", "set-role", "ada", "admin", "staff", "--reason", "helps us")
+    assert asked.exit_code == 0, "an admin already"
+    run("users", "set-role", "ada", "admin")
+    done = run("--json", "--yes", "users", "set-role", "ada", "moderator", "--reason", "helps us")
     assert json.loads(done.stdout)["previous_roles"] == ["customer", "admin"]
     listed = json.loads(run("--json", "users", "list", "--role", "moderator").stdout)
     assert [row["username"] for row in listed] == ["ada"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -81,6 +82,22 @@ def test_a_folder_is_looked_at_and_not_made(run: Run, monkeypatch: pytest.Monkey
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "file" / "new"))
     assert _states(run)["data folder"] == "problem"
+
+
+def test_folders_that_take_no_messages(run: Run, tmp_path: Path) -> None:
+    found = _findings(run)
+    assert {found[check]["state"] for check in ("mail", "text messages", "web push")} == {"ok"}
+    for name in ("mail", "sms"):
+        (tmp_path / name).write_text("in the way")
+    closed = tmp_path / "push"
+    closed.mkdir(mode=0o500)
+    if os.geteuid() == 0:  # whom rights do not keep out
+        closed.rmdir()
+        closed.symlink_to("/proc")
+    found = _findings(run)
+    assert {found[check]["state"] for check in ("mail", "text messages", "web push")} == {"problem"}
+    assert f"{tmp_path}/mail cannot be written" in found["mail"]["detail"]
+    assert "right to write" in found["web push"]["remedy"]
 
 
 def test_an_embedded_server_is_not_started(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -200,6 +200,20 @@ def failed_job(place: Installation) -> None:
     _job(place, "status) VALUES ('default', 'handle_event', 'failed')")
 
 
+def retried_job(place: Installation) -> None:
+    _job(place, "status) VALUES ('mail', 'handle_event', 'doing')")
+    place.sql(
+        "SELECT procrastinate_retry_job_v2(id, now() + interval '1 hour', NULL, NULL, NULL) FROM procrastinate_jobs",
+        "UPDATE procrastinate_events SET at = at - interval '40 minutes'",
+    )
+
+
+def no_admin(place: Installation) -> None:
+    with place.databases.session() as session:
+        make_user(session, roles=["admin"], state="suspended")
+        session.commit()
+
+
 def stalled_job(place: Installation) -> None:
     place.sql("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour')")
     _job(
@@ -300,6 +314,8 @@ FAULTS = (
     Fault(no_worker, "jobs", "warning", "no worker is running", "jobs run"),
     Fault(overdue_run, "schedule", "warning", "40 minutes ago; its last run: failed", "jobs schedule"),
     Fault(failed_job, "failed jobs", "warning", "1 failed", "jobs retry"),
+    Fault(retried_job, "retried jobs", "warning", "1 in mail failed", "jobs retry --waiting"),
+    Fault(no_admin, "admins", "warning", "no active account", "users set-role"),
     Fault(stalled_job, "stalled jobs", "warning", "no sign of life", "Start a worker"),
     Fault(job_that_waits_since_it_was_made, "oldest job", "warning", "40 minutes", "Start more workers"),
     Fault(job_that_waits_since_it_was_due, "oldest job", "warning", "40 minutes", "Start more workers"),

@@ -101,3 +101,30 @@ def test_failed_jobs_are_tried_again(run: Run, jobs: dict[str, int], monkeypatch
     assert run("jobs", "retry", str(jobs["running"])).exit_code == 4
     assert run("jobs", "retry").exit_code == 2
     assert run("jobs", "retry", "--failed", "1").exit_code == 2
+
+
+def test_a_job_that_waits_for_its_next_attempt_runs_now(
+    run: Run, jobs: dict[str, int], committed_databases: Databases
+) -> None:
+    """To ask for it is no attempt, and what is planned is no history."""
+    put_off, failed = str(jobs["running"]), str(jobs["failed"])
+    with committed_databases.session() as session, session.begin():
+        again = "SELECT procrastinate_retry_job_v2(:id, now() + interval '1 hour', NULL, NULL, NULL)"
+        session.execute(sa.text(again), {"id": jobs["running"]})
+        session.execute(sa.text("UPDATE procrastinate_jobs SET attempts = 1 WHERE status = 'failed'"))
+        lock = sa.text("UPDATE procrastinate_jobs SET queueing_lock = 'one' WHERE id IN (:broken, :waiting)")
+        session.execute(lock, {"broken": jobs["broken"], "waiting": jobs["waiting"]})
+    assert json.loads(run("--json", "jobs", "retry", "--waiting", "--dry-run").stdout)["matched"] == 1
+    shown = json.loads(run("--json", "jobs", "show", put_off).stdout)
+    assert [event["what"] for event in shown["history"]] == ["deferred", "started", "deferred_for_retry"]
+    assert run("jobs", "retry", "--waiting").stdout == f"Retried the job {put_off}.\n"
+    assert "waits for a worker already" in run("jobs", "retry", put_off).stderr
+    assert "waits for a worker already" in run("jobs", "retry", str(jobs["waiting"])).stderr
+    assert f"Job {jobs['waiting']} will do the same" in run("jobs", "retry", str(jobs["broken"])).stderr
+    assert run("jobs", "retry", failed).exit_code == 0
+    for job_id in (put_off, failed):
+        shown = json.loads(run("--json", "jobs", "show", job_id).stdout)
+        assert (shown["status"], shown["attempts"]) == ("todo", 1)
+        assert [event["at"] for event in shown["history"]] == sorted(event["at"] for event in shown["history"])
+    assert shown["history"][-1]["what"] == "retried"
+    assert run("jobs", "retry", "--failed", "--waiting").exit_code == 2

@@ -86,7 +86,9 @@ def test_a_ban_ends_sessions_and_hides_listings(run: Run, committed_databases: D
     offer(committed_databases, user_id=ada)
     assert "ada would be banned" in run("users", "ban", "ada", "--reason", "Fraud.", "--dry-run").stdout
     assert count(committed_databases, AccountSession.user_id == ada, LIVE) == 2
-    assert run("users", "ban", "ada", "--reason", "Fraud.").stdout == "ada is banned (was active).\n"
+    asked = run("users", "ban", "ada", "--reason", "Fraud.")
+    assert asked.exit_code == USAGE and "Ban ada?" in asked.stderr
+    assert run("--yes", "users", "ban", "ada", "--reason", "Fraud.").stdout == "ada is banned (was active).\n"
     assert count(committed_databases, AccountSession.user_id == ada, LIVE) == 0
     assert [event.reason for event in told(committed_databases, "user.banned")] == ["Fraud."]
     assert "1 active" in run("users", "show", "ada").stdout

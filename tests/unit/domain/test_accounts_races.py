@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import lifecycle, profiles, recovery, sessions
+from marketplace_api.domain.accounts import admins, lifecycle, profiles, recovery, sessions
+from marketplace_api.domain.accounts import bulk as bulk_accounts
 from marketplace_api.domain.accounts.sessions import TokenPair
 from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.errors import Conflict, Invalid, PreconditionFailed, RateLimited, Unauthenticated
@@ -211,3 +213,38 @@ def test_mail_and_reset_never_wait_for_each_other_in_a_circle(world: World) -> N
             lambda s: recovery.issue_token(s, pair.user.user_id, "reset_password", "anna@people.example", now, HOUR),
         )
         assert set(codes(results)) <= {"fine", "invalid_token"}
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_admins_who_take_each_other_away_leave_one(world: World, bulk: bool) -> None:
+    """By every way there is, each of them upon the next: whoever would be the last stays."""
+    pairs = [
+        committed(world, lambda s, name=name: world.register(s, name)) for name in ("anna", "bert", "carl", "dora")
+    ]
+    ids = [pair.user.user_id for pair in pairs]
+    committed(world, lambda s: s.execute(sa.update(User).values(roles=["customer", "admin"])))
+    actors = [committed(world, lambda s, pair=pair: world.actor(s, pair)) for pair in pairs]
+    if bulk:
+        works = [partial(_ban_all, actor=OPERATOR, ids=order) for order in (ids, ids[::-1])]
+    else:
+        anna, bert, carl, dora = actors
+        works = [
+            lambda s: lifecycle.suspend(s, anna, ids[1], reason="Why."),
+            lambda s: lifecycle.set_roles(s, bert, ids[2], ["moderator"]),
+            lambda s: lifecycle.erase(s, world.rules, carl, ids[3]),
+            lambda s: lifecycle.deactivate(s, world.databases, dora, world.rules, password=GOOD),
+            lambda s: lifecycle.ban(s, dora, ids[0], reason="Why."),
+        ]
+    results = at_once(world.databases, *works)
+    with world.databases.session() as session:
+        assert admins.count(session) == 1
+    if bulk:
+        told = [result.detail for part in results for result in part if result.detail]
+        assert admins.last_admin().detail in told
+    else:
+        assert "last_admin" in codes(results)
+        assert all(isinstance(result, User | datetime | Conflict | Unauthenticated) for result in results), results
+
+
+def _ban_all(session: Session, *, actor: Any, ids: list[int]) -> Any:
+    return bulk_accounts.act(session, actor, "ban", "Why.", ids)

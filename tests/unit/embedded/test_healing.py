@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 
 from marketplace_api import embedded_postgres
+from marketplace_api.cli import up
 from tests.unit.embedded.world import Make, ask, hold, postmaster, said, wait_until_gone
 
 
-def test_a_killed_server_heals(make: Make, folder: Path) -> None:
+def test_a_killed_server_heals(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = make()
     server.start()
     ask(server.url("shop"), "UPDATE things SET number = number")
+    up.revive_database(server)
+    assert capsys.readouterr().err == "", "it lives"
     os.kill(postmaster(folder), signal.SIGKILL)
-    server.start()
+    up.revive_database(server)
+    assert "PostgreSQL had ended; it is started again" in capsys.readouterr().err
     assert ask(server.url("shop"), "SELECT number FROM things") == 42
 
 
