@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from pyramid.authorization import Allow, Authenticated
 from pyramid.request import Request
 
-from marketplace_api.domain.accounts import profiles, sessions
+from marketplace_api.domain.accounts import admins, profiles, sessions
 from marketplace_api.domain.conversations import blocks, policy
 from marketplace_api.domain.reports import rows as report_rows
 from marketplace_api.domain.reviews import rows as review_rows
+from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
 from marketplace_api.resources.bookmarks import BookmarksContext
 from marketplace_api.resources.conversations import BlocksContext
@@ -109,9 +110,18 @@ class MeContext(Context):
         row = self.row
         return row.email_confirmed_at is None or row.pending_email is not None or row.email_bounced_at is not None
 
+    @cached_property
+    def is_last_admin(self) -> bool:
+        """Whether there would be no active admin without the caller; only admins are asked about."""
+        actor = self.request.actor
+        return actor.administers and admins.is_last(self.request.db, actor)
+
     @property
     def version(self) -> int:
         return int(self.row.version)
+
+    def unavailable(self, operation: str) -> DomainError:
+        return admins.last_admin() if operation == "deactivate" else super().unavailable(operation)
 
     def refreshed(self) -> MeContext:
         """The account as it is in the database now."""

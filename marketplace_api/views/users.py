@@ -65,6 +65,7 @@ def _edited(request: Request, *, merge: bool) -> Representation:
     P.ACCOUNT_DEACTIVATE,
     title="Deactivate your account",
     body=schemas.Deactivate,
+    applies=lambda context, _actor: not context.is_last_admin,
     result="message",
 )
 def deactivate(request: Request) -> Representation:

@@ -58,6 +58,16 @@ def test_from_the_entry_point_to_a_suspension_and_back(db: Session, people: Peop
     assert client.get("/api/users/me").status_int == 401
 
 
+def test_the_last_admin_does_not_leave(people: People) -> None:
+    admin, asked = people.admin(), {"password": "not asked about"}
+    assert "deactivate" not in admin.forms("/api/users/me")["_templates"]
+    refused = admin.delete("/api/users/me", asked)
+    assert (refused.status_int, refused.json["code"]) == (409, "last_admin")
+    people.admin()
+    assert "deactivate" in admin.forms("/api/users/me")["_templates"]
+    assert admin.delete("/api/users/me", asked).json["code"] != "last_admin"
+
+
 def test_an_address_is_whole_for_admins_only(db: Session, people: People) -> None:
     """And those who do not see it do not find it out by searching."""
     user = make_user(db, username="ada", email="ada.lovelace@engines.example")
