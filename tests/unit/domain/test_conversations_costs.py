@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,6 +16,7 @@ from marketplace_api.domain.conversations import keeping, reading, rows
 from marketplace_api.domain.paging import PageRequest
 from marketplace_api.embedded_postgres import EmbeddedPostgres
 from marketplace_api.models.accounts import User
+from marketplace_api.row_security import APP_ROLE
 from tests import postgres
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, send
@@ -154,3 +157,27 @@ def test_what_a_side_does_costs_the_same(db: Session, busy: Talk, idle: Talk) ->
         assert rows.find(db, conversation, person.user_id).message_count == 1
         sent.append([statement for statement in found if "SAVEPOINT" not in statement])
     assert sent[0] == sent[1]
+
+
+def test_a_conversation_is_expected_to_be_longer_than_most_are(committed_databases: Databases) -> None:
+    """So that a page of a long one is read from its end, and not found by fetching and sorting all of it."""
+    page = reading._messages(False, False)._sql
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", page)))
+    for place, name in enumerate(names, 1):
+        page = page.replace(f"%({name})s", f"${place}")
+    values = dict.fromkeys(names, 0) | {"viewer_id": 1, "conversation_id": 1, "count": 21}
+    with psycopg.connect(committed_databases.owner_url) as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute(
+            "INSERT INTO messages (conversation_id, sender_id, receiver_id, content) "
+            "SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE 1000 + n * 7919 % 3000 END, 1 + n % 200, 201, repeat('x', 300) FROM generate_series(1, 10000) AS n"
+        )
+        owner.execute("ANALYZE messages")
+        owner.execute(f"SET ROLE {APP_ROLE}")
+        owner.execute("SELECT set_config('app.user_id', '1', true), set_config('app.roles', '', true)")
+        owner.execute("SET plan_cache_mode = force_generic_plan")
+        owner.execute(f"PREPARE page AS {page}".encode())
+        asked = f"EXPLAIN EXECUTE page ({', '.join(str(values[name]) for name in names)})"
+        plan = "\n".join(row[0] for row in owner.execute(asked.encode()))
+    (expected,) = re.findall(r" on messages .*rows=(\d+)", plan)
+    assert int(expected) > 5, plan
