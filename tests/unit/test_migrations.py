@@ -31,6 +31,8 @@ UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace = 'public'::
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_type.oid AND deptype = 'e')
 UNION ALL SELECT 'check ' || conname || pg_get_constraintdef(oid) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace AND contype = 'c'
+UNION ALL SELECT 'expected ' || attrelid::regclass || attname || attoptions::text FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace AND attoptions IS NOT NULL
 UNION ALL SELECT 'text search ' || cfgname FROM pg_ts_config WHERE cfgnamespace = 'public'::regnamespace
 """
 DATA = (

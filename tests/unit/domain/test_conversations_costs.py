@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -66,14 +67,15 @@ class Weighing:
 @pytest.fixture(scope="module")
 def crowd(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[Crowd]:
     """A database with both, filled once."""
-    url = postgres.clone_database(postgres_server, template_database, "long_and_short")
+    name = f"long_and_short_{uuid4().hex[:12]}"
+    url = postgres.clone_database(postgres_server, template_database, name)
     databases = make_databases(url, system=True)
     with databases.session() as session:
         idle, busy = make_idle(session), make_busy(session)
         session.commit()
     yield databases, busy, idle
     databases.dispose()
-    postgres.drop_database(postgres_server, "long_and_short")
+    postgres.drop_database(postgres_server, name)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -54,7 +55,8 @@ class Loaded:
 @pytest.fixture(scope="module")
 def load(postgres_server: EmbeddedPostgres, template_database: str, settings: Settings) -> Iterator[Loaded]:
     """Loaded as the command line does it, with the jobs' hook: once in vain, then by two at the same time."""
-    url = postgres.clone_database(postgres_server, template_database, "demo_market")
+    name = f"demo_market_{uuid4().hex[:12]}"
+    url = postgres.clone_database(postgres_server, template_database, name)
     databases = make_databases(url, on_event=dispatch, system=True)
 
     def stop(text: str) -> None:
@@ -71,7 +73,7 @@ def load(postgres_server: EmbeddedPostgres, template_database: str, settings: Se
             list(pool.map(lambda _: demo.load_once(databases, settings), range(2)))
         yield Loaded(databases, cut_off)
     databases.dispose()
-    postgres.drop_database(postgres_server, "demo_market")
+    postgres.drop_database(postgres_server, name)
 
 
 @pytest.fixture
