@@ -92,13 +92,6 @@ def test_metrics_are_those_that_there_are(metrics: dict[str, set[str]]) -> None:
             assert set(re.findall(r"`(\w+)`", line)[1:]) == metrics["marketplace_http_requests_total"]
 
 
-def test_numbers_are_those_that_were_measured() -> None:
-    measured = (ROOT / "docs" / "performance.md").read_text()
-    numbers = re.findall(r"\d+[,.]\d+", _section("Scale out").partition("Capacity")[2])
-    assert len(numbers) > 4
-    assert [number for number in numbers if number not in measured and number != "100,000"] == []
-
-
 def test_a_migration_that_waits_for_a_lock_gives_up(committed_databases: Databases) -> None:
     """As the page says: after lock_timeout, and nothing is changed."""
     url = boot.connection_url(committed_databases)
