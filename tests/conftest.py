@@ -29,6 +29,11 @@ from tests.client import Client
 from tests.factories.accounts import People
 
 
+def pytest_configure() -> None:
+    """A shell without job control ignores Ctrl-C for what it runs behind itself, and our children would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class OneTransaction(Databases):
     """All sessions and readers of a test share one connection, whose outer transaction is rolled back at the end."""
 
