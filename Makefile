@@ -34,8 +34,10 @@ types: $(TEST_STAMP) ## Check types
 docs: $(TEST_STAMP) ## Write the tables of docs/reference anew
 	$(BIN)/python -m tests.reference_docs
 
-bench: $(BENCH_STAMP) ## Measure speed against other frameworks
+bench: $(BENCH_STAMP) ## Measure everything, half an hour long: speed against other frameworks, and the two below
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.moderation
+	$(BIN)/python -m bench.realtime
 
 bench-bulk: $(BENCH_STAMP) ## Measure moderation of 100,000 listings and its undoing
 	$(BIN)/python -m bench.moderation

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
-
-import sentry_sdk
 
 from marketplace_api.logs import HIDDEN
 from marketplace_api.settings import Settings
@@ -14,7 +13,7 @@ def configure_sentry(settings: Settings, release: str) -> None:
     """Report crashes to the DSN of the settings, without bodies, cookies, credentials or people; none, no report."""
     if not settings.sentry_dsn:
         return
-    sentry_sdk.init(
+    import_module("sentry_sdk").init(  # 4 MB for those alone who use it
         dsn=settings.sentry_dsn,
         release=release,
         environment=settings.environment,

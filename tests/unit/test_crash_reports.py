@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import sentry_sdk
 
 from marketplace_api import crash_reports
 from marketplace_api.settings import Settings
@@ -31,7 +32,7 @@ def test_a_report_leaves_bodies_credentials_and_people_out() -> None:
 
 def test_without_a_dsn_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[dict[str, Any]] = []
-    monkeypatch.setattr(crash_reports.sentry_sdk, "init", lambda **options: called.append(options))
+    monkeypatch.setattr(sentry_sdk, "init", lambda **options: called.append(options))
     crash_reports.configure_sentry(Settings(), "1.0")
     assert called == []
     crash_reports.configure_sentry(Settings(sentry_dsn="https://key@sentry.example/1"), "1.0")
