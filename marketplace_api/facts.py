@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
@@ -106,9 +106,11 @@ CONNECTIONS = "SELECT state, count FROM connection_states()"
 DELIVERIES = "SELECT channel, due, failed, oldest_seconds FROM delivery_states()"
 """Rows whose columns are the fields of :class:`DeliveryFacts`."""
 
+# Autovacuum comes round once a minute, and at a server that has just started has not been anywhere yet.
 _BLOATED = """
 SELECT s.relname::text FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
-WHERE (s.n_dead_tup > %(least)s AND s.n_dead_tup > s.n_live_tup * %(share)s)
+WHERE (s.n_dead_tup > %(least)s AND s.n_dead_tup > s.n_live_tup * %(share)s
+        AND greatest(s.last_autovacuum, s.last_vacuum, pg_postmaster_start_time()) < now() - %(patience)s::interval)
     OR c.reloptions && ARRAY['autovacuum_enabled=off', 'autovacuum_enabled=false'] ORDER BY s.n_dead_tup DESC
 """
 
@@ -296,9 +298,11 @@ class Look:
         """Those to all databases of the server, which share its limit."""
         return int(self._value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))
 
-    def bloated_tables(self, least: int, share: float) -> list[str]:
-        """Tables with more dead rows than ``least`` and than ``share`` of the live ones, or without autovacuum."""
-        rows = self._connection.execute(_BLOATED, {"least": least, "share": share}).fetchall()
+    def bloated_tables(self, least: int, share: float, patience: timedelta) -> list[str]:
+        """Tables without autovacuum, or that it has not visited for so long, with more dead rows than ``least`` and
+        than ``share`` of the live ones."""
+        wanted = {"least": least, "share": share, "patience": patience}
+        rows = self._connection.execute(_BLOATED, wanted).fetchall()
         return [name for (name,) in rows]
 
     def unknown_keys(self, keys: Sequence[str]) -> list[str]:

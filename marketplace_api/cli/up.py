@@ -23,6 +23,7 @@ from marketplace_api.cli.supervisor import Child, ChildError
 
 if TYPE_CHECKING:
     from marketplace_api.embedded_postgres import EmbeddedPostgres
+    from marketplace_api.settings import Settings
 
 READY_SECONDS = 90
 CALM_SECONDS = 8
@@ -183,10 +184,17 @@ def address(server: dict[str, str]) -> tuple[str, int]:
     return ("127.0.0.1" if host in ("", "*", "0.0.0.0", "::") else host), port_of(server)  # noqa: S104  compared only
 
 
+def realtime_port(server: dict[str, str], settings: Settings, port: int) -> int:
+    """That of the settings, else the one behind the API's, so that two marketplaces on one machine have four.
+
+    ``server`` is the server section of the ini.
+    """
+    is_chosen = settings.production or os.environ.get("REALTIME_PORT") or server.get("realtime.port")
+    return settings.realtime_port if is_chosen or port == LAST_PORT else port + 1
+
+
 def _realtime_port(context: Context, port: int) -> int:
-    """That of the settings, else the one behind the API's, so that two marketplaces on one machine have four."""
-    is_chosen = os.environ.get("REALTIME_PORT") or context.app_section.get("realtime.port")
-    return context.settings.realtime_port if is_chosen or port == LAST_PORT else port + 1
+    return realtime_port(context.server_section, context.settings, port)
 
 
 def _check_port(host: str, port: int, choice: str = "--port N (make run PORT=N)") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 
@@ -19,7 +19,7 @@ from marketplace_api.serve import cores
 from marketplace_api.settings import Settings
 
 MOST_SECONDS_OFF = 5
-LEAST_DEAD_ROWS, MOST_DEAD_SHARE = 10_000, 0.5
+LEAST_DEAD_ROWS, MOST_DEAD_SHARE, PATIENCE = 10_000, 0.5, timedelta(minutes=10)
 MOST_BYTES_BEHIND = 16 * 1024 * 1024
 MOST_SECONDS_BEHIND = 60
 MOST_TRANSACTIONS = 1_500_000_000  # of the two thousand million that there are
@@ -159,7 +159,7 @@ def _vacuum(_installation: Installation, _url: str, look: Look, facts: ServerFac
     if not facts.autovacuum:
         yield warning("vacuum", "autovacuum is off", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
         return
-    tables = look.bloated_tables(LEAST_DEAD_ROWS, MOST_DEAD_SHARE)
+    tables = look.bloated_tables(LEAST_DEAD_ROWS, MOST_DEAD_SHARE, PATIENCE)
     if tables:
         yield warning(
             "vacuum",

@@ -62,10 +62,10 @@ def port(installation: Installation) -> Iterator[Finding]:
 
 def realtime(installation: Installation) -> Iterator[Finding]:
     """The same of the realtime process."""
-    from marketplace_api.cli.up import address
+    from marketplace_api.cli.up import address, realtime_port
 
-    host, _ = address(installation.server)
-    number = installation.settings.realtime_port
+    host, port = address(installation.server)
+    number = realtime_port(installation.server, installation.settings, port)
     yield _listener(
         installation, "realtime", "the realtime process", host, number, "REALTIME_PORT or realtime.port in the ini"
     )

@@ -7,8 +7,10 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -17,6 +19,7 @@ from click.testing import Result
 from marketplace_api.app import configure
 from marketplace_api.db import Databases
 from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.facts import looking
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.settings import Settings
@@ -25,6 +28,7 @@ from tests.factories.files import make_photo
 from tests.factories.listings import make_listing
 from tests.factories.verifications import Office
 from tests.server import served
+from tests.unit.cli.faults import free_port
 
 Run = Callable[..., Result]
 
@@ -71,6 +75,27 @@ def test_a_port_that_is_none_and_a_key_that_is_none(run: Run, monkeypatch: pytes
     assert "http_port" in run("--set", "http_prot=7000", "doctor").stdout
     monkeypatch.setenv("PORT", "banana")
     assert "PORT" in _findings(run)["settings"]["detail"]
+
+
+def test_the_realtime_process_is_sought_where_up_starts_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("PORT", str(port))
+    assert f":{port + 1} " in _findings(run)["realtime"]["detail"]
+    monkeypatch.setenv("REALTIME_PORT", "6544")
+    assert ":6544 " in _findings(run)["realtime"]["detail"]
+
+
+def test_rows_that_have_just_died_are_left_to_autovacuum(committed_databases: Databases) -> None:
+    statements = (
+        "CREATE TABLE emptied (id int)", "INSERT INTO emptied SELECT generate_series(1, 2000)", "DELETE FROM emptied",
+        "SELECT pg_stat_force_next_flush()",
+    )  # fmt: skip
+    with psycopg.connect(committed_databases.owner_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    with looking(committed_databases.owner_url) as look:
+        assert "emptied" in look.bloated_tables(1000, 0.5, timedelta())
+        assert look.bloated_tables(1000, 0.5, timedelta(hours=12)) == []
 
 
 def test_a_folder_is_looked_at_and_not_made(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
