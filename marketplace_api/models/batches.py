@@ -76,4 +76,9 @@ class BatchRow(Base):
             "ix_moderation_batch_rows_open", "batch_id", "outcome", "subject_id",
             postgresql_where=sa.text("outcome IN ('waiting', 'changed')"),
         ),
+        # Whether what came after another batch was undone.
+        sa.Index(
+            "ix_moderation_batch_rows_restored", "subject_id", "version",
+            postgresql_where=sa.text("outcome = 'restored'"),
+        ),
     )  # fmt: skip

@@ -48,6 +48,20 @@ _WRITE = sa.text(
         outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous
     """
 )
+# An action and its undoing each make one version more, and nobody else made one where these follow each other.
+_TAKEN_BACK = sa.text(
+    """
+    WITH RECURSIVE forward AS (
+        SELECT subject_id, version FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (subject_id bigint, version bigint)
+        UNION ALL
+        SELECT later.subject_id, later.version + 1
+        FROM forward JOIN moderation_batch_rows AS later
+            ON later.subject_id = forward.subject_id AND later.version = forward.version + 1 AND later.outcome = 'restored'
+        JOIN moderation_batches AS of ON of.batch_id = later.batch_id AND of.target = :target
+    )
+    SELECT subject_id, max(version) AS version FROM forward GROUP BY subject_id
+    """
+)
 _LEAVE = (
     sa.update(_rows)
     .where(_r.batch_id == sa.bindparam("of"), _r.outcome == "waiting")
@@ -164,7 +178,10 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     if not changed:
         _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
         return 0
-    done = {row.subject_id: Done(row.subject_id, row.version, row.previous) for row in changed}
+    forward = _taken_back(session, batch, changed)
+    done = {
+        row.subject_id: Done(row.subject_id, forward.get(row.subject_id, row.version), row.previous) for row in changed
+    }
     results = [
         # What was done stays on record, whatever became of it.
         replace(result, version=done[result.subject_id].version, previous=done[result.subject_id].previous)
@@ -194,9 +211,9 @@ def counts(db: Reader, batch_id: int) -> dict[str, int]:
     return {row.outcome: row.count for row in db.execute(_COUNTS, {"batch_id": batch_id})}
 
 
-def reasons(db: Reader, batch_id: int) -> dict[str, int]:
-    """How many things were skipped or kept, by why."""
-    left = _r.outcome.in_(("skipped", "kept"))
+def reasons(db: Reader, batch_id: int, of: Sequence[str] = ("skipped", "kept")) -> dict[str, int]:
+    """How many things were skipped or kept, or only one ``of`` these, by why."""
+    left = _r.outcome.in_(of)
     statement = sa.select(_r.detail, sa.func.count().label("count")).where(_r.batch_id == batch_id, left)
     found = db.execute(statement.group_by(_r.detail).order_by(sa.func.count().desc(), _r.detail))
     return {row.detail: row.count for row in found}
@@ -211,6 +228,13 @@ def outcomes(
         statement = statement.where(_r.outcome == outcome)
     rows: Sequence[Any] = db.execute(statement.order_by(_r.subject_id).limit(limit)).all()
     return rows
+
+
+def _taken_back(session: Session, batch: Any, changed: Sequence[Any]) -> Mapping[int, int]:
+    """The versions of things that are again what the batch made of them, because all later batches were undone."""
+    rows = [{"subject_id": row.subject_id, "version": row.version} for row in changed]
+    values = {"batch_id": batch.batch_id, "target": batch.target, "rows": orjson.dumps(rows).decode()}
+    return {row.subject_id: row.version for row in session.execute(_TAKEN_BACK, values)}
 
 
 def _lock(session: Session, batch_id: int, *states: str) -> Any:

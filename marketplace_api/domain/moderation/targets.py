@@ -15,7 +15,7 @@ from marketplace_api.db import Reader, table_of
 from marketplace_api.domain import categories
 from marketplace_api.domain.accounts import bulk as accounts
 from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.conversations import removing
+from marketplace_api.domain.conversations import removing, reported
 from marketplace_api.domain.conversations.reported import REPORTED
 from marketplace_api.domain.listings import bulk as listings
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
@@ -23,6 +23,7 @@ from marketplace_api.domain.moderation import foreseeing
 from marketplace_api.domain.moderation.one_by_one import Foresee, Removal
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.where import Condition, Field, Kind, refused
+from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.domain.reviews import writing
 from marketplace_api.models.accounts import ROLES, STATES, User
 from marketplace_api.models.listings import Listing
@@ -193,8 +194,13 @@ USERS = Target(
     part=50,
 )
 
-_reviews = Removal(writing.delete, writing.restore, foreseeing.of_reviews)
-_messages = Removal(removing.remove, removing.restore, foreseeing.of_messages)
+_reviews = Removal(
+    writing.delete, writing.restore, lambda session, _actor, id_: review_rows.find(session, id_), foreseeing.of_reviews
+)
+_messages = Removal(
+    removing.remove, removing.restore, lambda session, actor, id_: reported.find(session, id_, actor.user_id),
+    foreseeing.of_messages,
+)  # fmt: skip
 
 REVIEWS = Target(
     name="reviews",
