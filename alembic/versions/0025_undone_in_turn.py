@@ -17,6 +17,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("moderation_batch_rows", sa.Column("restored_version", sa.BigInteger(), nullable=True))
     op.create_index(
         "ix_moderation_batch_rows_restored", "moderation_batch_rows", ["subject_id", "version"],
         postgresql_where=sa.text("outcome = 'restored'"),
@@ -27,3 +28,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute('ALTER FUNCTION enter_listings_into_search() SET search_path = "$user", public')
     op.drop_index("ix_moderation_batch_rows_restored", "moderation_batch_rows")
+    op.drop_column("moderation_batch_rows", "restored_version")

@@ -52,7 +52,7 @@ class BatchRow(Base):
     """One thing in a batch and what became of it; ``detail`` says why it was skipped or kept.
 
     ``previous`` is what it was before and ``version`` what it became, for putting it back: ``restored`` if nobody had
-    touched it since, else ``kept``.
+    touched it since, else ``kept``. ``restored_version`` is what it became by that.
     """
 
     __tablename__ = "moderation_batch_rows"
@@ -64,6 +64,7 @@ class BatchRow(Base):
     outcome: Mapped[str] = mapped_column(sa.String(10), server_default="waiting")
     previous: Mapped[dict[str, Any] | None] = mapped_column(postgresql.JSONB)
     version: Mapped[BigInt | None]
+    restored_version: Mapped[BigInt | None]
     detail: Mapped[str | None] = mapped_column(sa.Text)
 
     __table_args__ = (

@@ -64,6 +64,7 @@ def test_what_a_killed_run_did_is_seen_and_undone(
     undone = run("--yes", "--json", "moderation", "undo", batch["batch_id"])
     told = json.loads(undone.stdout)
     assert (told["state"], told["restored"], told["skipped"]) == ("undone", done, 5 * PART - done)
+    assert (undone.exit_code, undone.stderr) == (DONE, ""), "all is as it was"
     assert suspended(committed_databases) == 0
     assert events(committed_databases, "undo suspend") == done
 
