@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
 MOST_LOOKED_AT = 1_000
+_GO_ON = "`moderation resume {0}` goes on, `moderation undo {0}` takes it back."
 
 Part = Callable[[Any, "Actor", int], int]
 
@@ -42,6 +43,9 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
             except Conflict as error:
                 stopped_by = error.detail
                 break
+            except Exception:
+                say(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
+                raise
             if not some:
                 break
             left -= some
@@ -55,7 +59,7 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
     message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{because(why)}."
     is_interrupted = interrupted.is_set() and batch.state in ("running", "undoing")
     if is_interrupted:
-        message += f" Interrupted; `moderation resume {batch_id}` goes on, `moderation undo {batch_id}` takes it back."
+        message += f" Interrupted; {_GO_ON.format(batch_id)}"
     context.output.record(
         told(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
     )
