@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import rich_click as click
 from click.testing import CliRunner
 
 from marketplace_api.cli.everywhere import add_to
+from marketplace_api.cli.exits import around_us
 from marketplace_api.cli.output import Output
 from tests.unit.cli.conftest import Run
 
