@@ -124,6 +124,10 @@ _NEWEST_FILES = """
 SELECT f.key FROM (
     (SELECT full_key AS key FROM listing_photos ORDER BY photo_id DESC LIMIT %(count)s)
     UNION ALL (SELECT file_key FROM verifications ORDER BY verification_id DESC LIMIT %(count)s)
+    UNION ALL SELECT unnest(ARRAY[video_key, poster_key])
+        FROM (SELECT * FROM listing_videos ORDER BY listing_id DESC LIMIT %(count)s) AS video
+    UNION ALL SELECT unnest(ARRAY[card_key, thumb_key])
+        FROM (SELECT * FROM user_pictures ORDER BY user_id DESC LIMIT %(count)s) AS picture
 ) AS newest JOIN files f ON f.key = newest.key WHERE f.state = 'stored'
 """
 
@@ -307,7 +311,7 @@ class Look:
         return sorted(set(keys) - {key for (key,) in known})
 
     def newest_files(self, count: int) -> list[str]:
-        """Keys of the newest photos of listings and of the newest documents, ``count`` of each, that must be stored."""
+        """Keys of the newest photos, videos, profile pictures and documents, ``count`` of each, that must be stored."""
         return [key for (key,) in self._connection.execute(_NEWEST_FILES, {"count": count}).fetchall()]
 
     def still_stored(self, keys: Sequence[str]) -> list[str]:
