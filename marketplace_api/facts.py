@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
+from marketplace_api import soundness
 from marketplace_api.db import libpq_url
 from marketplace_api.row_security import SYSTEM
 
@@ -334,6 +335,10 @@ class Look:
             return {}
         secrets = "SELECT endpoint_id, secret FROM webhook_endpoints ORDER BY endpoint_id"
         return dict(self._connection.execute(secrets).fetchall())
+
+    def unsound(self, indexes: Sequence[str]) -> list[soundness.Fault]:
+        """See :func:`marketplace_api.soundness.unsound`."""
+        return soundness.unsound(self._connection, indexes)
 
     def written(self) -> str:
         """How far the primary's log is written."""
