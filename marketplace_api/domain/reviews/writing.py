@@ -112,7 +112,9 @@ def delete(session: Session, actor: Actor, review_id: int, *, reason: str, expec
     _require_other(session, actor, review_id)
     rows.lock(session, review_id, expected_version, with_target=True)
     _change(session, review_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
-    return _told(session, replace(actor, reason=reason), EventType.REVIEW_DELETED, review_id)
+    there, gone = {"status": "published"}, {"status": "deleted"}
+    told = replace(actor, reason=reason)
+    return _told(session, told, EventType.REVIEW_DELETED, review_id, previous=there, more=gone)
 
 
 def restore(session: Session, actor: Actor, review_id: int, *, expected_version: int | None = None) -> Any:
@@ -128,7 +130,8 @@ def restore(session: Session, actor: Actor, review_id: int, *, expected_version:
     if target in rows.standing(session, row.reviewer_id, kind, [target]):
         raise superseded()
     _change(session, review_id, {"deleted_at": None, "moderation_reason": None})
-    return _told(session, actor, EventType.REVIEW_RESTORED, review_id)
+    there, gone = {"status": "published"}, {"status": "deleted"}
+    return _told(session, actor, EventType.REVIEW_RESTORED, review_id, previous=gone, more=there)
 
 
 def concerned() -> Forbidden:
