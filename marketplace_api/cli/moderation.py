@@ -125,15 +125,20 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
 
     Example: `marketplace-admin moderation undo 7`
 
-    Exit codes: 0 all is as it was, 5 some things have changed since and were kept.
+    Of several batches that came to the same things, undo the last one first.
+
+    Exit codes: 0 all is as it was, 4 it was undone before, 5 some things have changed since and were kept.
     """
     from marketplace_api.domain.moderation import batches
+    from marketplace_api.errors import Conflict
 
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
             batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
             why = batches.reasons(session, batch_id)
+        if batch.state == "undone":
+            raise Conflict(f"Batch {batch_id} is undone.")
         changed = counts.get("changed", 0)
         whole = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
