@@ -44,7 +44,8 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
     messages  delete, restore: only those that were reported
 
     Conditions are FIELD OPERATOR VALUE, joined by `and`. The operators are = != < <= > >= and ~ (contains). Values with
-    spaces stand in quotes. A time is compared with a date, or with an age: `created < 7d` is younger than seven days.
+    spaces stand in quotes. A time is compared with a date, which is its midnight (UTC), or with an age: `created < 7d` is younger
+    than seven days.
     An amount names its currency, `price < 1 EUR`; without one the conditions may match listings of one currency only.
     A field that does not exist is answered with those that do.
 

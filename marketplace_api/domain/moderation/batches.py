@@ -50,16 +50,19 @@ _WRITE = sa.text(
         restored_version = excluded.restored_version
     """
 )
-# An action makes one version more, and nobody else made one where what it made was put back.
+# An action makes one version more, and nobody else made one where what it made was put back. Each is looked up by itself,
+# however many things all batches hold.
 _TAKEN_BACK = sa.text(
     """
     WITH RECURSIVE forward AS (
         SELECT subject_id, version FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (subject_id bigint, version bigint)
         UNION ALL
-        SELECT later.subject_id, later.restored_version
-        FROM forward JOIN moderation_batch_rows AS later
-            ON later.subject_id = forward.subject_id AND later.version = forward.version + 1 AND later.outcome = 'restored'
-        JOIN moderation_batches AS of ON of.batch_id = later.batch_id AND of.target = :target
+        SELECT forward.subject_id, later.restored_version FROM forward CROSS JOIN LATERAL (
+            SELECT restored_version FROM moderation_batch_rows JOIN moderation_batches USING (batch_id)
+            WHERE subject_id = forward.subject_id AND version = forward.version + 1 AND outcome = 'restored'
+                AND target = :target
+            LIMIT 1
+        ) AS later
     )
     SELECT subject_id, max(version) AS version FROM forward GROUP BY subject_id
     """
