@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
+from marketplace_api import soundness
 from marketplace_api.db import libpq_url
 from marketplace_api.row_security import SYSTEM
 
@@ -126,6 +127,10 @@ _NEWEST_FILES = """
 SELECT f.key FROM (
     (SELECT full_key AS key FROM listing_photos ORDER BY photo_id DESC LIMIT %(count)s)
     UNION ALL (SELECT file_key FROM verifications ORDER BY verification_id DESC LIMIT %(count)s)
+    UNION ALL SELECT unnest(ARRAY[video_key, poster_key])
+        FROM (SELECT * FROM listing_videos ORDER BY listing_id DESC LIMIT %(count)s) AS video
+    UNION ALL SELECT unnest(ARRAY[card_key, thumb_key])
+        FROM (SELECT * FROM user_pictures ORDER BY user_id DESC LIMIT %(count)s) AS picture
 ) AS newest JOIN files f ON f.key = newest.key WHERE f.state = 'stored'
 """
 
@@ -311,7 +316,7 @@ class Look:
         return sorted(set(keys) - {key for (key,) in known})
 
     def newest_files(self, count: int) -> list[str]:
-        """Keys of the newest photos of listings and of the newest documents, ``count`` of each, that must be stored."""
+        """Keys of the newest photos, videos, profile pictures and documents, ``count`` of each, that must be stored."""
         return [key for (key,) in self._connection.execute(_NEWEST_FILES, {"count": count}).fetchall()]
 
     def still_stored(self, keys: Sequence[str]) -> list[str]:
@@ -334,6 +339,10 @@ class Look:
             return {}
         secrets = "SELECT endpoint_id, secret FROM webhook_endpoints ORDER BY endpoint_id"
         return dict(self._connection.execute(secrets).fetchall())
+
+    def unsound(self, indexes: Sequence[str]) -> list[soundness.Fault]:
+        """See :func:`marketplace_api.soundness.unsound`."""
+        return soundness.unsound(self._connection, indexes)
 
     def written(self) -> str:
         """How far the primary's log is written."""

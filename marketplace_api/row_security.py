@@ -87,7 +87,8 @@ class RoleFacts:
     application's.
 
     ``has_app_role`` says that this role exists, ``may_become`` that the login is a member. ``unprotected`` names tables
-    whose policies are switched off, ``unreadable`` tables that the application's role cannot read.
+    whose policies are switched off, ``unreadable`` tables that the application's role cannot read, ``rewritable`` parts
+    of the event log that it could change. ``is_unbound``: no policy binds the application's role itself.
     """
 
     login: str
@@ -98,6 +99,8 @@ class RoleFacts:
     may_become: bool
     unprotected: tuple[str, ...]
     unreadable: tuple[str, ...]
+    rewritable: tuple[str, ...]
+    is_unbound: bool
 
     @property
     def is_strict(self) -> bool:
@@ -105,7 +108,7 @@ class RoleFacts:
         return not (self.is_superuser or self.bypasses_policies or self.owns_tables)
 
 
-_FACTS = """
+_FACTS = r"""
 SELECT session_user::text, role.rolsuper, role.rolbypassrls,
     EXISTS (
         SELECT FROM pg_class WHERE relkind IN ('r', 'p') AND relowner = role.oid
@@ -121,6 +124,16 @@ SELECT session_user::text, role.rolsuper, role.rolbypassrls,
         SELECT relname::text FROM pg_class
         WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND app.oid IS NOT NULL
             AND NOT has_table_privilege(app.oid, pg_class.oid, 'SELECT') ORDER BY 1
+    ),
+    ARRAY(
+        SELECT relname::text FROM pg_class
+        WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND app.oid IS NOT NULL
+            AND relname ~ '^events(_rest|_\d{4}_\d\d)?$'
+            AND has_table_privilege(app.oid, pg_class.oid, 'UPDATE, DELETE, TRUNCATE') ORDER BY 1
+    ),
+    coalesce(app.rolsuper OR app.rolbypassrls, false) OR EXISTS (
+        SELECT FROM pg_class WHERE relkind IN ('r', 'p') AND relowner = app.oid
+            AND relnamespace = current_schema()::regnamespace
     )
 FROM pg_roles AS role LEFT JOIN pg_roles AS app ON app.rolname = %s WHERE role.rolname = session_user
 """
@@ -130,5 +143,5 @@ def role_findings(connection: psycopg.Connection[Any]) -> RoleFacts:
     """A look at the roles and policies through ``connection``, which logged in by the application's URL."""
     row = connection.execute(_FACTS, [APP_ROLE]).fetchone()
     assert row is not None
-    login, is_superuser, bypasses, owns, exists, member, unprotected, unreadable = row
-    return RoleFacts(login, is_superuser, bypasses, owns, exists, member, tuple(unprotected), tuple(unreadable))
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return RoleFacts(*values)

@@ -17,7 +17,7 @@ STOREYS = (
     {"settings", "setting_rules", "setting_values", "errors", "version"},
     {"embedded_postgres", "embedded_programs", "logs"},
     {"crash_reports"},
-    {"row_security"},
+    {"row_security", "soundness"},
     {"db"},
     {"migrations"},
     {"boot"},

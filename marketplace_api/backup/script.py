@@ -21,6 +21,15 @@ from marketplace_api.backup.tables import Ask
 _NEW_SETTING, _KNOWN_SINCE = b"SET transaction_timeout = 0;\n", 17
 _HEAD = 8192
 _END = "-- end of the answer --"
+# A dump may hold a COMMIT of its own, around large objects. This lets none succeed before ours, by a row that lacks what
+# it refers to until the very end.
+_GUARD = """
+CREATE TEMP TABLE restore_ended (whole int PRIMARY KEY) ON COMMIT DROP;
+CREATE TEMP TABLE restore_begun (
+    whole int CONSTRAINT the_dump_commits_by_itself REFERENCES restore_ended DEFERRABLE INITIALLY DEFERRED
+) ON COMMIT DROP;
+INSERT INTO restore_begun VALUES (1);
+"""
 
 
 class _Psql(Process):
@@ -68,10 +77,11 @@ def run(
     """
     with _Psql(programs.folder, url) as psql:
         # Not psql's --single-transaction, which commits when its input ends, even if that is because we were killed.
-        psql.write(b"\\o /dev/null\nBEGIN;\n")
+        psql.write(f"\\o /dev/null\nBEGIN;\n{_GUARD}".encode())
         _pour(programs, dump, psql, server, tell)
         psql.write(b"\\o\n")
         finish(psql.ask)
+        psql.ask("DELETE FROM pg_temp.restore_begun")
         psql.ask("COMMIT")
 
 

@@ -15,7 +15,7 @@ from click.exceptions import Exit, NoSuchCommand
 from click.shell_completion import CompletionItem
 
 from marketplace_api.cli.everywhere import FORMATS, add_to
-from marketplace_api.cli.exits import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, of_error
+from marketplace_api.cli.exits import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, around_us, of_error
 
 __all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE", "USAGE", "main"]
 
@@ -104,8 +104,9 @@ class LazyGroup(click.RichGroup):
             ctx.exit(error.exit_code)
         except Exception as error:
             code = of_error(error)
-            if code is None and is_unmigrated(error):
-                click.echo(UNMIGRATED, err=True)
+            told = UNMIGRATED if is_unmigrated(error) else around_us(error)
+            if code is None and told is not None:
+                click.echo(told, err=True)
                 ctx.exit(FAILED)
             if code is None:
                 raise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("waiting", "changed", "skipped", "restored", "kept")
 MOST_LOOKED_AT = 1_000
+_GO_ON = "`moderation resume {0}` goes on, `moderation undo {0}` takes it back."
 
 Part = Callable[[Any, "Actor", int], int]
 
@@ -42,6 +43,9 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
             except Conflict as error:
                 stopped_by = error.detail
                 break
+            except Exception:
+                say(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
+                raise
             if not some:
                 break
             left -= some
@@ -49,31 +53,33 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
     with databases.session() as session:
         batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
         why = batches.reasons(session, batch_id)
-        _name_odd(session, batch, counts, why)
+        # An undo tells what it kept: what was skipped before is as it was.
+        odd = ("kept",) if part is batches.advance_undo else ("skipped", "kept")
+        _name_odd(session, batch, counts, odd)
     message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{because(why)}."
     is_interrupted = interrupted.is_set() and batch.state in ("running", "undoing")
     if is_interrupted:
-        message += f" Interrupted; `moderation resume {batch_id}` goes on, `moderation undo {batch_id}` takes it back."
+        message += f" Interrupted; {_GO_ON.format(batch_id)}"
     context.output.record(
         told(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
     )
     if stopped_by:
         raise SystemExit(CONFLICT)
-    unclean = is_interrupted or counts.get("skipped") or counts.get("kept")
+    unclean = is_interrupted or any(counts.get(outcome) for outcome in odd)
     raise SystemExit(PARTLY_DONE if unclean else DONE)
 
 
-def _name_odd(session: Any, batch: Any, counts: Mapping[str, int], why: Mapping[str, int]) -> None:
-    """Lines for what was skipped or kept: some of each reason, and how many more there are."""
+def _name_odd(session: Any, batch: Any, counts: Mapping[str, int], odd: tuple[str, ...]) -> None:
+    """Lines for what has one of the ``odd`` outcomes: some of each reason, and how many more there are."""
     from marketplace_api.domain.moderation import batches
 
     repeats, batch_id = Repeats(), batch.batch_id
-    for outcome in ("skipped", "kept"):
+    for outcome in odd:
         if counts.get(outcome):
             for row in batches.outcomes(session, batch_id, outcome=outcome, limit=MOST_LOOKED_AT):
                 # As everywhere: `listing 15: …`, of a batch of listings.
                 repeats.tell(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", row.detail)
-    if repeats.rest(why):
+    if repeats.rest(batches.reasons(session, batch_id, odd)):
         say(f"All of them: `moderation show {batch_id} --outcome skipped --limit 100000`, or `--outcome kept`.")
 
 

@@ -36,6 +36,33 @@ def of_status(status: int) -> int:
     return DONE if status < 400 else _BY_STATUS.get(status, FAILED)
 
 
+_STATES: dict[str, str] = {
+    "40": "Somebody else changed the same things at the same moment ({}): run it again.",
+    "55": "Somebody else holds what this needs ({}): run it again later.",
+    "53": "The database cannot go on ({}): give it room, disk or connections, and run it again.",
+    "25": "The database takes no changes ({}): DATABASE_URL has to name the primary.",
+    "08": "The database went away ({}): see its log, and run it again when it is back.",
+    "57": "The database ended what it was doing ({}): see its log, and run it again when it is back.",
+}
+
+
+def around_us(error: Exception) -> str | None:
+    """A sentence about what the database or the machine did to a command; ``None`` where the mistake may be ours.
+
+    A pipe that was closed is not told of: who reads no more knows.
+    """
+    cause = getattr(error, "orig", None) or error
+    said = str(cause).strip().partition("\n")[0]
+    if isinstance(cause, OSError):
+        is_told = cause.strerror and not isinstance(cause, BrokenPipeError)
+        return f"Error: {': '.join(filter(None, (cause.filename, cause.strerror)))}." if is_told else None
+    state = getattr(cause, "sqlstate", None)
+    if state is None and type(cause).__name__ == "OperationalError":
+        state = "08"  # the connection broke before the server could say why
+    sentence = _STATES.get(state[:2]) if state else None
+    return sentence and f"Error: {sentence.format(said)} What was committed before stays as it is."
+
+
 def of_error(error: Exception) -> int | None:
     """The exit code of an error that its sentence explains; ``None`` for a mistake of ours, which needs a traceback."""
     from marketplace_api.boot import BootError

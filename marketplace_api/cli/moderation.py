@@ -30,7 +30,7 @@ for command in moderation_reports.COMMANDS:
 @moderation.command()
 @click.argument("action", help="What is done; see below.")
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="What it is done to.")
-@click.option("--where", required=True, metavar="CONDITIONS", help="Which, for example: price < 1 and title ~ free")
+@click.option("--where", required=True, metavar="CONDITIONS", help="Which, for example: price < 1 EUR and title ~ free")
 @click.option("--reason", required=True, help="Why; those concerned read it, and it goes into the audit trail.")
 @click.option("--dry-run", is_flag=True, help="Show what matches and change nothing.")
 @pass_context
@@ -44,13 +44,15 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
     messages  delete, restore: only those that were reported
 
     Conditions are FIELD OPERATOR VALUE, joined by `and`. The operators are = != < <= > >= and ~ (contains). Values with
-    spaces stand in quotes. A time is compared with a date, or with an age: `created < 7d` is younger than seven days.
+    spaces stand in quotes. A time is compared with a date, which is its midnight (UTC), or with an age: `created < 7d` is younger
+    than seven days.
+    An amount names its currency, `price < 1 EUR`; without one the conditions may match listings of one currency only.
     A field that does not exist is answered with those that do.
 
     The work is done in parts that each commit, as a batch with an id: `undo` takes it back, also after Ctrl-C.
 
-    Example: `marketplace-admin moderation bulk suspend --target listings --where "category = cars and price < 1 and
-    title ~ free and created < 7d" --reason "Advertising."`
+    Example: `marketplace-admin moderation bulk suspend --target listings --where "category = cars and price < 1 EUR
+    and title ~ free and created < 7d" --reason "Advertising."`
 
     Exit codes: 0 done, 4 stopped by an undo, 5 some were skipped or it was interrupted.
     """
@@ -124,15 +126,20 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
 
     Example: `marketplace-admin moderation undo 7`
 
-    Exit codes: 0 all is as it was, 5 some things have changed since and were kept.
+    Of several batches that came to the same things, undo the last one first.
+
+    Exit codes: 0 all is as it was, 4 it was undone before, 5 some things have changed since and were kept.
     """
     from marketplace_api.domain.moderation import batches
+    from marketplace_api.errors import Conflict
 
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
             batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
             why = batches.reasons(session, batch_id)
+        if batch.state == "undone":
+            raise Conflict(f"Batch {batch_id} is undone.")
         changed = counts.get("changed", 0)
         whole = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:

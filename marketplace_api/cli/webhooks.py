@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from marketplace_api.cli import FAILED
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.many import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.values import SINCE
+
+if TYPE_CHECKING:
+    from marketplace_api.db import Databases
 
 COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
 DELIVERY_COLUMNS = (
@@ -19,6 +24,7 @@ DELIVERY_COLUMNS = (
 SECRET_COLUMNS = ("endpoint_id", "secret", "url")
 STATUSES = ("waiting", "delivered", "failed")
 MOST_RESENT = 10_000
+LOOK_EVERY_SECONDS = 0.2
 
 _id_argument = click.argument("endpoint_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The webhook's id.")
 
@@ -82,18 +88,66 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
 
 @webhooks.command()
 @_id_argument
+@click.option("--wait", is_flag=True, help="Wait for the first attempt, and tell what the endpoint answered.")
+@click.option("--timeout", type=click.IntRange(1, 600), default=30, show_default=True, help="Seconds to wait at most.")
 @pass_context
-def test(context: Context, endpoint_id: int) -> None:
+def test(context: Context, endpoint_id: int, wait: bool, timeout: int) -> None:
     """Send an event of the type `webhook.tested` to this webhook alone; a worker delivers it.
 
-    Example: `marketplace-admin webhooks test 1`
+    Example: `marketplace-admin webhooks test 1 --wait`
+
+    Exit codes: 3 or 4 where it is not there or is disabled; with --wait 1 where the endpoint did not take the event, or
+    nobody has delivered it in time.
     """
     from marketplace_api.domain.webhooks import endpoints
 
     with context.acting() as (session, actor):
         delivery_id = endpoints.test(session, actor, endpoint_id)
+    if wait:
+        _tell_answer(context, endpoint_id, delivery_id, timeout)
+        return
     values = {"endpoint_id": endpoint_id, "delivery_id": delivery_id}
     context.output.record(values, f"The delivery {delivery_id} waits; look at `webhooks deliveries {endpoint_id}`.")
+
+
+def _tell_answer(context: Context, endpoint_id: int, delivery_id: int, seconds: int) -> None:
+    """What the endpoint answered to the first attempt; exits with 1 unless it took the event."""
+    with context.databases() as databases, context.output.working("Waiting for a worker and the answer …"):
+        row = _first_attempt(databases, endpoint_id, delivery_id, time.monotonic() + seconds)
+    names = ("endpoint_id", "delivery_id", "status", "attempts", "response_status", "response_body", "problem")
+    if row.status == "delivered":
+        said = f"It took the event and answered {row.response_status}."
+    elif not _is_tried(row):
+        said = (
+            f"Nothing after {seconds} seconds: the delivery {delivery_id} still waits. Is there a worker "
+            "(marketplace-admin jobs run)?"
+        )
+    else:
+        answered = f"It answered {row.response_status}." if row.response_status else "It gave no answer."
+        again = " It is tried again." if row.status == "waiting" else ""
+        said = f"{answered} {row.problem or ''}".rstrip() + again
+    context.output.record({name: getattr(row, name) for name in names}, said)
+    if row.status != "delivered":
+        raise SystemExit(FAILED)
+
+
+def _first_attempt(databases: Databases, endpoint_id: int, delivery_id: int, end: float) -> Any:
+    """The delivery once it was tried, or as it is at the ``end``. Raises NotFound where it was deleted with its webhook."""
+    from marketplace_api.domain.webhooks import rows
+    from marketplace_api.errors import NotFound
+
+    while True:
+        with databases.session() as session:
+            row = rows.find_delivery(session, endpoint_id, delivery_id)
+        if row is None:
+            raise NotFound(f"The webhook {endpoint_id} was deleted meanwhile.")
+        if _is_tried(row) or time.monotonic() > end:
+            return row
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _is_tried(row: Any) -> bool:
+    return row.status != "waiting" or row.response_status is not None or row.problem is not None
 
 
 @webhooks.command()

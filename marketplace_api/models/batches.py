@@ -52,7 +52,7 @@ class BatchRow(Base):
     """One thing in a batch and what became of it; ``detail`` says why it was skipped or kept.
 
     ``previous`` is what it was before and ``version`` what it became, for putting it back: ``restored`` if nobody had
-    touched it since, else ``kept``.
+    touched it since, else ``kept``. ``restored_version`` is what it became by that.
     """
 
     __tablename__ = "moderation_batch_rows"
@@ -64,6 +64,7 @@ class BatchRow(Base):
     outcome: Mapped[str] = mapped_column(sa.String(10), server_default="waiting")
     previous: Mapped[dict[str, Any] | None] = mapped_column(postgresql.JSONB)
     version: Mapped[BigInt | None]
+    restored_version: Mapped[BigInt | None]
     detail: Mapped[str | None] = mapped_column(sa.Text)
 
     __table_args__ = (
@@ -75,5 +76,10 @@ class BatchRow(Base):
         sa.Index(
             "ix_moderation_batch_rows_open", "batch_id", "outcome", "subject_id",
             postgresql_where=sa.text("outcome IN ('waiting', 'changed')"),
+        ),
+        # Whether what came after another batch was undone.
+        sa.Index(
+            "ix_moderation_batch_rows_restored", "subject_id", "version",
+            postgresql_where=sa.text("outcome = 'restored'"),
         ),
     )  # fmt: skip

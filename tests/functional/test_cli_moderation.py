@@ -215,6 +215,7 @@ def test_an_interrupted_batch_leaves_whole_parts(
     assert suspended(committed_databases) == 16_000
     assert run("--yes", "moderation", "undo", batch["batch_id"]).exit_code == DONE
     assert suspended(committed_databases) == 0
+    assert run("moderation", "undo", batch["batch_id"]).exit_code == CONFLICT, "nothing is left to ask about"
     again = run("moderation", "resume", batch["batch_id"])
     assert (again.exit_code, again.stdout, again.stderr) == (CONFLICT, "", "Error: Batch 1 is undone.\n")
 

@@ -64,6 +64,7 @@ def test_what_a_killed_run_did_is_seen_and_undone(
     undone = run("--yes", "--json", "moderation", "undo", batch["batch_id"])
     told = json.loads(undone.stdout)
     assert (told["state"], told["restored"], told["skipped"]) == ("undone", done, 5 * PART - done)
+    assert (undone.exit_code, undone.stderr) == (DONE, ""), "all is as it was"
     assert suspended(committed_databases) == 0
     assert events(committed_databases, "undo suspend") == done
 
@@ -158,3 +159,23 @@ def test_memory_does_not_grow_with_the_number(environment: dict[str, str], commi
         _out, err = process.communicate()
         assert process.returncode == DONE, err
         assert peak / 1024 < MOST_MB
+
+
+def test_a_database_that_goes_away_is_told_of_in_a_sentence(
+    run: Run, environment: dict[str, str], committed_databases: Databases
+) -> None:
+    offer(committed_databases, 5 * PART)
+    process = _process(environment, *SPAM)
+    wait_for(process, committed_databases)
+    with committed_databases.owner_session() as session:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        session.execute(sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
+    committed_databases.dispose()  # ours are ended as well
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (batch,) = json.loads(run("--json", "moderation", "batches").stdout)
+    assert f"`moderation resume {batch['batch_id']}` goes on" in err
+    assert "Error: The database ended what it was doing" in err
+    assert "Traceback" not in err
+    assert run("--yes", "moderation", "resume", batch["batch_id"]).exit_code == DONE
+    assert suspended(committed_databases) == 5 * PART

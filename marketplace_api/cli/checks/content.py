@@ -19,7 +19,7 @@ from marketplace_api.settings import Settings, SettingsError
 MOST_WAITING_SECONDS = 15 * 60
 SWEEP_EVERY_SECONDS = 3600
 NEWEST = 10
-"""Photos, and documents, that are looked for in the storage."""
+"""Photos, videos, profile pictures and documents that are looked for in the storage, of each."""
 SAMPLE = 100
 """Files of each kind that are held against their rows."""
 

@@ -14,6 +14,7 @@ from marketplace_api.cli.checks.content import admins, deliveries, documents, fi
 from marketplace_api.cli.checks.event_log import event_log
 from marketplace_api.cli.checks.finding import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.checks.roles import roles
+from marketplace_api.cli.checks.soundness import soundness
 from marketplace_api.facts import Look, ServerFacts, looking
 from marketplace_api.serve import cores
 from marketplace_api.settings import Settings
@@ -213,6 +214,7 @@ Check = Callable[[Installation, str, Look, ServerFacts], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     _extensions,
     _migrations,
+    soundness,
     roles,
     _clock,
     _form,

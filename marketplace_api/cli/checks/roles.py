@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from marketplace_api import boot
 from marketplace_api.cli.checks.finding import Finding, Installation, ok, problem, warning
 from marketplace_api.facts import Look, ServerFacts
-from marketplace_api.row_security import APP_ROLE
+from marketplace_api.row_security import APP_ROLE, RoleFacts
 
 
 def roles(installation: Installation, url: str, _look: Look, _facts: ServerFacts) -> Iterator[Finding]:
@@ -35,6 +35,7 @@ def roles(installation: Installation, url: str, _look: Look, _facts: ServerFacts
             f"{APP_ROLE} may not read {', '.join(found.unreadable)}",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(found.unreadable)} TO {APP_ROLE};",
         )
+    yield from _too_much(found)
     if settings.production and not found.is_strict:
         why = "a superuser" if found.is_superuser else "beyond the policies" if found.bypasses_policies else "the owner"
         yield warning(
@@ -43,5 +44,22 @@ def roles(installation: Installation, url: str, _look: Look, _facts: ServerFacts
             f"Let DATABASE_URL name a login of its own (CREATE ROLE web LOGIN PASSWORD '…' IN ROLE {APP_ROLE};) and "
             "DATABASE_OWNER_URL this one.",
         )
-    elif not found.unprotected and not found.unreadable:
+    elif not (found.unprotected or found.unreadable or found.rewritable or found.is_unbound):
         yield ok("roles", f"{found.login} acts as {APP_ROLE}, which sees of private tables what is the caller's")
+
+
+def _too_much(found: RoleFacts) -> Iterator[Finding]:
+    """What the application's role could do that it must not."""
+    if found.is_unbound:
+        yield problem(
+            "roles",
+            f"no policy binds {APP_ROLE}: it is a superuser, beyond row level security, or owns tables",
+            f"ALTER ROLE {APP_ROLE} NOSUPERUSER NOBYPASSRLS; and ALTER TABLE … OWNER TO the role that migrates.",
+        )
+    if found.rewritable:
+        tables = ", ".join(found.rewritable)
+        yield problem(
+            "roles",
+            f"{APP_ROLE} could change what was recorded in {tables}",
+            f"REVOKE UPDATE, DELETE, TRUNCATE ON {tables} FROM {APP_ROLE}, PUBLIC;",
+        )

@@ -97,8 +97,11 @@ def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int =
 
 
 def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int, *, also_last_admin: bool = False) -> User:
-    """Erase an account's personal data at once, whatever its state; raises :class:`Gone` when that was done before, and
-    :class:`Conflict` ``last_admin`` unless ``also_last_admin``."""
+    """Erase an account's personal data at once, whatever its state; raises :class:`Forbidden` for who is no admin and for
+    one's own account, :class:`Gone` when that was done before, and :class:`Conflict` ``last_admin`` unless
+    ``also_last_admin``."""
+    if not actor.administers:
+        raise Forbidden("Only admins erase the accounts of others.")
     admins.take_turns(session, [user_id])
     user, _ = rows.lock_user(session, user_id)
     if user.state == "erased":
@@ -117,10 +120,10 @@ def set_roles(
     """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at
     once.
 
-    Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for one's own account or one of the same
-    rank, :class:`Gone`, :class:`PreconditionFailed`, and :class:`Conflict` ``last_admin`` unless ``also_last_admin``.
+    Raises :class:`Invalid` for unknown roles, :class:`Forbidden` for who is no admin and for one's own account, :class:`Gone`, :class:`PreconditionFailed`, and :class:`Conflict` ``last_admin`` unless ``also_last_admin``.
     """
     granted = registration.complete_roles(roles)
+    registration.require_giver(actor)
     user, now = _moderated(session, actor, user_id, "set-roles", expected_version)
     previous = list(user.roles)
     if set(previous) == set(granted):

@@ -17,7 +17,7 @@ from marketplace_api.domain.accounts.sessions import TokenPair
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.tokens import SigningKeys
-from marketplace_api.errors import FieldError, Invalid
+from marketplace_api.errors import FieldError, Forbidden, Invalid
 from marketplace_api.models.accounts import ROLES, User
 
 
@@ -44,6 +44,12 @@ def register(
     return pair
 
 
+def require_giver(actor: Actor) -> None:
+    """Raises :class:`Forbidden` for who may not say which roles somebody has."""
+    if not actor.administers:
+        raise Forbidden("Only admins give and take roles.")
+
+
 def create_account(
     session: Session, rules: AccountRules,
     *, username: str, email: str, password: str | None, roles: Iterable[str], actor: Actor,
@@ -52,10 +58,13 @@ def create_account(
     """Make an account for someone: by an operator or an import.
 
     Without a ``password`` nobody can log in until they have reset it by mail. ``confirmed`` says that the
-    address is known to be theirs, ``imported`` that they asked for nothing and shall get no mail. Raises :class:`Invalid` (``weak_password``, an unknown role), and
-    :class:`Conflict` ``already_taken``.
+    address is known to be theirs, ``imported`` that they asked for nothing and shall get no mail. Raises :class:`Invalid` (``weak_password``, an unknown role),
+    :class:`Forbidden` for who is no admin and gives more than the role that everybody has, and :class:`Conflict`
+    ``already_taken``.
     """
     granted = complete_roles(roles)
+    if granted != ["customer"]:
+        require_giver(actor)
     hashed = None
     if password is not None:
         refusals.require_strong(password, username=username, email=email)

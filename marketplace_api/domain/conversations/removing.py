@@ -166,7 +166,9 @@ def _change(session: Session, message_id: int, values: Mapping[str, Any]) -> Non
 
 
 def _told(session: Session, actor: Actor, type: EventType, row: Any) -> Any:
-    record(session, actor, type, row.message_id, new=_ids(row))
+    there, gone = {"status": "sent"}, {"status": "deleted"}
+    previous, now = (there, gone) if type is EventType.MESSAGE_DELETED else (gone, there)
+    record(session, actor, type, row.message_id, previous=previous, new={**_ids(row), **now})
     return reported.find(session, row.message_id, actor.user_id)
 
 

@@ -20,6 +20,8 @@ from marketplace_api.models.listings import Listing
 
 ACTIONS = ("suspend", "reinstate", "verify", "reject", "delete", "restore")
 
+_OWN = "Nobody decides on their own listing."
+
 _t = table_of(Listing)
 _l = _t.c
 _IDS = sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))
@@ -78,9 +80,14 @@ def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool
 
 
 def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
-    """Make listings what they were before ``action``, unless they have changed since; one result each."""
+    """Make listings what they were before ``action``, unless they have changed since or are the actor's; one result each."""
     locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": [each.subject_id for each in done]})}
-    rows = [{"listing_id": each.subject_id, "version": each.version, **each.previous} for each in done]
+    own = {listing_id for listing_id, row in locked.items() if actor.owns(row.user_id)}
+    rows = [
+        {"listing_id": each.subject_id, "version": each.version, **each.previous}
+        for each in done
+        if each.subject_id not in own
+    ]
     restored = {row.listing_id: row for row in session.execute(_PUT_BACK[action], {"rows": rows})}
     told = [
         Entry(listing_id, _shown(locked[listing_id]), {"status": row.status, "step": f"undo {action}"})
@@ -88,7 +95,13 @@ def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) 
     ]
     type = {"delete": EventType.LISTING_RESTORED, "restore": EventType.LISTING_DELETED}.get(action, _type(action))
     record_quietly(session, actor, type, told)
-    return [Result(each.subject_id) if each.subject_id in restored else each.changed_since() for each in done]
+
+    def became(each: Done) -> Result:
+        if each.subject_id in own:
+            return Result(each.subject_id, detail=_OWN)
+        return Result(each.subject_id) if each.subject_id in restored else each.changed_since()
+
+    return [became(each) for each in done]
 
 
 def _refusal(row: Any | None, actor: Actor, action: str) -> str | None:
@@ -96,7 +109,7 @@ def _refusal(row: Any | None, actor: Actor, action: str) -> str | None:
     if row is None:
         return "There is no such listing."
     if actor.owns(row.user_id):
-        return "Nobody decides on their own listing."
+        return _OWN
     if action == "restore":
         if row.deleted_at is None:
             return "It is not deleted."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -39,13 +40,31 @@ _NEXT = sa.text("SELECT subject_id, version, previous FROM next_of_batch(:batch_
 # looks each row up, whatever the statistics say.
 _WRITE = sa.text(
     """
-    INSERT INTO moderation_batch_rows (batch_id, subject_id, outcome, detail, version, previous)
-    SELECT CAST(:batch_id AS bigint), subject_id, outcome, detail, version, previous
+    INSERT INTO moderation_batch_rows (batch_id, subject_id, outcome, detail, version, previous, restored_version)
+    SELECT CAST(:batch_id AS bigint), subject_id, outcome, detail, version, previous, restored_version
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (
-        subject_id bigint, outcome text, detail text, version bigint, previous jsonb
+        subject_id bigint, outcome text, detail text, version bigint, previous jsonb, restored_version bigint
     )
     ON CONFLICT (batch_id, subject_id) DO UPDATE SET
-        outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous
+        outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous,
+        restored_version = excluded.restored_version
+    """
+)
+# An action makes one version more, and nobody else made one where what it made was put back. Each is looked up by itself,
+# however many things all batches hold.
+_TAKEN_BACK = sa.text(
+    """
+    WITH RECURSIVE forward AS (
+        SELECT subject_id, version FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (subject_id bigint, version bigint)
+        UNION ALL
+        SELECT forward.subject_id, later.restored_version FROM forward CROSS JOIN LATERAL (
+            SELECT restored_version FROM moderation_batch_rows JOIN moderation_batches USING (batch_id)
+            WHERE subject_id = forward.subject_id AND version = forward.version + 1 AND outcome = 'restored'
+                AND target = :target
+            LIMIT 1
+        ) AS later
+    )
+    SELECT subject_id, max(version) AS version FROM forward GROUP BY subject_id
     """
 )
 _LEAVE = (
@@ -164,13 +183,14 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     if not changed:
         _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
         return 0
-    done = {row.subject_id: Done(row.subject_id, row.version, row.previous) for row in changed}
+    rows, now = {row.subject_id: row for row in changed}, _taken_back(session, batch, changed)
+    done = [Done(row.subject_id, now[row.subject_id], row.previous) for row in changed]
     results = [
         # What was done stays on record, whatever became of it.
-        replace(result, version=done[result.subject_id].version, previous=done[result.subject_id].previous)
-        for result in target.put_back(session, actor, batch.action, list(done.values()))
+        replace(result, version=rows[result.subject_id].version, previous=rows[result.subject_id].previous)
+        for result in target.put_back(session, actor, batch.action, done)
     ]
-    _write(session, actor, batch, results, ("restored", "kept"))
+    _write(session, actor, batch, results, ("restored", "kept"), now)
     return len(done)
 
 
@@ -194,9 +214,9 @@ def counts(db: Reader, batch_id: int) -> dict[str, int]:
     return {row.outcome: row.count for row in db.execute(_COUNTS, {"batch_id": batch_id})}
 
 
-def reasons(db: Reader, batch_id: int) -> dict[str, int]:
-    """How many things were skipped or kept, by why."""
-    left = _r.outcome.in_(("skipped", "kept"))
+def reasons(db: Reader, batch_id: int, of: Sequence[str] = ("skipped", "kept")) -> dict[str, int]:
+    """How many things were skipped or kept, or only one ``of`` these, by why."""
+    left = _r.outcome.in_(of)
     statement = sa.select(_r.detail, sa.func.count().label("count")).where(_r.batch_id == batch_id, left)
     found = db.execute(statement.group_by(_r.detail).order_by(sa.func.count().desc(), _r.detail))
     return {row.detail: row.count for row in found}
@@ -213,6 +233,13 @@ def outcomes(
     return rows
 
 
+def _taken_back(session: Session, batch: Any, changed: Sequence[Any]) -> Mapping[int, int]:
+    """The version of each thing in which it is what the batch made of it: a later one where later batches were undone."""
+    rows = [{"subject_id": row.subject_id, "version": row.version} for row in changed]
+    values = {"batch_id": batch.batch_id, "target": batch.target, "rows": orjson.dumps(rows).decode()}
+    return {row.subject_id: row.version for row in session.execute(_TAKEN_BACK, values)}
+
+
 def _lock(session: Session, batch_id: int, *states: str) -> Any:
     row = session.execute(sa.select(_b).where(_b.c.batch_id == batch_id).with_for_update()).first()
     if row is None:
@@ -222,13 +249,20 @@ def _lock(session: Session, batch_id: int, *states: str) -> Any:
     return row
 
 
-def _write(session: Session, actor: Actor, batch: Any, results: Sequence[Result], names: tuple[str, str]) -> None:
-    """Note what became of each: the first of ``names`` where something was done, else the second."""
+def _write(
+    session: Session, actor: Actor, batch: Any, results: Sequence[Result], names: tuple[str, str],
+    undone: Mapping[int, int] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Note what became of each: the first of ``names`` where something was done, else the second.
+
+    ``undone`` has the versions of things before they were put back, which makes one more.
+    """
     done, not_done = names
     rows = [
         {
             "subject_id": result.subject_id, "outcome": done if result.detail is None else not_done,
             "detail": result.detail, "version": result.version or None, "previous": result.previous or None,
+            "restored_version": undone[result.subject_id] + 1 if undone and result.detail is None else None,
         }
         for result in results
     ]  # fmt: skip

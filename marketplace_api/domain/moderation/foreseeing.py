@@ -17,9 +17,10 @@ from marketplace_api.domain.moderation.results import Foreseen, foreseen
 from marketplace_api.domain.reviews import rows as reviews
 from marketplace_api.domain.reviews import writing
 from marketplace_api.models.accounts import User
+from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
 
-_r, _u = table_of(Review).c, table_of(User).c
+_r, _u, _l = table_of(Review).c, table_of(User).c, table_of(Listing).c
 _other = table_of(Review).alias("another")
 
 _SUPERSEDED = sa.exists(
@@ -31,19 +32,27 @@ _SUPERSEDED = sa.exists(
 )  # fmt: skip
 
 
-def of_reviews(db: Reader, _actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
     """Of the reviews that meet ``clause``; see :data:`~marketplace_api.domain.moderation.results.Foreseen`."""
     # Of several by one author only the first comes back. Whether another one stands is looked up only where it matters.
-    alike = (_r.deleted_at.is_(None), _r.reviewer_id, _r.listing_id, _r.reviewee_id)
-    place = sa.func.row_number().over(partition_by=alike, order_by=_r.review_id)
+    of_one = (_r.deleted_at.is_(None), _r.reviewer_id, _r.listing_id, _r.reviewee_id)
+    place = sa.func.row_number().over(partition_by=of_one, order_by=_r.review_id)
     later = sa.or_(place > 1, _SUPERSEDED)
     superseded = sa.and_(_r.deleted_at.is_not(None), later) if action == "restore" else sa.false()
-    chosen = sa.select(_r.deleted_at.is_not(None).label("is_deleted"), superseded.label("is_superseded"))
+    owner = sa.select(_l.user_id).where(_l.listing_id == _r.listing_id).scalar_subquery()
+    reviewed = sa.func.coalesce(_r.reviewee_id, owner)
+    is_own = sa.or_(*(one.is_not_distinct_from(actor.user_id) for one in (_r.reviewer_id, reviewed)))
+    chosen = sa.select(
+        _r.deleted_at.is_not(None).label("is_deleted"), superseded.label("is_superseded"),
+        (is_own if actor.user_id is not None else sa.false()).label("is_own"),
+    )  # fmt: skip
     part = chosen.where(clause).subquery("part")
-    counted = sa.select(part.c.is_deleted, part.c.is_superseded, sa.func.count().label("number"))
-    groups = db.execute(counted.group_by(part.c.is_deleted, part.c.is_superseded)).all()
+    alike = (part.c.is_deleted, part.c.is_superseded, part.c.is_own)
+    groups = db.execute(sa.select(*alike, sa.func.count().label("number")).group_by(*alike)).all()
 
     def refusal(group: Any) -> str | None:
+        if group.is_own:
+            return writing.concerned().detail
         if action == "delete":
             return reviews.gone().detail if group.is_deleted else None
         if not group.is_deleted:

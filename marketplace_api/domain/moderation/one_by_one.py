@@ -37,11 +37,12 @@ def each(
 class Removal:
     """Moderation of many things that are deleted and restored, by the functions that do so to one of them.
 
-    ``foresee`` tells of many what those would refuse.
+    ``find(session, actor, id)`` gives the row of one, and ``foresee`` tells of many what the others would refuse.
     """
 
     delete: Callable[..., Any]
     restore: Callable[..., Any]
+    find: Callable[[Session, Actor, int], Any]
     foresee: Foresee
 
     ACTIONS = ("delete", "restore")
@@ -50,8 +51,11 @@ class Removal:
         """Do ``action``, one of :data:`ACTIONS`, to each of these that it may be done to; one result each."""
 
         def one(subject_id: int) -> Result:
+            before = self.find(session, actor, subject_id)
             row = self._step(session, actor, action, subject_id, reason, None)
-            return Result(subject_id, row.version, {"is_deleted": action == "restore"})
+            return Result(
+                subject_id, row.version, {"is_deleted": action == "restore", "reason": before.moderation_reason}
+            )
 
         return each(session, sorted(ids), int, one)
 
@@ -60,7 +64,9 @@ class Removal:
         other = "restore" if action == "delete" else "delete"
 
         def one(before: Done) -> Result:
-            self._step(session, actor, other, before.subject_id, actor.reason or f"undo {action}", before.version)
+            # Who wrote it reads again what they read before.
+            reason = before.previous.get("reason") or actor.reason or f"undo {action}"
+            self._step(session, actor, other, before.subject_id, reason, before.version)
             return Result(before.subject_id)
 
         return each(session, sorted(done, key=lambda before: before.subject_id), lambda before: before.subject_id, one)

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Reader, table_of
-from marketplace_api.domain import categories
+from marketplace_api.domain import categories, money
 from marketplace_api.domain.accounts import bulk as accounts
 from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.conversations import removing
+from marketplace_api.domain.conversations import removing, reported
 from marketplace_api.domain.conversations.reported import REPORTED
 from marketplace_api.domain.listings import bulk as listings
 from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
@@ -23,6 +23,7 @@ from marketplace_api.domain.moderation import foreseeing
 from marketplace_api.domain.moderation.one_by_one import Foresee, Removal
 from marketplace_api.domain.moderation.results import Done, Result
 from marketplace_api.domain.moderation.where import Condition, Field, Kind, refused
+from marketplace_api.domain.reviews import rows as review_rows
 from marketplace_api.domain.reviews import writing
 from marketplace_api.models.accounts import ROLES, STATES, User
 from marketplace_api.models.listings import Listing
@@ -37,10 +38,11 @@ _l, _u, _r = table_of(Listing).c, table_of(User).c, table_of(Review).c
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A field and the expression that it stands for."""
+    """A field and the expression that it stands for; ``folds`` where names that differ in case are the same name."""
 
     field: Field
     column: Any
+    folds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,32 @@ class Target:
         return {name: named.field for name, named in self.named.items()}
 
     def clause(self, db: Reader, conditions: Sequence[Condition]) -> sa.ColumnElement[bool]:
-        """The conditions in SQL; every value is a bound parameter."""
-        return sa.and_(*(self._compare(db, condition) for condition in conditions))
+        """The conditions in SQL; every value is a bound parameter.
+
+        Raises Invalid for a value that nothing can have, and for an amount of no currency where there are several.
+        """
+        found = sa.and_(*(self._compare(db, condition) for condition in conditions))
+        self._require_one_currency(db, conditions, found)
+        return found
+
+    def _require_one_currency(
+        self, db: Reader, conditions: Sequence[Condition], clause: sa.ColumnElement[bool]
+    ) -> None:
+        """Ten of one currency are not ten of another, but nothing is nothing in all of them."""
+        amounts = [each for each in conditions if self.named[each.field].field.kind is Kind.MONEY and each.value != 0]
+        bare = next((each for each in amounts if not each.currency), None)
+        if bare is None:
+            return
+        currency = self.named["currency"].column
+        found = db.execute(
+            sa.select(currency, sa.func.count()).where(clause).group_by(currency).order_by(currency)
+        ).all()
+        if len(found) > 1:
+            counted = ", ".join(f"{count:,} in {name}" for name, count in found)
+            typed = f"{bare.field} {bare.operator} {bare.value}"
+            raise refused(
+                f"`{typed}` would compare amounts of different currencies ({counted}): name one, `{typed} {found[0][0]}`."
+            )
 
     def _compare(self, db: Reader, condition: Condition) -> sa.ColumnElement[bool]:
         named, value = self.named[condition.field], condition.value
@@ -72,18 +98,25 @@ class Target:
         if condition.field == "category" and condition.operator != "~":
             found: sa.ColumnElement[bool] = column.in_(_categories(db, value))
             return found if condition.operator == "=" else ~found
+        if condition.currency:
+            of_currency = self.named["currency"].column == sa.literal(condition.currency, sa.Text)
+            if condition.operator == "!=":
+                return ~sa.and_(column == sa.literal(value, sa.Numeric), of_currency)
+            return sa.and_(of_currency, _COMPARE[condition.operator](column, sa.literal(value, sa.Numeric)))
         if named.field.kind is Kind.SET:
             held = sa.literal(value, sa.Text) == sa.any_(column)
             return held if condition.operator == "=" else ~held
         if condition.operator == "~":
             contains: sa.ColumnElement[bool] = column.icontains(value, autoescape=True)
             return contains
+        if named.folds:
+            return _COMPARE[condition.operator](sa.func.lower(column), sa.func.lower(sa.literal(value, sa.Text)))
         return _COMPARE[condition.operator](column, sa.literal(value, _TYPES[named.field.kind]))
 
 
 # Of no particular length: a value that the column could not hold is not cut to fit, but equals nothing in it.
 _TYPES: Mapping[Kind, Any] = {
-    Kind.TEXT: sa.Text(), Kind.CHOICE: sa.Text(), Kind.NUMBER: sa.Numeric(), Kind.IDENTIFIER: sa.BigInteger(),
+    Kind.TEXT: sa.Text(), Kind.CHOICE: sa.Text(), Kind.NUMBER: sa.Numeric(), Kind.MONEY: sa.Numeric(), Kind.IDENTIFIER: sa.BigInteger(),
     Kind.FLAG: sa.Boolean(), Kind.TIME: sa.DateTime(timezone=True),
 }  # fmt: skip
 
@@ -110,6 +143,10 @@ def _categories(db: Reader, slug: str) -> tuple[str, ...]:
 
 def _text(column: Any) -> Named:
     return Named(Field(Kind.TEXT), column)
+
+
+def _name(column: Any) -> Named:
+    return Named(Field(Kind.TEXT), column, folds=True)
 
 
 def _number(column: Any) -> Named:
@@ -144,8 +181,8 @@ LISTINGS = Target(
         "title": _text(_l.title),
         "description": _text(_l.description),
         "category": _text(_l.category),
-        "price": _number(_l.price),
-        "currency": _text(_l.currency),
+        "price": Named(Field(Kind.MONEY), _l.price),
+        "currency": _choice(_l.currency, *sorted(money.CURRENCIES)),
         "status": _choice(
             sa.case((_l.deleted_at.is_not(None), "deleted"), else_=_l.status), *LISTING_WORKFLOW.states, "deleted"
         ),
@@ -172,8 +209,8 @@ USERS = Target(
     name="users",
     key=_u.user_id,
     named={
-        "username": _text(_u.username),
-        "email": _text(_u.email),
+        "username": _name(_u.username),
+        "email": _name(_u.email),
         "bio": _text(_u.bio),
         "role": Named(Field(Kind.SET, ROLES), _u.roles),
         "state": _choice(_u.state, *STATES),
@@ -193,8 +230,13 @@ USERS = Target(
     part=50,
 )
 
-_reviews = Removal(writing.delete, writing.restore, foreseeing.of_reviews)
-_messages = Removal(removing.remove, removing.restore, foreseeing.of_messages)
+_reviews = Removal(
+    writing.delete, writing.restore, lambda session, _actor, id_: review_rows.find(session, id_), foreseeing.of_reviews
+)
+_messages = Removal(
+    removing.remove, removing.restore, lambda session, actor, id_: reported.find(session, id_, actor.user_id),
+    foreseeing.of_messages,
+)  # fmt: skip
 
 REVIEWS = Target(
     name="reviews",
@@ -225,8 +267,8 @@ MESSAGES = Target(
     key=REPORTED.c.message_id,
     named={
         "content": _text(REPORTED.c.content),
-        "sender": _text(REPORTED.c.sender_username),
-        "receiver": _text(REPORTED.c.receiver_username),
+        "sender": _name(REPORTED.c.sender_username),
+        "receiver": _name(REPORTED.c.receiver_username),
         "reason": Named(Field(Kind.SET, REASONS), REPORTED.c.reasons),
         "reports": _number(REPORTED.c.reports),
         "undecided": _number(REPORTED.c.undecided),

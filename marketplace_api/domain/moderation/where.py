@@ -5,7 +5,8 @@
 A condition is a field, one of ``= != < <= > >= ~`` and a value. Values with spaces, quotes or operators stand in single
 or double quotes, in which a backslash takes the next character as it is. ``~`` means: contains, whatever the case. A
 time is a date (``2026-11-01``), a moment (``2026-11-01T09:30:00Z``; without a zone it is UTC) or an age: ``created < 7d``
-is what is younger than seven days, with ``s m h d w`` for seconds to weeks.
+is what is younger than seven days, with ``s m h d w`` for seconds to weeks. An amount of money names its currency,
+``price < 100 EUR``: without, one currency must be all that the conditions match.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
+from marketplace_api.domain import money
 from marketplace_api.errors import FieldError, Invalid
 
 LONGEST = 2_000
 MOST_CONDITIONS = 20
+MOST_NAMED = 20
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE | re.ASCII)
 _OPERATOR = re.compile(r"!=|<=|>=|=|<|>|~")
@@ -32,6 +35,7 @@ _AND = re.compile(r"and(?=\s)", re.IGNORECASE)
 _AGE = re.compile(r"([0-9]{1,6})([smhdw])")
 # Bounded, because PostgreSQL knows no number with a million decimals.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,19}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
+_CURRENCY = re.compile(r"\s*([a-z]{3})(?![^\s\"'=!<>~])", re.IGNORECASE | re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 _LARGEST = 2**63 - 1
@@ -44,6 +48,7 @@ class Kind(StrEnum):
     CHOICE = "choice"
     SET = "set"
     NUMBER = "number"
+    MONEY = "amount"
     IDENTIFIER = "id"
     FLAG = "yes or no"
     TIME = "time"
@@ -54,6 +59,7 @@ OPERATORS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CHOICE: ("=", "!="),
     Kind.SET: ("=", "!="),
     Kind.NUMBER: ("=", "!=", "<", "<=", ">", ">="),
+    Kind.MONEY: ("=", "!=", "<", "<=", ">", ">="),
     Kind.IDENTIFIER: ("=", "!=", "<", "<=", ">", ">="),
     Kind.FLAG: ("=", "!="),
     Kind.TIME: ("<", "<=", ">", ">="),
@@ -76,11 +82,13 @@ class Condition:
     """``value`` has the type of the field: str, Decimal, int, bool or an aware datetime.
 
     An age has become the moment before which things are older, and its operator the one that compares with that.
+    ``currency`` is that of an amount, if it named one.
     """
 
     field: str
     operator: str
     value: Any
+    currency: str = ""
 
 
 def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condition, ...]:
@@ -131,7 +139,24 @@ def _condition(text: str, at: int, fields: Mapping[str, Field], now: datetime) -
             f"{field!r} is a {kind} and cannot be compared by {operator[0]}: use {' '.join(OPERATORS[kind])}."
         )
     value, at = _value(text, _spaces(text, operator.end()), field)
+    if kind is Kind.MONEY:
+        return _amount(field, operator[0], value, text, at)
     return _typed(field, fields[field], operator[0], value, now), at
+
+
+def _amount(name: str, operator: str, value: str, text: str, at: int) -> tuple[Condition, int]:
+    """An amount with the currency behind it, if there is one: ``100 EUR``, ``100EUR``, or in one pair of quotes."""
+    number = _NUMBER.match(value)
+    rest = value[number.end() :].strip() if number else ""
+    named = _CURRENCY.match(text, at)
+    if not rest and named is not None and named[1].lower() != "and":
+        rest, at = named[1], named.end()
+    if number is None or (rest and not rest.isalpha()):
+        raise refused(f"{name!r} needs a number, with its currency behind it: {name} < 100 EUR; not {value!r}.")
+    currency = rest.upper()
+    if currency and currency not in money.CURRENCIES:
+        raise refused(f"There is no currency {rest!r}: name one by its ISO 4217 code, such as EUR.")
+    return Condition(name, operator, Decimal(number[0]), currency), at
 
 
 def _value(text: str, at: int, field: str) -> tuple[str, int]:
@@ -155,7 +180,7 @@ def _typed(name: str, field: Field, operator: str, value: str, now: datetime) ->
             return Condition(name, operator, value)
         case Kind.CHOICE | Kind.SET:
             return Condition(name, operator, _option(name, field, value))
-        case Kind.NUMBER:
+        case Kind.NUMBER | Kind.MONEY:
             return Condition(name, operator, _number(name, value))
         case Kind.IDENTIFIER:
             if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > _LARGEST:
@@ -170,10 +195,16 @@ def _typed(name: str, field: Field, operator: str, value: str, now: datetime) ->
 
 
 def _option(name: str, field: Field, value: str) -> str:
-    if value in field.options:
-        return value
-    close = get_close_matches(value, field.options, n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(field.options)}."
+    written = {option.lower(): option for option in field.options}
+    if value.lower() in written:
+        return written[value.lower()]
+    close = get_close_matches(value.lower(), written, n=1, cutoff=0.5)
+    more = ", …" if len(field.options) > MOST_NAMED else ""
+    meant = (
+        f"did you mean {written[close[0]]!r}?"
+        if close
+        else f"it is one of {', '.join(field.options[:MOST_NAMED])}{more}."
+    )
     raise refused(f"{name!r} is never {value!r}; {meant}")
 
 
@@ -211,7 +242,14 @@ def moment(value: str, now: datetime) -> datetime:
 
 
 def _example(fields: Mapping[str, Field]) -> str:
-    samples = {Kind.TIME: "< 7d", Kind.NUMBER: "< 1", Kind.TEXT: "~ free", Kind.FLAG: "= no", Kind.IDENTIFIER: "= 1"}
+    samples = {
+        Kind.TIME: "< 7d",
+        Kind.NUMBER: "< 1",
+        Kind.MONEY: "< 1 EUR",
+        Kind.TEXT: "~ free",
+        Kind.FLAG: "= no",
+        Kind.IDENTIFIER: "= 1",
+    }
     shown = [f"{name} {samples[field.kind]}" for name, field in fields.items() if field.kind in samples]
     return " and ".join(shown[:3])
 

@@ -7,7 +7,7 @@ makes what leaves the house: a row of ``deliveries`` for each other channel by w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +136,7 @@ _TELL_OWNERS = _statement(
         SELECT listing.user_id, count(*) AS listings,
             CASE WHEN count(*) = 1 THEN max(listing.listing_id) END AS listing_id
         FROM moderation_batch_rows AS part JOIN listings AS listing ON listing.listing_id = part.subject_id
-        WHERE part.batch_id = :batch_id AND part.subject_id BETWEEN :first_id AND :last_id AND part.outcome = :outcome
+        WHERE part.batch_id = :batch_id AND part.subject_id BETWEEN :first_id AND :last_id AND part.outcome = ANY(CAST(:outcomes AS text[]))
         AND listing.user_id IS DISTINCT FROM CAST(:moderator_id AS bigint)
         GROUP BY listing.user_id
     ) AS receiver
@@ -153,14 +153,14 @@ def due_channels(session: Session) -> list[str]:
 
 
 def tell_owners(
-    session: Session, notice: Notice, *, batch_id: int, first_id: int, last_id: int, outcome: str,
+    session: Session, notice: Notice, *, batch_id: int, first_id: int, last_id: int, outcomes: Sequence[str],
     moderator_id: int | None,
 ) -> None:  # fmt: skip
-    """Tell those whose listings a part of a batch of moderation changed or restored (``outcome``), each once.
+    """Tell those whose listings a part of a batch of moderation changed or restored (``outcomes``), each once.
 
     ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
     """
-    of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcome": outcome}
+    of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcomes": list(outcomes)}
     _run(session, _TELL_OWNERS, {**of_part, "moderator_id": moderator_id}, notice)
 
 

@@ -107,25 +107,41 @@ def edit(
 def delete(session: Session, actor: Actor, review_id: int, *, reason: str, expected_version: int | None = None) -> Any:
     """Take a review out of sight and out of the rating; its author reads the ``reason``. Returns its row.
 
-    Raises NotFound, Gone, PreconditionFailed.
+    Raises NotFound, Forbidden for who wrote it or was reviewed, Gone, PreconditionFailed.
     """
+    _require_other(session, actor, review_id)
     rows.lock(session, review_id, expected_version, with_target=True)
     _change(session, review_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
-    return _told(session, replace(actor, reason=reason), EventType.REVIEW_DELETED, review_id)
+    there, gone = {"status": "published"}, {"status": "deleted"}
+    told = replace(actor, reason=reason)
+    return _told(session, told, EventType.REVIEW_DELETED, review_id, previous=there, more=gone)
 
 
 def restore(session: Session, actor: Actor, review_id: int, *, expected_version: int | None = None) -> Any:
     """Bring a deleted review back, into sight and into the rating; returns its row.
 
-    Raises NotFound, PreconditionFailed, and Conflict where it is there or its author has written another one since.
+    Raises NotFound, Forbidden for who wrote it or was reviewed, PreconditionFailed, and Conflict where it is there or its
+    author has written another one since.
     """
+    _require_other(session, actor, review_id)
     row = rows.lock(session, review_id, expected_version, with_target=True, deleted=True)
     kind = "listing_id" if row.listing_id is not None else "reviewee_id"
     target = getattr(row, kind)
     if target in rows.standing(session, row.reviewer_id, kind, [target]):
         raise superseded()
     _change(session, review_id, {"deleted_at": None, "moderation_reason": None})
-    return _told(session, actor, EventType.REVIEW_RESTORED, review_id)
+    there, gone = {"status": "published"}, {"status": "deleted"}
+    return _told(session, actor, EventType.REVIEW_RESTORED, review_id, previous=gone, more=there)
+
+
+def concerned() -> Forbidden:
+    return Forbidden("Others decide on a review that you wrote, or that is about you.")
+
+
+def _require_other(session: Session, actor: Actor, review_id: int) -> None:
+    row = rows.find(session, review_id)
+    if row is not None and (actor.owns(row.reviewer_id) or actor.owns(row.reviewed_id)):
+        raise concerned()
 
 
 def superseded() -> Conflict:

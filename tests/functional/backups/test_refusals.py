@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from marketplace_api.backup.programs import Process, fitting
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
 pytestmark = pytest.mark.usefixtures("marketplace")
@@ -99,6 +100,19 @@ def test_a_dump_that_ends_early_leaves_the_database_empty(copy: Path, target: Pl
     contents = members(copy)
     pack(copy, {**contents, "database.dump": contents["database.dump"][: -len(contents["database.dump"]) // 3]})
     assert_refused(target, copy, "nothing was restored")
+
+
+def test_a_dump_that_commits_by_itself_leaves_the_database_empty(copy: Path, source: Place, target: Place) -> None:
+    source.ask("SELECT lo_create(0)")
+    assert source.told("db", "backup", copy, "--with-files", "--yes")["files_included"] == 7
+    contents = members(copy)
+    url = source.environment["DATABASE_URL"]
+    with Process(fitting(18, "To dump").folder / "pg_dump", "--format=custom", "--large-objects", url=url) as dump:
+        committing = dump.output.read()
+    path = copy.with_name("committing.tar")
+    pack(path, {**contents, "database.dump": committing})
+    assert_refused(target, path, "the_dump_commits_by_itself")
+    target.told("db", "restore", copy)
 
 
 def test_rows_that_are_not_those_of_the_manifest_leave_the_database_empty(copy: Path, target: Place) -> None:

@@ -24,7 +24,7 @@ from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
-from tests.factories.files import make_photo
+from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.verifications import Office
 from tests.server import served
@@ -200,20 +200,19 @@ def test_files_that_are_gone_from_a_storage_that_works(
     with committed_databases.session() as session:
         listing = make_listing(session, make_user(session))
         full_key = make_photo(session, listing, storage).full_key
+        poster_key = give_video(session, listing, storage).poster_key
         owner = make_user(session)
         session.commit()
         Office(session, committed_databases, storage, DocumentKeys.from_settings(settings)).submit(owner)
-    assert _findings(run)["stored files"]["detail"] == "the newest 2 are there"
-    storage.delete(full_key)
-    assert (
-        f"1 of the newest 2 are not in {tmp_path}/files, such as {full_key}"
-        in (_findings(run)["stored files"]["detail"])
-    )
+    assert _findings(run)["stored files"]["detail"] == "the newest 4 are there"
+    for lost in (poster_key, full_key):
+        storage.delete(lost)
+        assert f" of the newest 4 are not in {tmp_path}/files, such as" in _findings(run)["stored files"]["detail"]
     shutil.rmtree(tmp_path / "files")
     found = _findings(run)
     assert found["files"]["state"] == "ok", "the folder can be made and written"
     assert found["stored files"]["state"] == "problem"
-    assert found["stored files"]["detail"].startswith("2 of the newest 2")
+    assert found["stored files"]["detail"].startswith("4 of the newest 4")
     assert "backup" in found["stored files"]["remedy"]
 
 

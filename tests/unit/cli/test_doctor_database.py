@@ -151,6 +151,20 @@ def migration_ahead(place: Installation) -> None:
     place.sql("UPDATE alembic_version SET version_num = '9999'")
 
 
+def what_the_migrations_made_is_gone(place: Installation) -> None:
+    """Several at once: each has its line."""
+    place.sql(
+        "DROP INDEX ix_listings_search_document",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'uq_users_email'::regclass",
+        "ALTER TABLE events DISABLE TRIGGER ALL",
+        "ALTER TABLE reviews ADD CONSTRAINT later CHECK (rating < 99) NOT VALID",
+    )
+
+
+def the_log_can_be_rewritten(place: Installation) -> None:
+    place.sql("GRANT UPDATE, TRUNCATE ON events_rest TO PUBLIC")
+
+
 # The replica.
 
 
@@ -294,6 +308,8 @@ FAULTS = (
     Fault(database_away, "database", "problem", "is not running there", "host and port in DATABASE_URL"),
     Fault(database_refuses_the_password, "database", "problem", "refused the password", "password in DATABASE_URL"),
     Fault(database_of_another_name, "database", "problem", "no database of that name", "mend the name"),
+    Fault(what_the_migrations_made_is_gone, "schema", "problem", "ix_listings_search_document is gone", "as its migration did"),
+    Fault(the_log_can_be_rewritten, "roles", "problem", "could change what was recorded in events_rest", "REVOKE UPDATE"),
     Fault(server_too_old, "database", "problem", "is version 14", "pgrade it"),
     Fault(encoding_that_is_not_unicode, "encoding", "problem", "LATIN1", "ENCODING 'UTF8'"),
     Fault(times_of_another_zone, "time zone", "warning", "Europe/Berlin", "SET timezone TO 'UTC'"),

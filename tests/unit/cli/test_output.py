@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import rich_click as click
 from click.testing import CliRunner
 
 from marketplace_api.cli.everywhere import add_to
+from marketplace_api.cli.exits import around_us
 from marketplace_api.cli.output import Output
 from tests.unit.cli.conftest import Run
 
@@ -104,3 +106,9 @@ def test_without_a_terminal_a_table_is_as_wide_as_it_needs() -> None:
     result = CliRunner().invoke(show)
     assert "x" * 300 in result.stdout
     assert "y" * 300 in result.stderr
+
+
+def test_what_the_machine_does_is_told_in_a_sentence() -> None:
+    assert around_us(OSError(errno.ENOSPC, "No space left on device")) == "Error: No space left on device."
+    assert around_us(BrokenPipeError(errno.EPIPE, "Broken pipe")) is None, "who closed it knows"
+    assert around_us(ValueError("a mistake of ours")) is None

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, USAGE
+from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, USAGE
 from marketplace_api.db import Databases
+from tests.factories.webhooks import OPEN, make_webhook, receiving
+from tests.unit.jobs.test_webhooks import run as deliver
 
 Run = Callable[..., Result]
 
@@ -47,6 +52,34 @@ def test_from_making_one_to_its_end(run: Run, committed_databases: Databases) ->
     assert run("webhooks", "delete", one).exit_code == USAGE, "nobody said yes"
     assert run("--yes", "webhooks", "delete", one).exit_code == DONE
     assert run("webhooks", "show", one).exit_code == run("webhooks", "deliveries", one).exit_code == NOT_FOUND
+
+
+def test_a_test_waits_for_the_answer(run: Run, committed_databases: Databases, tmp_path: Path) -> None:
+    settings = replace(OPEN, data_dir=tmp_path)
+    with receiving() as receiver:
+        with committed_databases.session() as session, session.begin():
+            one = str(make_webhook(session, receiver.url).endpoint_id)
+        alone = run("--json", "webhooks", "test", one, "--wait", "--timeout", "1")
+        assert (alone.exit_code, json.loads(alone.stdout)["status"]) == (FAILED, "waiting"), "no worker"
+        ended = Event()
+
+        def work() -> None:
+            while not ended.wait(0.05):
+                deliver(committed_databases, settings)
+
+        thread = Thread(target=work)
+        thread.start()
+        try:
+            taken = run("webhooks", "test", one, "--wait")
+            receiver.answer = lambda _request: (500, {}, b"on fire")
+            refused = run("--json", "webhooks", "test", one, "--wait")
+        finally:
+            ended.set()
+            thread.join()
+    # The worker beside it logs to the same place.
+    assert (taken.exit_code, taken.stdout.splitlines()[-1]) == (DONE, "It took the event and answered 200.")
+    answer = json.loads(refused.stdout[refused.stdout.index("\n{\n") :])
+    assert (refused.exit_code, answer["response_status"], answer["response_body"]) == (FAILED, 500, "on fire")
 
 
 def test_secrets_that_another_secret_sealed_are_found_and_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

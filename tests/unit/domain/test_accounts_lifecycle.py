@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import lifecycle, profiles, recovery
+from marketplace_api.domain.accounts import lifecycle, profiles, recovery, registration
 from marketplace_api.domain.actors import ANONYMOUS, Actor
 from marketplace_api.errors import Conflict, DomainError, Forbidden, Gone, Invalid, NotFound, Unauthenticated
 from marketplace_api.models.accounts import User
@@ -176,6 +176,20 @@ def test_nobody_judges_themselves_or_their_equals(db: Session, judge: Any) -> No
         lifecycle.set_roles(db, admin, admin.user_id or 0, [])
     for actor, target in ((staff, moderator), (acting(db, "admin"), admin), (OPERATOR, acting(db, "admin"))):
         assert lifecycle.ban(db, actor, target.user_id or 0, reason="x").state == "banned"
+
+
+def test_only_admins_give_roles_and_erase(db: Session, world: World) -> None:
+    """Whoever acts for a moderator or staff, from the command line as well, makes nobody more than they are."""
+    staff, other = acting(db, "staff"), make_user(db).user_id
+    newcomer = {"username": "new.comer", "email": "new@example.org", "password": None, "actor": staff}
+    for call in (
+        lambda: lifecycle.set_roles(db, staff, other, ["admin"]),
+        lambda: lifecycle.erase(db, world.rules, staff, other),
+        lambda: registration.create_account(db, world.rules, roles=["admin"], **newcomer),
+    ):
+        with pytest.raises(Forbidden, match="Only admins"):
+            call()
+    assert registration.create_account(db, world.rules, roles=[], **newcomer).roles == ["customer"]
 
 
 def test_the_erased_are_beyond_judgement(db: Session, world: World) -> None:

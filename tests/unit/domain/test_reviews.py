@@ -185,7 +185,8 @@ def test_moderation_says_why_and_what(db: Session) -> None:
         "reviewer_id": author.user_id,
         "rating": 1,
     }
-    assert posted.new == deleted.new == ids
+    assert posted.new == ids
+    assert (deleted.previous, deleted.new) == ({"status": "published"}, {**ids, "status": "deleted"})
     assert changed.new == {**ids, "fields": ["comment"]}
     assert (changed.reason, deleted.reason) == ("Phone number.", "Still an advert.")
 

@@ -1,0 +1,48 @@
+"""Whether the database still holds to what the migrations made of it: one look at its catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as the migrations made it, and what mends it, both in a sentence."""
+
+    detail: str
+    remedy: str
+
+
+# An index that is being made without locks is not valid yet, and no fault.
+_FAULTS = """
+SELECT 'the index ' || name || ' is gone, so what it makes quick or unique is not' AS detail,
+    'marketplace-admin db check tells of what; make it as its migration did (alembic/versions).' AS remedy
+FROM unnest(%(indexes)s::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NULL
+UNION ALL
+SELECT 'the index ' || indexrelid::regclass || ' was never finished, and nothing uses it',
+    'REINDEX INDEX CONCURRENTLY ' || indexrelid::regclass || ';'
+FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND relkind = 'i' AND relnamespace = current_schema()::regnamespace
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS made WHERE made.index_relid = indexrelid)
+UNION ALL
+SELECT 'triggers of ' || tgrelid::regclass || ' are switched off: ' || string_agg(DISTINCT tgname, ', '),
+    'ALTER TABLE ' || tgrelid::regclass || ' ENABLE TRIGGER ALL; then marketplace-admin db check.'
+FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+WHERE tgenabled = 'D' AND relnamespace = current_schema()::regnamespace GROUP BY tgrelid
+UNION ALL
+SELECT 'the constraint ' || conname || ' of ' || conrelid::regclass || ' was never held against the rows that there are',
+    'ALTER TABLE ' || conrelid::regclass || ' VALIDATE CONSTRAINT ' || quote_ident(conname) || ';'
+FROM pg_constraint WHERE NOT convalidated AND connamespace = current_schema()::regnamespace
+ORDER BY 1
+"""
+
+
+def unsound(connection: psycopg.Connection[Any], indexes: Sequence[str]) -> list[Fault]:
+    """What is not as it should be; ``indexes`` are the names of those that there must be."""
+    with connection.cursor(row_factory=class_row(Fault)) as cursor:
+        return cursor.execute(_FAULTS.encode(), {"indexes": list(indexes)}).fetchall()
