@@ -92,7 +92,7 @@ def wants(db: Reader, user_id: int, type: NotificationType, channel: str) -> boo
 
 
 def quiet_until(hours: QuietHours | None, moment: datetime) -> datetime | None:
-    """When ``hours`` that ``moment`` (aware) lies in are over (UTC); ``None`` if it lies in none.
+    """When ``hours`` that ``moment`` (aware) lies in are over (UTC), which is later; ``None`` if it lies in none.
 
     What would make a sound waits until then; security notices do not.
     """
@@ -105,7 +105,9 @@ def quiet_until(hours: QuietHours | None, moment: datetime) -> datetime | None:
     if not inside:
         return None
     day = here.date() + timedelta(days=1) if past_midnight and now >= hours.start else here.date()
-    return datetime.combine(day, hours.end, here.tzinfo).astimezone(UTC)
+    end = datetime.combine(day, hours.end, here.tzinfo)
+    # Where the clocks are set back they show the end twice, and in between it is not the first time that is meant.
+    return next((at for at in (end.astimezone(UTC), end.replace(fold=1).astimezone(UTC)) if at > moment), None)
 
 
 def find(db: Reader, user_id: int) -> Preferences:

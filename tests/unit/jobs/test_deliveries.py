@@ -300,6 +300,28 @@ def test_one_that_cannot_be_sent_stops_no_other_and_a_server_that_is_away_is_lef
     assert [error for _, _, error in deliveries(db, user_id=anna.user_id)] == ["unavailable"] * 3 + ["unexpected"] * 2
 
 
+def test_one_that_nobody_can_make_a_letter_of_stops_no_other(db: Session, anna: User, ben: User, post: Post) -> None:
+    """As where a machine knows fewer time zones than the one that took the wish, or words miss what they tell of."""
+    choose(db, anna, quiet_hours=preferences.QuietHours(time(1), time(2), "UTC"))
+    change = "UPDATE notification_preferences SET time_zone = 'Europe/Nowhere' WHERE user_id = :id"
+    db.execute(sa.text(change), {"id": anna.user_id})
+    review(db, anna, ben)
+    review(db, ben, anna)
+    review(db, ben, anna)
+    db.execute(
+        sa.text(
+            "UPDATE deliveries SET type = 'account_suspended', data = '{\"until\": \"never\"}' WHERE delivery_id = "
+            "(SELECT min(delivery_id) FROM deliveries WHERE channel = 'email' AND user_id = :id)"
+        ),
+        {"id": ben.user_id},
+    )
+    send_mails(db, post)
+    assert [message["To"] for message in post.sent] == [ben.email]
+    assert deliveries(db, status="due") == [
+        ("review_received", "due", "unexpected"), ("account_suspended", "due", "unexpected"),
+    ]  # fmt: skip
+
+
 def test_a_channel_that_nobody_sends_by_skips_what_is_due(db: Session, anna: User, ben: User, post: Post) -> None:
     choose(db, ben, types={"new_message": {"sms": True}})
     send(db, anna, ben)
