@@ -57,7 +57,7 @@ class Realtime:
         await self._read(recent, horizon)
         self._sockets = Sockets(self.hub, self._settings, self._is_ours)
         self._streams = Streams(self.hub, self._settings)
-        self.follower = Follower(self._databases, loop, recent.head, self.hub.take)
+        self.follower = Follower(self._databases, loop, recent.head, self.hub.take, self.hub.restart)
         self.follower.start()
         self.signals.start()
         self._beating = asyncio.create_task(self.hub.beat())

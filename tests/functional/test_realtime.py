@@ -21,6 +21,7 @@ from tests.factories.accounts import People, open_session
 from tests.factories.listings import make_listing
 from tests.factories.notifications import notify
 from tests.npm import needs_node
+from tests.postgres import as_owner
 from tests.realtime import Driver, Process, ask
 
 pytestmark = needs_node
@@ -243,6 +244,24 @@ def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
     burst(3)
     caught_up()
     assert not by_socket.all("reset") and not by_stream.all("reset")
+    # A database that was restored knows nothing of the last events: who has seen them fetches anew, and goes on from there.
+    with committed_databases.session() as session, as_owner(session):
+        seen = feed.horizon(session)
+        for statement in (
+            "ALTER TABLE events DISABLE TRIGGER events_append_only", "DELETE FROM events WHERE event_id > :newest",
+            "ALTER TABLE events ENABLE TRIGGER events_append_only", "SELECT setval('events_event_id_seq', :newest)",
+        ):  # fmt: skip
+            session.execute(sa.text(statement), {"newest": seen - 50} if ":newest" in statement else {})
+        session.commit()
+    with psycopg.connect(f"{url.rpartition('/')[0]}/postgres", autocommit=True) as server:
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    for databases in (committed_databases, api_databases):
+        databases.dispose()
+    for connection in (by_socket, by_stream):
+        assert connection.wait_for("reset")["id"] < seen
+    after = send(anna, ben, "After the backup.")["message_id"]
+    for connection in (by_socket, by_stream):
+        connection.wait_for("message.created", lambda told: told["message"]["message_id"] == after)
 
 
 def test_replay_asks_for_permission_anew_and_ends_somewhere(
