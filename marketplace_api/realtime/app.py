@@ -20,6 +20,7 @@ from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.channels import Channels
 from marketplace_api.realtime.follower import Follower
+from marketplace_api.realtime.frames import GUARD, Frames
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.recent import Recent
 from marketplace_api.realtime.requests import Scope, header, is_allowed_origin
@@ -87,7 +88,10 @@ class Realtime:
         path = scope.get("path", "")
         if scope["type"] == "lifespan":
             return
-        if path.startswith("/socket.io/") and scope["type"] in ("http", "websocket"):
+        if path.startswith("/socket.io/") and scope["type"] == "websocket":
+            guard = Frames(receive)
+            await self._sockets.app({**scope, GUARD: guard}, guard, send)
+        elif path.startswith("/socket.io/") and scope["type"] == "http":
             await self._sockets.app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send, path)

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 import sqlalchemy as sa
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from marketplace_api import boot
 from marketplace_api.db import Databases
@@ -184,6 +187,18 @@ def test_who_connects_and_how_long(start: Start, driver: Driver, live_people: Pe
         if refused["error"]["code"] == "rate_limited":
             break
     assert refused["error"]["status"] == 429
+
+    # What no client of ours sends ends a connection at once, and is no error of ours.
+    with connect(socket.replace("http", "ws", 1)) as hostile:
+        hostile.send("40" + orjson.dumps({"token": token(anna, 60)}).decode())
+        while not str(hostile.recv(10)).startswith('42["unread.changed"'):
+            pass
+        hostile.send("")
+        with pytest.raises(ConnectionClosed):
+            while True:
+                hostile.recv(10)
+    assert 'marketplace_realtime_ended_total{reason="bad_frame"} 1.0' in ask(f"{process.address}/metrics")[1]
+    assert "traceback" not in process.log.read_text()
 
 
 def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
