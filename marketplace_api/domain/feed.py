@@ -82,15 +82,15 @@ def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = 
     Raises Conflict ``events_ahead`` for an id that no event was ever given: who waited behind it would wait for long, and
     then miss what came in between.
     """
-    low = _dropped(db) if event_id is None else event_id
+    low = dropped(db) if event_id is None else event_id
     high = horizon(db)
     if low > high:
         require_given(db, low)
     rows = between(db, low, high, limit + 1, types or None)
     # Asked afterwards: what goes meanwhile is missing in the rows, and must not be so without a word.
-    dropped = _dropped(db)
-    if low < dropped:
-        oldest = db.execute(sa.select(sa.func.min(_e.event_id)).where(_e.event_id > dropped)).scalar_one()
+    gone = dropped(db)
+    if low < gone:
+        oldest = db.execute(sa.select(sa.func.min(_e.event_id)).where(_e.event_id > gone)).scalar_one()
         raise Gone(
             f"Events before {oldest} are not kept any more: go on after {oldest - 1}.",
             "events_gone",
@@ -102,7 +102,7 @@ def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = 
     return Part(rows, max(low, high), has_more=False)
 
 
-def _dropped(db: Reader) -> int:
+def dropped(db: Reader) -> int:
     """The highest id that was dropped with its month, 0 before there is one."""
     highest: int = db.execute(_DROPPED).scalar_one()
     return highest

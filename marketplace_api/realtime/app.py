@@ -52,7 +52,8 @@ class Realtime:
         loop = asyncio.get_running_loop()
         self._loop = loop
         horizon = await asyncio.to_thread(self._channels.horizon)
-        recent = Recent(max(0, horizon - self._settings.realtime_replay), self._settings.realtime_replay)
+        most = self._settings.realtime_replay
+        recent = Recent(max(horizon - most, await asyncio.to_thread(self._channels.dropped)), most)
         self.signals = Signals(make_way(self._settings, self._databases), self._heard)
         self.hub = Hub(self._channels, recent, self.signals.say)
         await self._read(recent, horizon)
