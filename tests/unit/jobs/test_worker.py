@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from marketplace_api import facts
@@ -218,33 +218,6 @@ def test_the_job_of_a_killed_worker_returns(queued: Databases, ours: Settings, a
     worker.run_pending(ours, queued)
     assert len(_mails(ours)) == 1
     assert _jobs(queued) == []
-
-
-def test_who_comes_back_to_a_job_that_another_has_taken_over_leaves_it_alone(queued: Databases, ada: User) -> None:
-    """As a worker whose machine stood still: it was not dead, and knows nothing of what happened meanwhile."""
-    _happen(queued, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
-
-    async def story() -> list[list[str]]:
-        frozen, other = worker.make_app(queued), worker.make_app(queued)
-        seen = []
-        async with frozen.open_async(), other.open_async():
-            held = await frozen.job_manager.fetch_job(None, await frozen.job_manager.register_worker())
-            with queued.session() as session, session.begin():
-                session.execute(sa.text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
-            other_id = await other.job_manager.register_worker()
-            await worker.rescue(other)
-            taken = await other.job_manager.fetch_job(None, other_id)
-            assert held is not None and taken is not None and held.id == taken.id
-            for status, delete in ((Status.FAILED, False), (Status.SUCCEEDED, True)):
-                await frozen.job_manager.finish_job(held, status, delete)
-            await frozen.job_manager.retry_job(held)
-            seen.append([job.status for job in _jobs(queued)])
-            await other.job_manager.finish_job(taken, Status.SUCCEEDED, delete_job=True)
-            seen.append([job.status for job in _jobs(queued)])
-            await frozen.job_manager.finish_job(held, Status.SUCCEEDED, delete_job=True)
-        return seen
-
-    assert asyncio.run(story()) == [["doing"], []]
 
 
 def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours: Settings, ada: User) -> None:
