@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -121,8 +121,7 @@ class Lanes(JobManager):
     ) -> None:
         """As the library's, for who still holds the job; a thread is free."""
         try:
-            at = retry_at or datetime.now(UTC)
-            await self._let_become(_RETRY, job, retry_at=at, priority=priority, queue=queue, lock=lock)
+            await self._let_become(_RETRY, job, retry_at=retry_at, priority=priority, queue=queue, lock=lock)
         finally:
             self._let_go(job)
 
