@@ -34,10 +34,11 @@ BELL = 7_405_002
 _e = table_of(Event).c
 _HORIZON = sa.text("SELECT event_horizon()")
 _LAST = sa.text("SELECT coalesce(pg_sequence_last_value('events_event_id_seq'), 0)")
-_OLDEST = sa.select(
-    sa.select(sa.func.min(_e.event_id)).scalar_subquery().label("oldest"),
-    sa.exists().where(_e.type == EventType.EVENT_MONTH_DROPPED.value).label("any_dropped"),
-)
+# An event lies in the month in which its transaction began, so months overlap by their ids where they meet: what tells up
+# to which id something was dropped is what dropped it, and not the lowest id that is left.
+_DROPPED = sa.select(
+    sa.func.coalesce(sa.func.max(sa.cast(_e.new["last_id"].astext, sa.BigInteger)), 0)
+).where(_e.type == EventType.EVENT_MONTH_DROPPED.value)  # fmt: skip
 _low, _high, _count = (sa.bindparam(name, type_=sa.BigInteger) for name in ("low", "high", "count"))
 
 
@@ -75,33 +76,45 @@ class Part:
 
 
 def part(db: Reader, event_id: int | None, limit: int, types: Collection[str] = ()) -> Part:
-    """:func:`after` for who goes on later; from the first event on without an id.
+    """:func:`after` for who goes on later; without an id from the first event behind what was dropped.
 
     Raises Gone ``events_gone`` where events behind the id were dropped with their month; it names the oldest there is.
     Raises Conflict ``events_ahead`` for an id that no event was ever given: who waited behind it would wait for long, and
     then miss what came in between.
     """
-    low, high = event_id or 0, horizon(db)
+    low = dropped(db) if event_id is None else event_id
+    high = horizon(db)
     if low > high:
-        _require_given(db, low, high)
+        require_given(db, low)
     rows = between(db, low, high, limit + 1, types or None)
     # Asked afterwards: what goes meanwhile is missing in the rows, and must not be so without a word.
-    oldest = db.execute(_OLDEST).one()
-    if event_id is not None and oldest.any_dropped and event_id < oldest.oldest - 1:
+    gone = dropped(db)
+    if low < gone:
+        oldest = db.execute(sa.select(sa.func.min(_e.event_id)).where(_e.event_id > gone)).scalar_one()
         raise Gone(
-            f"Events before {oldest.oldest} are not kept any more: go on after {oldest.oldest - 1}.",
+            f"Events before {oldest} are not kept any more: go on after {oldest - 1}.",
             "events_gone",
-            extra={"oldest_event_id": oldest.oldest},
-            link=f"/api/events?after={oldest.oldest - 1}",
+            extra={"oldest_event_id": oldest},
+            link=f"/api/events?after={oldest - 1}",
         )
     if len(rows) > limit:
         return Part(rows[:limit], rows[limit - 1].event_id, has_more=True)
     return Part(rows, max(low, high), has_more=False)
 
 
-def _require_given(db: Reader, event_id: int, newest: int) -> None:
-    """Above the horizon are ids of events that others may see already; beyond the last one given are none."""
-    if event_id > db.execute(_LAST).scalar_one():
+def dropped(db: Reader) -> int:
+    """The highest id that was dropped with its month, 0 before there is one."""
+    highest: int = db.execute(_DROPPED).scalar_one()
+    return highest
+
+
+def require_given(db: Reader, event_id: int) -> None:
+    """Raises Conflict ``events_ahead`` for an id that no event was ever given.
+
+    Above the horizon are ids of events that others may see already; beyond the last one given are none.
+    """
+    newest = horizon(db)
+    if event_id > newest and event_id > db.execute(_LAST).scalar_one():
         raise Conflict(
             f"No event has the id {event_id} yet; the newest is {newest}. The log was restored, or is another one.",
             "events_ahead",
@@ -132,12 +145,14 @@ def follow(
     nothing does. Between two looks that found something it rests for ``rest`` seconds.
 
     While the database is away it is waited for: ``tell`` gets a sentence when it goes and when it is back, and nothing
-    recorded in between is left out.
+    recorded in between is left out. Raises Conflict ``events_ahead`` where it comes back with a log that does not reach
+    so far, as one does that was restored: what its ids stood for may be something else by now.
     """
     pause, lost, last = PAUSE_SECONDS, False, after
     while True:
         try:
             with _listening(databases) as db:
+                require_given(db, last)
                 if lost:
                     tell("The database is back.")
                 pause, lost = PAUSE_SECONDS, False

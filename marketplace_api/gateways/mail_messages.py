@@ -5,6 +5,7 @@ MJML (https://documentation.mjml.io) becomes HTML that mail programs show alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import policy as policies
@@ -19,6 +20,11 @@ import mrml
 
 # RFC 5322 §2.1.1 allows 998 octets in a line; longer ones must be encoded.
 LONGEST_RAW_LINE = 990
+
+# XML 1.0, section 2.2, without the characters that it advises against.
+_UNREADABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
+)  # fmt: skip
 
 SUBJECTS: Mapping[str, str] = {
     "confirm_email": "Confirm your e-mail address",
@@ -70,11 +76,17 @@ def render(
     for header, value in (headers or {}).items():
         del message[header]
         message[header] = value
-    text = _templates(False).get_template(f"{name}.txt.jinja2").render(context)
-    html = mrml.to_html(_templates(True).get_template(f"{name}.mjml.jinja2").render(context)).content
+    text = _readable(_templates(False).get_template(f"{name}.txt.jinja2").render(context))
+    html = mrml.to_html(_readable(_templates(True).get_template(f"{name}.mjml.jinja2").render(context))).content
     message.set_content(text, cte=_encoding(text))
     message.add_alternative(html, subtype="html", cte=_encoding(html))
     return message
+
+
+def _readable(text: str) -> str:
+    """Without characters that control a terminal, or that XML, and so MJML, cannot hold: people write what they like, and
+    the letter that tells of it reaches somebody else."""
+    return _UNREADABLE.sub("\ufffd", text)
 
 
 def domain_of(sender: str) -> str:

@@ -23,6 +23,7 @@ import requests
 
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.settings import Settings
 
@@ -181,15 +182,10 @@ def _refusal(answer: requests.Response) -> Exception:
     if code == STOPPED:
         return NumberStopped("The holder of the number has answered STOP.")
     if status == 429 or status >= 500:
-        return Unavailable(f"Twilio put the message off ({status}).", retry_after=_seconds(answer))
+        return Unavailable(f"Twilio put the message off ({status}).", retry_after=retry_after(answer))
     if code in _OURS or status in (401, 403, 404):
         return Unavailable(f"Twilio does not let us send ({code or status}); see marketplace-admin doctor.")
     return PermanentDeliveryError(f"Twilio refused the message ({code or status}).")
-
-
-def _seconds(answer: requests.Response) -> int | None:
-    text = answer.headers.get("Retry-After", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
 def is_signed(auth_token: str, url: str, form: Sequence[tuple[str, str]], signature: str) -> bool:

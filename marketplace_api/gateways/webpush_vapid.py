@@ -10,8 +10,6 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
@@ -22,14 +20,13 @@ from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import outbound
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.outbound import OutboundRefused
+from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.gateways.webpush import Push, SubscriptionGone, Target, VapidKey, payload_of, vapid_key
 from marketplace_api.setting_values import Mistake, SettingsError
 from marketplace_api.settings import Settings
 
 TOKEN_SECONDS = 12 * 3600
 """RFC 8292, section 2, allows a day."""
-
-LONGEST_PAUSE = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +77,5 @@ def _refusal(answer: requests.Response) -> Exception:
     if status in (404, 410):
         return SubscriptionGone(f"The browser takes nothing any more ({status}).")
     if status == 429 or status >= 500:
-        return Unavailable(f"The push service put it off ({status}).", retry_after=_pause(answer))
+        return Unavailable(f"The push service put it off ({status}).", retry_after=retry_after(answer))
     return PermanentDeliveryError(f"The push service refused the notification ({status}).")
-
-
-def _pause(answer: requests.Response) -> int | None:
-    """``Retry-After`` in seconds, whether it is a number or a date (RFC 9110, section 10.2.3)."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 9:
-        return min(int(text), LONGEST_PAUSE)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return min(max(int((moment - datetime.now(UTC)).total_seconds()), 0), LONGEST_PAUSE)

@@ -6,7 +6,7 @@ To add a channel is to add its sender to :data:`SENDERS`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
@@ -56,7 +56,14 @@ SENDERS: Mapping[str, Sender] = {"email": send_mail, "sms": send_sms, "web_push"
 
 def send_deliveries(session: Session, services: Services, channel: str) -> None:
     """The job: sends what is due by a channel until nothing is left, or the channel is out of order."""
-    send_due(session, services, channel, datetime.now(UTC))
+    send_due(session, services, channel, now_there(session))
+
+
+def now_there(session: Session) -> datetime:
+    """What time it is by the clock of the database (aware), by which deliveries become due: by one that is a moment
+    behind it what was told just now would wait for the next tick."""
+    moment: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
+    return moment
 
 
 def send_due(session: Session, services: Services, channel: str, now: datetime) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import structlog
 from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
@@ -22,11 +23,23 @@ from procrastinate.manager import JobManager
 from marketplace_api.jobs import clock, failures
 from marketplace_api.models.jobs import Queue
 
+log = structlog.get_logger(__name__)
+
 # One with a job in hand stays until that is taken over.
 _FORGET = (
     "DELETE FROM procrastinate_workers w WHERE id = ANY(%(former)s) AND NOT EXISTS ("
     "SELECT FROM procrastinate_jobs j WHERE j.worker_id = w.id AND j.status = 'doing')"
 )
+# Who was silent for long, and is back, may hold a job that was given to another meanwhile: what became of it there is not
+# theirs to say. The library asks for the job's number only, so it would end or repeat what the other one is doing.
+_HELD = (
+    "FROM (SELECT id FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing' "
+    "AND worker_id IS NOT DISTINCT FROM %(worker_id)s FOR UPDATE) AS held"
+)
+_FINISH = f"SELECT held.id, procrastinate_finish_job_v1(held.id, %(status)s, %(delete_job)s) {_HELD}"
+_RETRY = (
+    "SELECT held.id, procrastinate_retry_job_v2(held.id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) " + _HELD
+)  # fmt: skip
 WAIT_SECONDS = 5.0
 """A worker of which some queues are full looks that often for what it was not told of."""
 
@@ -89,11 +102,12 @@ class Lanes(JobManager):
         self._changed.set()
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        """As the library's; a thread is free. Of a task that there is not nobody else tells why its job failed."""
+        """As the library's, for who still holds the job; a thread is free. Of a task that there is not nobody else tells
+        why its job failed."""
         try:
             if status is Status.FAILED and job.task_name not in self._tasks:
                 await failures.keep(self.connector, job, failures.describe(failures.UnknownTask(job.task_name)))
-            await super().finish_job(job, status, delete_job)
+            await self._let_become(_FINISH, job, status=status.value, delete_job=delete_job)
         finally:
             self._let_go(job)
 
@@ -105,11 +119,16 @@ class Lanes(JobManager):
         queue: str | None = None,
         lock: str | None = None,
     ) -> None:
-        """As the library's; a thread is free."""
+        """As the library's, for who still holds the job; a thread is free."""
         try:
-            await super().retry_job(job, retry_at, priority, queue, lock)
+            await self._let_become(_RETRY, job, retry_at=retry_at, priority=priority, queue=queue, lock=lock)
         finally:
             self._let_go(job)
+
+    async def _let_become(self, statement: str, job: Job, **values: Any) -> None:
+        holder = {"job_id": job.id, "worker_id": job.worker_id}
+        if not await self.connector.execute_query_all_async(statement, **holder, **values):
+            log.warning("job.taken_over", job_id=job.id, task=job.task_name)
 
     async def listen_for_jobs(self, *, on_notification: Any, queues: Iterable[str] | None = None) -> None:
         """As the library's; who waits for a free thread hears of new jobs as well."""

@@ -116,7 +116,7 @@ def purge_notifications(session: Session, services: Services) -> None:
 
 def wake_due_deliveries(session: Session, _services: Services) -> None:
     """Has sent what has become due: after quiet hours, by the day, after a failure."""
-    channels.wake_due(session, datetime.now(UTC))
+    channels.wake_due(session, channels.now_there(session))
     session.commit()
 
 

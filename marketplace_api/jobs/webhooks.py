@@ -11,11 +11,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from itertools import repeat
 
-import requests
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
@@ -25,6 +23,7 @@ from marketplace_api.domain.webhooks import delivering, payload, relaying, signi
 from marketplace_api.domain.webhooks.delivering import Attempt, Outcome, Target
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import outbound
+from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.jobs.outbox import Queue, defer
 from marketplace_api.jobs.services import Services
 from marketplace_api.settings import Settings
@@ -105,9 +104,18 @@ def send_webhooks(session: Session, services: Services, endpoint_id: int) -> Non
         if target is None or not attempts:
             return
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            outcomes = list(pool.map(_send, repeat(services.settings), repeat(target), attempts))
+            outcomes = list(pool.map(_attempted, repeat(services.settings), repeat(target), attempts))
         delivering.settle(session, endpoint_id, outcomes)
         session.commit()
+
+
+def _attempted(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
+    """One that breaks off must not keep what became of the others from being written down."""
+    try:
+        return _send(settings, target, attempt)
+    except Exception:
+        log.exception("webhook.broken", delivery_id=attempt.delivery_id)
+        return Outcome(attempt, problem="The attempt broke off by a mistake of ours; it is in the log.")
 
 
 def _send(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
@@ -132,19 +140,9 @@ def _send(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
     except Unavailable as error:
         return Outcome(attempt, problem=error.detail)
     text = answer.content[: delivering.LONGEST_BODY].decode("utf-8", "replace")
-    return Outcome(attempt, answer.status_code, text, retry_after=_retry_after(answer))
-
-
-def _retry_after(answer: requests.Response) -> timedelta | None:
-    """What ``Retry-After`` asks for (RFC 9110, 10.2.3): seconds, or a date."""
-    asked = answer.headers.get("Retry-After", "").strip()
-    if asked.isascii() and asked.isdigit():
-        # More digits than any wait that is heeded has.
-        return timedelta(seconds=int(asked[:7]))
-    try:
-        return max(parsedate_to_datetime(asked) - datetime.now(UTC), timedelta(0))
-    except (ValueError, TypeError):
-        return None
+    seconds = retry_after(answer)
+    wait = None if seconds is None else timedelta(seconds=seconds)
+    return Outcome(attempt, answer.status_code, text, retry_after=wait)
 
 
 def purge_webhook_deliveries(session: Session, _services: Services) -> None:

@@ -20,6 +20,7 @@ from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.channels import Channels
 from marketplace_api.realtime.follower import Follower
+from marketplace_api.realtime.frames import GUARD, Frames
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.recent import Recent
 from marketplace_api.realtime.requests import Scope, header, is_allowed_origin
@@ -51,13 +52,14 @@ class Realtime:
         loop = asyncio.get_running_loop()
         self._loop = loop
         horizon = await asyncio.to_thread(self._channels.horizon)
-        recent = Recent(max(0, horizon - self._settings.realtime_replay), self._settings.realtime_replay)
+        most = self._settings.realtime_replay
+        recent = Recent(max(horizon - most, await asyncio.to_thread(self._channels.dropped)), most)
         self.signals = Signals(make_way(self._settings, self._databases), self._heard)
         self.hub = Hub(self._channels, recent, self.signals.say)
         await self._read(recent, horizon)
         self._sockets = Sockets(self.hub, self._settings, self._is_ours)
         self._streams = Streams(self.hub, self._settings)
-        self.follower = Follower(self._databases, loop, recent.head, self.hub.take)
+        self.follower = Follower(self._databases, loop, recent.head, self.hub.take, self.hub.restart)
         self.follower.start()
         self.signals.start()
         self._beating = asyncio.create_task(self.hub.beat())
@@ -87,7 +89,10 @@ class Realtime:
         path = scope.get("path", "")
         if scope["type"] == "lifespan":
             return
-        if path.startswith("/socket.io/") and scope["type"] in ("http", "websocket"):
+        if path.startswith("/socket.io/") and scope["type"] == "websocket":
+            guard = Frames(receive)
+            await self._sockets.app({**scope, GUARD: guard}, guard, send)
+        elif path.startswith("/socket.io/") and scope["type"] == "http":
             await self._sockets.app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send, path)

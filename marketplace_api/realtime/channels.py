@@ -90,6 +90,11 @@ class Channels:
         with self._databases.primary_reader() as db:
             return feed.horizon(db)
 
+    def dropped(self) -> int:
+        """The id up to which events are missing in the log, because they were dropped with their month."""
+        with self._databases.primary_reader() as db:
+            return feed.dropped(db)
+
     def part_of_log(self, event_id: int, high: int) -> tuple[list[Entry], int]:
         """The entries of the next events behind an id, and the id that they reach; ``high`` is known to be decided."""
         with self._databases.primary_reader() as db:

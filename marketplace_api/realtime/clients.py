@@ -72,7 +72,7 @@ class Client(ABC):
         self.topics: dict[str, int | None] = {self.own_topic: None}
         self.began = time.time()
         self.is_closed = False
-        self._is_ready = self._pumping = self._woken = self._recheck = False
+        self._is_ready = self._pumping = self._woken = self._recheck = self._is_astray = False
         self._recount = True
         self._timers: list[asyncio.TimerHandle] = []
         self._requests: list[float] = []
@@ -108,6 +108,12 @@ class Client(ABC):
             self._pumping = True
             self.hub.spawn(self._pump())
 
+    def start_anew(self) -> None:
+        """What it has seen stands for nothing any more."""
+        # Not by its place: what is being sent at this moment would move that on.
+        self._is_astray = True
+        self.wake(recheck=True)
+
     async def _pump(self) -> None:
         pause = 0.2
         try:
@@ -134,8 +140,8 @@ class Client(ABC):
 
     async def _catch_up(self) -> None:
         recent = self.hub.recent
-        if self.cursor < recent.floor:
-            self.cursor, self._recount = recent.head, True
+        if self._is_astray or self.cursor < recent.floor:
+            self.cursor, self._recount, self._is_astray = recent.head, True, False
             metrics.RESETS.inc()
             await self.transmit("reset", {"id": self.cursor}, position=self.cursor)
         head, pending = recent.head, recent.since(self.cursor, self.topics)

@@ -10,6 +10,7 @@ import structlog
 
 from marketplace_api.db import Databases
 from marketplace_api.domain import feed
+from marketplace_api.errors import Conflict
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.entries import Entry, entry_of
 
@@ -20,13 +21,17 @@ PAUSE_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 Take = Callable[[Sequence[Entry], int], None]
+Restart = Callable[[int], None]
 
 
 class Follower:
-    """Calls ``take`` in ``loop`` with the entries of each part of the log behind the id ``after``, and the id of its end."""
+    """Calls ``take`` in ``loop`` with the entries of each part of the log behind the id ``after``, and the id of its end;
+    and ``restart`` with the id from which it goes on in a log that is another one, because the database was restored."""
 
-    def __init__(self, databases: Databases, loop: asyncio.AbstractEventLoop, after: int, take: Take) -> None:
-        self._databases, self._loop, self._take = databases, loop, take
+    def __init__(
+        self, databases: Databases, loop: asyncio.AbstractEventLoop, after: int, take: Take, restart: Restart
+    ) -> None:
+        self._databases, self._loop, self._take, self._restart = databases, loop, take, restart
         self._last = after
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -43,6 +48,10 @@ class Follower:
         while not self._stopping.is_set():
             try:
                 self._follow()
+            except Conflict as error:
+                self._last = int(error.extra["newest_event_id"])
+                log.warning("realtime.log_restored", head=self._last)
+                self._loop.call_soon_threadsafe(self._restart, self._last)
             except Exception:
                 self._note(is_following=False)
                 log.exception("realtime.follower_crash")

@@ -155,6 +155,12 @@ class Hub:
                 for client in self._clients.get(entry.rechecks, ()):
                     client.wake(recheck=True)
 
+    def restart(self, head: int) -> None:
+        """The log is another one, up to the id ``head``: everybody is told to fetch anew what they have."""
+        self.recent.restart(head)
+        for client in self.clients:
+            client.start_anew()
+
     def hear(self, signal: Signal | None) -> None:
         """What a process says; nothing, when the way to the others is open again."""
         if signal is None:

@@ -31,6 +31,12 @@ class Recent:
         while len(self._entries) > self._most:
             self._forget(self._entries.popleft())
 
+    def restart(self, head: int) -> None:
+        """Forget everything: the log is another one, and known up to ``head``."""
+        self._entries.clear()
+        self._by_topic.clear()
+        self.floor = self.head = head
+
     def _forget(self, entry: Entry) -> None:
         self.floor = entry.event_id
         for topic in entry.topics:

@@ -89,4 +89,4 @@ def is_allowed_origin(origin: str, host: str, settings: Settings) -> bool:
     own = urlsplit(settings.public_url)
     if not origin or origin in settings.cors_origins or origin == f"{own.scheme}://{own.netloc}":
         return True
-    return urlsplit(origin).netloc == host
+    return origin in (f"https://{host}", f"http://{host}")

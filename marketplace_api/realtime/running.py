@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from marketplace_api.db import Databases
 from marketplace_api.realtime.app import Realtime
@@ -18,6 +19,16 @@ STOP_SECONDS = 15
 BACKLOG = 2048
 
 log = structlog.get_logger(__name__)
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """Who does not take the answers to their pings gets none: the answers would wait in memory, as many as were asked."""
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # the answer, which nobody is going to read
 
 
 class _Server(uvicorn.Server):
@@ -59,7 +70,7 @@ async def _serve(app: Realtime, host: str, port: int) -> None:
     gc.freeze()
     options: dict[str, Any] = {
         "host": host, "port": port, "lifespan": "off", "log_config": None, "access_log": False, "server_header": False,
-        "ws": "websockets-sansio", "ws_max_size": 64 * 1024, "backlog": BACKLOG,
+        "ws": WebSocket, "ws_max_size": 64 * 1024, "backlog": BACKLOG,
         "timeout_graceful_shutdown": STOP_SECONDS, "proxy_headers": False, "ws_per_message_deflate": False,
     }  # fmt: skip
     server = _Server(uvicorn.Config(app, **options), app)

@@ -17,12 +17,11 @@ from marketplace_api.domain.tokens import AccessClaims
 from marketplace_api.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from marketplace_api.realtime.channels import Joined
 from marketplace_api.realtime.clients import Client, Lost, told
+from marketplace_api.realtime.frames import GUARD, MOST_BYTES
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.requests import Opening, address_of, header, number_of, words_of
 from marketplace_api.settings import Settings
 
-MOST_BYTES = 16 * 1024
-"""What a client sends at once."""
 MOST_QUEUED = 32
 TAKE_SECONDS = 20.0
 """A client that takes nothing for so long is let go, and comes back."""
@@ -112,6 +111,7 @@ class Sockets:
             if not is_outage(error):
                 raise
             raise Refused(AWAY.detail, told(AWAY)) from None
+        scope[GUARD].admit()
         client = self._clients[sid] = SocketClient(self.server, sid, self._hub, claims, actor, cursor)
         self._hub.add(client, [each for each in joined if isinstance(each, Joined)])
         self._hub.spawn(self._open(sid, client, opening.ready(client, joined)))

@@ -21,6 +21,7 @@ from marketplace_api.settings import Settings
 TAKE_SECONDS = 20.0
 RETRY_MILLISECONDS = 2_000
 PARAMETERS = frozenset({"topics", "last_id", "ticket"})
+MOST_PARAMETERS = 10
 
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
@@ -96,7 +97,10 @@ class Streams:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _opening(self, scope: Scope) -> Opening:
-        given = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
+        try:
+            given = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=MOST_PARAMETERS)
+        except ValueError as error:
+            raise Invalid(f"Use {MOST_PARAMETERS} parameters at most.") from error
         strange = sorted(set(given) - PARAMETERS)
         if strange or any(len(values) > 1 for values in given.values()):
             raise Invalid(f"Use each of {', '.join(sorted(PARAMETERS))} once, and nothing else.")

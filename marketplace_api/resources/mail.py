@@ -6,6 +6,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.notifications import unsubscribing
 from marketplace_api.domain.notifications.unsubscribing import Subscription
+from marketplace_api.errors import NotFound
 from marketplace_api.resources.base import Context, everyone
 from marketplace_api.security.permissions import Permission as P
 
@@ -26,7 +27,7 @@ class SubscriptionsContext(Context):
     def __getitem__(self, name: str) -> Context:
         found = unsubscribing.find(self.request.registry.app_settings.secret, name)
         if found is None:
-            raise KeyError(name)
+            raise NotFound("This link is none of ours, or a part of it is missing: open it once more from the e-mail.")
         return SubscriptionContext(self.request, self, name, found)
 
 

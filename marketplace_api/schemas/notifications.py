@@ -76,7 +76,7 @@ class QuietHours(SchemaNode):
 
 
 class Digest(SchemaNode):
-    """Whether e-mails wait for a time of the day and go as one; absent fields stay."""
+    """Whether e-mails wait for a time of the day and go as one."""
 
     schema_type = ObjectType
     enabled = SchemaNode(Boolean(), missing=drop, title="One e-mail a day")
@@ -102,7 +102,7 @@ def _types() -> SchemaNode:
 
 
 class EditPreferences(Body):
-    """What to change; absent fields stay."""
+    """What is wanted; what is not named stays, and within what is named only if it is patched."""
 
     read_only = frozenset({"user_id", "date_updated"})
     types = _types()

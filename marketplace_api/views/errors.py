@@ -30,6 +30,7 @@ from marketplace_api.hal.registry import represent
 from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.base import Context
 from marketplace_api.security.permissions import Permission
+from marketplace_api.views import pages
 from marketplace_api.views.responses import Answer, document
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,17 @@ _CODE_BY_STATUS = {400: "invalid_input", 406: "not_acceptable", 413: "body_too_l
 
 
 def answer(error: DomainError, request: Request, headers: list[tuple[str, str]] | None = None) -> Response:
-    """The problem document for ``error``, with the headers that its status calls for."""
+    """The problem document for ``error``, or a page of it, with the headers that its status calls for."""
     status, body = problem(error, getattr(request, "id", None))
     sent = [("Cache-Control", "no-store"), *(headers or [])]
     if status == 401:
         sent.append(("WWW-Authenticate", _challenge(error, request)))
     if status in (429, 503) or error.retry_after is not None:
         sent.append(("Retry-After", str(error.retry_after or 5)))
+    if pages.is_wanted(request):
+        shown = pages.refusal(request, body, status)
+        shown.headers.update(sent)
+        return shown
     return document(body, status, PROBLEM, sent)
 
 

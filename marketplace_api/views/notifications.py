@@ -93,12 +93,30 @@ def read_preferences(request: Request) -> Representation:
     title="Choose what you are told of",
     body=schemas.EditPreferences,
     result="notification_preferences",
-    description="Absent types and channels stay as they are. Quiet hours and the digest hold for what leaves the house;"
-    " in the application notifications come at once.",
+    description="Each of `types`, `quiet_hours` and `digest` that is named takes the place of what there was: types,"
+    " channels and fields left out in it are as for those who never chose. What is not named stays. Quiet hours and the"
+    " digest hold for what leaves the house; in the application notifications come at once.",
 )
-def edit_preferences(request: Request) -> Representation:
+def replace_preferences(request: Request) -> Representation:
+    return _chosen(request, merge=False)
+
+
+@wanted.operation(
+    "PATCH",
+    "edit",
+    P.PREFERENCES_EDIT,
+    title="Change what you are told of",
+    body=schemas.EditPreferences,
+    result="notification_preferences",
+    description="Types, channels and fields that are not named stay as they are.",
+)
+def merge_preferences(request: Request) -> Representation:
+    return _chosen(request, merge=True)
+
+
+def _chosen(request: Request, *, merge: bool) -> Representation:
     changes = dict(request.validated)
     if changes.get("quiet_hours") is not None:
         changes["quiet_hours"] = domain.QuietHours(**changes["quiet_hours"])
-    domain.change(request.db, request.actor, changes=changes, expected_version=expected_version(request))
+    domain.change(request.db, request.actor, changes=changes, expected_version=expected_version(request), merge=merge)
     return represent.preferences(request.context.refreshed())

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import jinja2
+from pyramid.request import Request
 from pyramid.response import Response
+
+from marketplace_api.domain.notifications.unsubscribing import PREFERENCES
+from marketplace_api.gateways.mail_messages import service_of
+from marketplace_api.hal import operations
+from marketplace_api.views.negotiation import HTML, OFFERS, media_for
 
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#1f2937}"
@@ -21,13 +28,35 @@ _POLICY = (
 )
 
 
-def page(name: str, **context: Any) -> Response:
+def page(name: str, status: int = 200, **context: Any) -> Response:
     """The page ``name`` of the templates, escaped; nobody keeps it, for its address holds a token."""
     text = _templates().get_template(f"{name}.html.jinja2").render(style=_STYLE, **context)
-    response = Response(text, content_type="text/html", charset="utf-8")
+    response = Response(text, status, content_type="text/html", charset="utf-8")
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def is_wanted(request: Request) -> bool:
+    """Whether it is a browser that asks for something where there are pages, or would be."""
+    path = request.environ.get("PATH_INFO", "")
+    if not any(path == place or path.startswith(f"{place}/") for place in _places()):
+        return False
+    return media_for(request.environ.get("HTTP_ACCEPT", ""), (*OFFERS, HTML)) == HTML
+
+
+def refusal(request: Request, problem: Mapping[str, Any], status: int) -> Response:
+    """A problem document as a page."""
+    settings = request.registry.app_settings
+    return page(
+        "refused", status, service=service_of(settings.email_from), title=problem["title"], detail=problem["detail"],
+        preferences=settings.page_of(PREFERENCES),
+    )  # fmt: skip
+
+
+@cache
+def _places() -> frozenset[str]:
+    return frozenset(found.path.partition("{")[0].rstrip("/") for found in operations.ALL if found.has_page)
 
 
 @cache

@@ -130,10 +130,11 @@ def test_what_a_push_service_answers_decides_what_follows(real: RealService) -> 
     assert {type(refusal(status)) for status in (404, 410)} == {SubscriptionGone}
     assert {type(refusal(status)) for status in (400, 401, 403, 413)} == {PermanentDeliveryError}
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    waits = [refusal(429, Retry_After=text) for text in ("120", soon, "soon", "99999999")] + [refusal(503)]
+    never = "1 Jan 99999999999999999999 00:00:00 GMT"
+    waits = [refusal(429, Retry_After=text) for text in ("120", soon, "soon", "99999999", never)] + [refusal(503)]
     assert all(isinstance(wait, Unavailable) for wait in waits)
     told = [getattr(wait, "retry_after", 0) for wait in waits]
-    assert told[0] == 120 and 80 <= told[1] <= 90 and told[2:] == [None, 24 * 3600, None]
+    assert told[0] == 120 and 80 <= told[1] <= 90 and told[2:] == [None, 24 * 3600, None, None]
     # A redirection is an answer like any other that is no success: nobody goes where it leads.
     assert type(refusal(307, Location=f"{real.server.url}/elsewhere")) is PermanentDeliveryError
     assert {request.path for request in real.server.requests} == {f"/send/{real.browser.name}"}

@@ -122,6 +122,14 @@ def test_a_link_is_good_for_nothing_else(
     ):
         assert_problem(client.get(f"/unsubscribe/{wrong}"), 404, "not_found")
         assert_problem(client.post(f"/unsubscribe/{wrong}", {}), 404, "not_found")
+        # A person who follows it reads why.
+        page = client.request("GET", f"/unsubscribe/{wrong}", headers={"Accept": "text/html"})
+        assert (page.status_int, page.content_type, page.headers["Cache-Control"]) == (404, "text/html", "no-store")
+        assert "a part of it is missing" in page.text and page.headers["Content-Security-Policy"]
+        assert settings.page_of("/users/me/notification-preferences") in page.text
+    for cut in ("/unsubscribe", link_for(settings, ada)):  # the other one is all right, but not for this
+        page = client.request("DELETE", cut, headers={"Accept": "text/html"})
+        assert (page.status_int, page.content_type) in ((404, "text/html"), (405, "text/html"))
     # What guards the account stays on, and who is erased has nothing to switch off.
     assert client.post(link_for(settings, ada, "new_login"), {}).status_int == 200
     assert emails_of(ada)["new_login"] is True

@@ -216,7 +216,19 @@ def test_preferences_are_read_chosen_and_kept(anna: Client) -> None:
     assert again.json["digest"] == {"enabled": False, "time": "08:00", "time_zone": "UTC"}
     daily = anna.put(PREFERENCES, {"digest": {"enabled": True, "time": "18:30"}}).json["digest"]
     assert daily == {"enabled": True, "time": "18:30", "time_zone": "UTC"}
-    assert anna.put(PREFERENCES, {"digest": {"time_zone": "Asia/Tokyo"}}).json["digest"]["time"] == "18:30"
+    # A patch changes what it names, and a put replaces it; what neither names stays.
+    patched = anna.patch(
+        PREFERENCES, {"digest": {"time_zone": "Asia/Tokyo"}, "types": {"new_message": {"sms": True}}}
+    ).json
+    assert patched["digest"] == {"enabled": True, "time": "18:30", "time_zone": "Asia/Tokyo"}
+    assert patched["types"]["new_message"] == {"in_app": True, "email": False, "sms": True, "web_push": True}
+    put = anna.put(PREFERENCES, {"types": {"new_message": {"web_push": False}}}).json
+    assert put["types"] == {
+        **first.json["types"],
+        "new_message": {**first.json["types"]["new_message"], "web_push": False},
+    }
+    assert put["digest"] == patched["digest"]
+    assert anna.put(PREFERENCES, {"digest": {}}).json["digest"] == again.json["digest"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 import sqlalchemy as sa
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from marketplace_api import boot
 from marketplace_api.db import Databases
@@ -21,6 +24,7 @@ from tests.factories.accounts import People, open_session
 from tests.factories.listings import make_listing
 from tests.factories.notifications import notify
 from tests.npm import needs_node
+from tests.postgres import as_owner
 from tests.realtime import Driver, Process, ask
 
 pytestmark = needs_node
@@ -184,6 +188,18 @@ def test_who_connects_and_how_long(start: Start, driver: Driver, live_people: Pe
             break
     assert refused["error"]["status"] == 429
 
+    # What no client of ours sends ends a connection at once, and is no error of ours.
+    with connect(socket.replace("http", "ws", 1)) as hostile:
+        hostile.send("40" + orjson.dumps({"token": token(anna, 60)}).decode())
+        while not str(hostile.recv(10)).startswith('42["unread.changed"'):
+            pass
+        hostile.send("")
+        with pytest.raises(ConnectionClosed):
+            while True:
+                hostile.recv(10)
+    assert 'marketplace_realtime_ended_total{reason="bad_frame"} 1.0' in ask(f"{process.address}/metrics")[1]
+    assert "traceback" not in process.log.read_text()
+
 
 def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
     start: Start, driver: Driver, live_people: People, committed_databases: Databases, api_databases: Databases
@@ -243,6 +259,24 @@ def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
     burst(3)
     caught_up()
     assert not by_socket.all("reset") and not by_stream.all("reset")
+    # A database that was restored knows nothing of the last events: who has seen them fetches anew, and goes on from there.
+    with committed_databases.session() as session, as_owner(session):
+        seen = feed.horizon(session)
+        for statement in (
+            "ALTER TABLE events DISABLE TRIGGER events_append_only", "DELETE FROM events WHERE event_id > :newest",
+            "ALTER TABLE events ENABLE TRIGGER events_append_only", "SELECT setval('events_event_id_seq', :newest)",
+        ):  # fmt: skip
+            session.execute(sa.text(statement), {"newest": seen - 50} if ":newest" in statement else {})
+        session.commit()
+    with psycopg.connect(f"{url.rpartition('/')[0]}/postgres", autocommit=True) as server:
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    for databases in (committed_databases, api_databases):
+        databases.dispose()
+    for connection in (by_socket, by_stream):
+        assert connection.wait_for("reset")["id"] < seen
+    after = send(anna, ben, "After the backup.")["message_id"]
+    for connection in (by_socket, by_stream):
+        connection.wait_for("message.created", lambda told: told["message"]["message_id"] == after)
 
 
 def test_replay_asks_for_permission_anew_and_ends_somewhere(
@@ -311,8 +345,9 @@ def test_streams_by_header_and_by_ticket(start: Start, driver: Driver, live_peop
         ask(f"{stream}?ticket={ticket}"), ask(stream), ask(f"{stream}?token={ben.token}"),
         ask(stream, Origin="https://evil.example"),
         ask(stream, **{"Last-Event-ID": "x"}, Authorization=f"Bearer {eve.token}"),
+        ask(f"{stream}?{'&'.join(f'p{n}=1' for n in range(20))}"), ask(stream, Origin="http://[::1"),
     ]  # fmt: skip
-    assert [status for status, _ in statuses] == [401, 401, 400, 403, 400]
+    assert [status for status, _ in statuses] == [401, 401, 400, 403, 400, 400, 403]
     # What one may not follow is no reason to be told of nothing.
     told = driver.stream(process, topics, eve.token).wait_for("ready")
     assert told["topics"] == [f"user:{eve.user.user_id}"]

@@ -89,6 +89,12 @@ def test_months_are_made_ahead_and_take_what_came_too_early(
         assert owner.execute("SELECT make_event_months()").fetchone() == (1,)
         assert owner.execute(f"SELECT count(*) FROM {name}".encode()).fetchone() == (1,)
         assert owner.execute("SELECT count(*) FROM events_rest").fetchone() == (0,)
+        # No worker was there for long: also what happened in months that are over finds its own, and can go one day.
+        for at in ("2021-01-31 23:59:59+00", "2021-02-01 00:30:00+01", "2021-02-01+00"):
+            owner.execute(ADD, [at])
+        assert owner.execute("SELECT make_event_months()").fetchone() == (2,)
+        assert owner.execute("SELECT count(*) FROM events_2021_01").fetchone() == (2,)
+        assert owner.execute("SELECT count(*) FROM events_rest").fetchone() == (0,)
         with pytest.raises(psycopg.errors.RestrictViolation):
             owner.execute("DELETE FROM events_rest")
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 from marketplace_api.db import table_of
@@ -32,6 +33,8 @@ MOST_AT_ONCE = 200
 DIGEST = "digest"
 HOME = "/notifications"
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
+
+log = structlog.get_logger(__name__)
 
 _d = table_of(Delivery).c
 _FIRST = sa.text(
@@ -120,22 +123,40 @@ def take(session: Session, channel: str, now: datetime, page: Callable[[str], st
     whose = {"user_id": found.user_id, "channel": channel, "now": now, "limit": MOST_AT_ONCE}
     ids = session.execute(_REST, whose).scalars().all()
     rows = session.execute(_LOOK, {"ids": ids}).all()
-    ready = []
-    for row in rows:
-        later = waiting.not_before(row, now)
-        why_not = waiting.objection(row)
-        if why_not is not None:
-            skip(session, (row.delivery_id,), why_not)
-        elif later is not None:
-            _change(session, (row.delivery_id,), due_at=later)
-        else:
-            ready.append(row)
+    ready = [row for row in rows if _goes_now(session, row, now)]
     if not ready:
         return True
     key = _letter_key(ready[0])
     together = [row for row in ready if _letter_key(row) == key]
-    letter = _digest(together, page) if key == DIGEST and len(together) > 1 else _letter(together, page)
-    return Taken(letter, tuple(row.delivery_id for row in together), max(row.attempts for row in together))
+    delivery_ids, attempts = tuple(row.delivery_id for row in together), max(row.attempts for row in together)
+    try:
+        letter = _digest(together, page) if key == DIGEST and len(together) > 1 else _letter(together, page)
+    except Exception:
+        _set_aside(session, delivery_ids, attempts, now)
+        return True
+    return Taken(letter, delivery_ids, attempts)
+
+
+def _goes_now(session: Session, row: Any, now: datetime) -> bool:
+    """Whether a delivery goes now; what becomes of one that does not is written down."""
+    try:
+        later = waiting.not_before(row, now)
+        why_not = waiting.objection(row)
+    except Exception:
+        _set_aside(session, (row.delivery_id,), row.attempts, now)
+        return False
+    if why_not is not None:
+        skip(session, (row.delivery_id,), why_not)
+    elif later is not None:
+        _change(session, (row.delivery_id,), due_at=later)
+    return why_not is None and later is None
+
+
+def _set_aside(session: Session, delivery_ids: Collection[int], attempts: int, now: datetime) -> None:
+    """What nobody can make a letter of, such as by a time zone or a type that this machine does not know, must not keep
+    from all others what is theirs; it is tried again, perhaps by a machine that can."""
+    log.exception("delivery.unreadable", delivery_ids=list(delivery_ids))
+    _try_later(session, delivery_ids, attempts, now, "unexpected")
 
 
 def sent(session: Session, delivery_ids: Collection[int], reference: str | None) -> None:
@@ -155,13 +176,17 @@ def fail(session: Session, delivery_ids: Collection[int], why: str) -> None:
 
 def put_off(session: Session, taken: Taken, now: datetime, why: str) -> bool:
     """Try again later, or give it up after :data:`MOST_ATTEMPTS`; returns whether it is tried again. ``why`` is a code."""
-    if taken.attempts + 1 >= MOST_ATTEMPTS:
-        fail(session, taken.delivery_ids, why)
+    return _try_later(session, taken.delivery_ids, taken.attempts, now, why)
+
+
+def _try_later(session: Session, delivery_ids: Collection[int], attempts: int, now: datetime, why: str) -> bool:
+    if attempts + 1 >= MOST_ATTEMPTS:
+        fail(session, delivery_ids, why)
         return False
-    wait = min(FIRST_WAIT * 4**taken.attempts, LONGEST_WAIT)
+    wait = min(FIRST_WAIT * 4**attempts, LONGEST_WAIT)
     # Spread, so that all that failed together does not come back together.
     due_at = now + wait * random.uniform(1, 1.25)  # noqa: S311  no secret hangs on it
-    _change(session, taken.delivery_ids, due_at=due_at, error=why, attempts=taken.attempts + 1)
+    _change(session, delivery_ids, due_at=due_at, error=why, attempts=attempts + 1)
     return True
 
 

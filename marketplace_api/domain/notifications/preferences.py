@@ -6,6 +6,7 @@ answer to whether something may be sent; :data:`WANTED` is the same for statemen
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
@@ -67,6 +68,10 @@ class Digest:
     time_zone: str
 
 
+NO_DIGEST = Digest(enabled=False, time=time(8), time_zone="UTC")
+"""Of those who chose nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """All that a person chose, filled up with the defaults: ``types`` by type and channel."""
@@ -92,7 +97,7 @@ def wants(db: Reader, user_id: int, type: NotificationType, channel: str) -> boo
 
 
 def quiet_until(hours: QuietHours | None, moment: datetime) -> datetime | None:
-    """When ``hours`` that ``moment`` (aware) lies in are over (UTC); ``None`` if it lies in none.
+    """When ``hours`` that ``moment`` (aware) lies in are over (UTC), which is later; ``None`` if it lies in none.
 
     What would make a sound waits until then; security notices do not.
     """
@@ -105,26 +110,30 @@ def quiet_until(hours: QuietHours | None, moment: datetime) -> datetime | None:
     if not inside:
         return None
     day = here.date() + timedelta(days=1) if past_midnight and now >= hours.start else here.date()
-    return datetime.combine(day, hours.end, here.tzinfo).astimezone(UTC)
+    end = datetime.combine(day, hours.end, here.tzinfo)
+    # Where the clocks are set back they show the end twice, and in between it is not the first time that is meant.
+    return next((at for at in (end.astimezone(UTC), end.replace(fold=1).astimezone(UTC)) if at > moment), None)
 
 
 def find(db: Reader, user_id: int) -> Preferences:
     """The preferences of an account; those of one that chose nothing are the defaults, in version 1."""
     row = db.execute(_FIND, {"user_id": user_id}).one()
-    types = {type.value: {channel: by_default(type, channel) for channel in CHANNELS} for type in KINDS}
+    chosen: defaultdict[str, dict[str, bool]] = defaultdict(dict)
     for type, channel, enabled in row.choices:
-        if type in types:
-            types[type][channel] = enabled
+        chosen[type][channel] = enabled
+    types = _filled_up(chosen)
     quiet = None if row.quiet_start is None else QuietHours(row.quiet_start, row.quiet_end, row.time_zone)
     digest = Digest(row.digest_enabled, row.digest_time, row.digest_zone)
     return Preferences(user_id, types, quiet, digest, row.date_updated, row.version)
 
 
 def change(
-    session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None
-) -> Preferences:
+    session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None,
+    merge: bool = True,
+) -> Preferences:  # fmt: skip
     """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (:class:`QuietHours`, or
-    ``None`` for none), ``digest`` (what differs from the :class:`Digest` that there is). What is not named stays. What changes nothing leaves no trace.
+    ``None`` for none), ``digest`` (the fields of :class:`Digest`). Of these three what is not named stays; of what is not
+    named in them the same holds with ``merge``, and without it the defaults. What changes nothing leaves no trace.
 
     Raises Invalid (``cannot_be_switched_off``) for the e-mails of security notices, and PreconditionFailed.
     """
@@ -139,12 +148,13 @@ def change(
     before = find(session, user_id)
     different = {
         (type, channel): enabled
-        for type, channels in chosen.items()
+        for type, channels in (chosen if merge or "types" not in changes else _filled_up(chosen)).items()
         for channel, enabled in channels.items()
         if before.types[type][channel] != enabled
     }
     quiet = changes.get("quiet_hours", before.quiet_hours)
-    digest = replace(before.digest, **changes.get("digest", {}))
+    kept = before.digest if merge or "digest" not in changes else NO_DIGEST
+    digest = replace(kept, **changes.get("digest", {}))
     if not different and (quiet, digest) == (before.quiet_hours, before.digest):
         return before
     _choose(session, user_id, different)
@@ -154,6 +164,14 @@ def change(
     fields += ["digest"] if digest != before.digest else []
     record(session, actor, EventType.USER_PREFERENCES_CHANGED, user_id, new={"fields": sorted(fields)})
     return find(session, user_id)
+
+
+def _filled_up(chosen: Mapping[str, Mapping[str, bool]]) -> Mapping[str, Mapping[str, bool]]:
+    """All types and channels: those that were chosen, and the defaults."""
+    return {
+        type.value: {channel: by_default(type, channel) for channel in CHANNELS} | dict(chosen.get(type.value, {}))
+        for type in KINDS
+    }
 
 
 def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:

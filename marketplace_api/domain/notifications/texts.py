@@ -36,7 +36,8 @@ def _author(row: Any) -> str:
 
 
 def _listing(row: Any, otherwise: str) -> str:
-    return f"“{row.listing_title}”" if row.listing_is_open else otherwise
+    # In one line: else who writes a title could put sentences of their own into a letter of ours.
+    return f"“{' '.join(row.listing_title.split())}”" if row.listing_is_open else otherwise
 
 
 def _message(row: Any) -> Text:

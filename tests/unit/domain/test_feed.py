@@ -18,6 +18,7 @@ from marketplace_api.domain.actors import ANONYMOUS
 from marketplace_api.domain.audit import Wanted
 from marketplace_api.domain.events import Entry, EventType, record, record_quietly
 from marketplace_api.domain.feed import follow, matches
+from marketplace_api.errors import Conflict
 
 
 def _record(session: Session, subject_id: int = 1) -> int:
@@ -195,6 +196,14 @@ def test_a_connection_that_is_cut_is_made_again(committed_databases: Databases, 
     assert told == ["The database is away; waiting for it.", "The database is back."]
     coming.close()
     reader.invalidate()
+
+
+def test_who_is_beyond_the_end_of_the_log_is_told(committed_databases: Databases, reader: sa.Connection) -> None:
+    """As when the database comes back from a backup: they would wait, and then miss what comes in between."""
+    newest = feed.horizon(reader)
+    with pytest.raises(Conflict) as refused:
+        next(follow(committed_databases, newest + 1, print))
+    assert (refused.value.code, refused.value.extra) == ("events_ahead", {"newest_event_id": newest})
 
 
 def test_newest_and_walk_and_names(db: Session) -> None:

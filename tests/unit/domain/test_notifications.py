@@ -33,6 +33,7 @@ from tests.factories.notifications import SERVICES, listed, make_notification, n
 from tests.unit.domain.accounts_world import OPERATOR, RULES, World, event_types
 
 BERLIN = QuietHours(time(22), time(7), "Europe/Berlin")
+NIGHT = QuietHours(time(22), time(2, 30), "Europe/Berlin")
 
 
 @pytest.fixture
@@ -184,6 +185,11 @@ def test_security_comes_by_mail_whatever_one_wants(db: Session, anna: User, type
         (BERLIN, "2026-01-11T06:00:00+00:00", None),
         # Summer time: an hour earlier by UTC; the clocks are put forward within the night.
         (BERLIN, "2026-03-28T22:00:00+00:00", "2026-03-29T05:00:00+00:00"),
+        # The clocks are set back from 03:00 to 02:00: half past two comes twice, and never is the end before the moment.
+        (NIGHT, "2026-10-25T00:10:00+00:00", "2026-10-25T00:30:00+00:00"),
+        (NIGHT, "2026-10-25T00:40:00+00:00", None),
+        (NIGHT, "2026-10-25T01:10:00+00:00", "2026-10-25T01:30:00+00:00"),
+        (NIGHT, "2026-10-25T01:30:00+00:00", None),
         (QuietHours(time(13), time(15), "UTC"), "2026-01-10T14:00:00+00:00", "2026-01-10T15:00:00+00:00"),
         (QuietHours(time(13), time(15), "UTC"), "2026-01-10T12:00:00+00:00", None),
     ],

@@ -25,7 +25,7 @@ from marketplace_api.jobs.channels import send_due
 from marketplace_api.models.accounts import User
 from tests.factories.accounts import make_user, open_session
 from tests.factories.conversations import actor_of, block, send
-from tests.factories.deliveries import Post, deliveries, send_mails
+from tests.factories.deliveries import Post, deliveries, send_mails, text_of
 from tests.factories.listings import make_listing
 from tests.factories.notifications import happen, listed, notify
 from tests.factories.reviews import make_bookmark, make_review
@@ -298,6 +298,43 @@ def test_one_that_cannot_be_sent_stops_no_other_and_a_server_that_is_away_is_lef
     post.trouble = ValueError("a mistake of ours")
     send_mails(db, post)
     assert [error for _, _, error in deliveries(db, user_id=anna.user_id)] == ["unavailable"] * 3 + ["unexpected"] * 2
+
+
+def test_one_that_nobody_can_make_a_letter_of_stops_no_other(db: Session, anna: User, ben: User, post: Post) -> None:
+    """As where a machine knows fewer time zones than the one that took the wish, or words miss what they tell of."""
+    choose(db, anna, quiet_hours=preferences.QuietHours(time(1), time(2), "UTC"))
+    change = "UPDATE notification_preferences SET time_zone = 'Europe/Nowhere' WHERE user_id = :id"
+    db.execute(sa.text(change), {"id": anna.user_id})
+    review(db, anna, ben)
+    review(db, ben, anna)
+    review(db, ben, anna)
+    db.execute(
+        sa.text(
+            "UPDATE deliveries SET type = 'account_suspended', data = '{\"until\": \"never\"}' WHERE delivery_id = "
+            "(SELECT min(delivery_id) FROM deliveries WHERE channel = 'email' AND user_id = :id)"
+        ),
+        {"id": ben.user_id},
+    )
+    send_mails(db, post)
+    assert [message["To"] for message in post.sent] == [ben.email]
+    assert deliveries(db, status="due") == [
+        ("review_received", "due", "unexpected"), ("account_suspended", "due", "unexpected"),
+    ]  # fmt: skip
+
+
+def test_no_title_keeps_a_letter_from_who_it_is_for(db: Session, anna: User, ben: User, post: Post) -> None:
+    """What no mail can hold is shown as such, and a title stays one."""
+    for title in ("Desk", "De\x01s\x1b[2Jk\ufffe\n\nPay here:\u2028evil.example"):
+        make_review(db, anna, listing=make_listing(db, ben, title=title))
+    notify(db)
+    choose(db, ben, digest={"enabled": True, "time": time(8), "time_zone": "UTC"})
+    send_mails(db, post, now=at_once(db) + timedelta(days=2))
+    (mail,) = post.sent
+    assert mail["Subject"] == "Market: Your news of the day"
+    shown = "anna reviewed “De\ufffds\ufffd[2Jk\ufffd Pay here: evil.example”."
+    assert "anna reviewed “Desk”." in text_of(mail) and shown in text_of(mail)
+    html = mail.get_body(("html",))
+    assert html is not None and shown in html.get_content()
 
 
 def test_a_channel_that_nobody_sends_by_skips_what_is_due(db: Session, anna: User, ben: User, post: Post) -> None:
