@@ -4,7 +4,7 @@ Where no worker made months ahead for so long that there was none for what happe
 ``events_rest``; the months that were over when a worker came back were never made, so that nothing there was ever
 dropped.
 
-Revision: 0026, after: 0024
+Revision: 0026, after: 0025
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026"
-down_revision = "0024"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
