@@ -30,6 +30,7 @@ from marketplace_api.realtime.streams import Receive, Send, Streams
 from marketplace_api.resources.root import LOOPBACK
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
+from marketplace_api.views.errors import what_failed
 
 STREAM = frozenset({"/api/stream", "/api/v1/stream"})
 NO_STORE = (b"cache-control", b"no-store")
@@ -101,9 +102,16 @@ class Realtime:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         headers = [*ALWAYS, *self._cors(scope)]
+        begun = False
+
+        async def begin(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             if path in STREAM:
-                await self._stream(scope, receive, send, headers)
+                await self._stream(scope, receive, begin, headers)
             elif path == "/metrics":
                 self._require_monitor(scope)
                 text = await asyncio.to_thread(_exposition)
@@ -111,14 +119,10 @@ class Realtime:
             else:
                 status, body = await self._about(scope["method"], path)
                 await _respond(send, status, b"application/json", orjson.dumps(body), [*headers, NO_STORE])
-        except DomainError as error:
-            status, body = problem(error, None)
-            more = [NO_STORE]
-            if status == 401:
-                more.append((b"www-authenticate", b"Bearer"))
-            if error.retry_after is not None:
-                more.append((b"retry-after", str(error.retry_after).encode()))
-            await _respond(send, status, PROBLEM.encode(), orjson.dumps(body), [*headers, *more])
+        except Exception as error:
+            if begun:
+                raise
+            await _refuse(send, what_failed(error), headers)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         if scope["method"] == "OPTIONS":
@@ -165,6 +169,16 @@ class Realtime:
                 raise Unauthenticated("Send the monitor's token.")
         elif self._settings.production or (scope.get("client") or ("",))[0] not in LOOPBACK:
             raise Forbidden("Metrics are for the monitor: set METRICS_TOKEN.")
+
+
+async def _refuse(send: Send, error: DomainError, headers: list[tuple[bytes, bytes]]) -> None:
+    status, body = problem(error, None)
+    more = [NO_STORE]
+    if status == 401:
+        more.append((b"www-authenticate", b"Bearer"))
+    if error.retry_after is not None:
+        more.append((b"retry-after", str(error.retry_after).encode()))
+    await _respond(send, status, PROBLEM.encode(), orjson.dumps(body), [*headers, *more])
 
 
 def _exposition() -> bytes:

@@ -112,9 +112,9 @@ class Hub:
 
     async def join(self, client: Client, names: Sequence[str]) -> list[dict[str, Any]]:
         """Follow topics from now on; an answer for each. Raises :class:`Invalid` for more than there may be."""
-        if len(client.topics) + len(names) > MOST_TOPICS:
-            raise Invalid(f"At most {MOST_TOPICS} topics can be followed.")
+        _require_topics(client, names)
         answers = await self.ask(self.channels.join, client.claims, names)
+        _require_topics(client, names)  # others were asked for meanwhile
         told_of = [self.follow(client, answer) for answer in answers]
         client.wake()
         return told_of
@@ -251,3 +251,8 @@ def _drop(places: defaultdict[Any, set[Any]], key: Any, item: Any) -> None:
         held.discard(item)
         if not held:
             del places[key]
+
+
+def _require_topics(client: Client, more: Sequence[str]) -> None:
+    if len(client.topics) + len(more) > MOST_TOPICS:
+        raise Invalid(f"At most {MOST_TOPICS} topics can be followed.")

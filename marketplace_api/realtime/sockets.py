@@ -12,15 +12,15 @@ import orjson
 import socketio
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from marketplace_api.db import is_outage
 from marketplace_api.domain.tokens import AccessClaims
-from marketplace_api.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from marketplace_api.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from marketplace_api.realtime.channels import Joined
 from marketplace_api.realtime.clients import Client, Lost, told
 from marketplace_api.realtime.frames import GUARD, MOST_BYTES
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.requests import Opening, address_of, header, number_of, words_of
 from marketplace_api.settings import Settings
+from marketplace_api.views.errors import what_failed
 
 MOST_QUEUED = 32
 TAKE_SECONDS = 20.0
@@ -30,7 +30,6 @@ NAMESPACE = "/"
 TAKEN = ("subscribe", "unsubscribe", "typing", "authenticate")
 """The events that clients may send."""
 LONGEST_SHOWN = 40
-AWAY = Unavailable("The database does not answer; try again soon.", retry_after=5)
 
 
 class _Json:
@@ -105,12 +104,9 @@ class Sockets:
             opening = Opening(claims, address_of(scope, self._settings), words_of(given.get("topics")),
                               number_of(given.get("last_id")))  # fmt: skip
             actor, joined, cursor = await opening.admitted(self._hub)
-        except DomainError as refusal:
-            raise Refused(refusal.detail, told(refusal)) from None
         except Exception as error:
-            if not is_outage(error):
-                raise
-            raise Refused(AWAY.detail, told(AWAY)) from None
+            refusal = what_failed(error)
+            raise Refused(refusal.detail, told(refusal)) from None
         scope[GUARD].admit()
         client = self._clients[sid] = SocketClient(self.server, sid, self._hub, claims, actor, cursor)
         self._hub.add(client, [each for each in joined if isinstance(each, Joined)])
@@ -149,14 +145,11 @@ class Sockets:
             try:
                 client.admit_request()
                 return await handler(client, arguments[0] if arguments else None)
-            except DomainError as refusal:
+            except Exception as error:
+                refusal = what_failed(error)
                 if refusal.code in ("session_ended", "token_expired"):
                     client.wake(recheck=True)
                 return {"ok": False, "error": told(refusal)}
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                return {"ok": False, "error": told(AWAY)}
 
         return handle
 

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from marketplace_api.db import is_outage
 from marketplace_api.domain.tokens import AccessClaims
-from marketplace_api.errors import DomainError, Invalid, Unauthenticated, Unavailable
+from marketplace_api.errors import Invalid, Unauthenticated
 from marketplace_api.realtime.channels import Joined
 from marketplace_api.realtime.clients import Client, Lost
 from marketplace_api.realtime.hub import Hub
@@ -67,13 +66,8 @@ class Streams:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         """The stream, with ``headers`` as well, until either side ends it; raises what refuses it before it begins."""
-        try:
-            opening = await self._opening(scope)
-            actor, joined, cursor = await opening.admitted(self._hub)
-        except Exception as error:
-            if isinstance(error, DomainError) or not is_outage(error):
-                raise
-            raise Unavailable("The database does not answer; try again soon.") from None
+        opening = await self._opening(scope)
+        actor, joined, cursor = await opening.admitted(self._hub)
         about = [
             (b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"), *headers,

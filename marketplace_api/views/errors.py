@@ -142,15 +142,18 @@ def undecodable(_error: UnicodeDecodeError, request: Request) -> Response:
 
 
 def crash(error: Exception, request: Request) -> Response:
+    return answer(what_failed(error), request)
+
+
+def what_failed(error: Exception) -> DomainError:
+    """What the caller is told of an error: a refusal itself, and else whose fault it is; ours is recorded."""
+    if isinstance(error, DomainError):
+        return error
     if is_outage(error):
         log.warning("database unavailable", extra={"error_type": type(error).__name__})
-        return answer(
-            Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5), request
-        )
+        return Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5)
     log.error("unhandled exception", exc_info=error)
-    return answer(
-        DomainError("Something went wrong on our side; it has been recorded.", code="internal_error"), request
-    )
+    return DomainError("Something went wrong on our side; it has been recorded.", code="internal_error")
 
 
 def includeme(config: Configurator) -> None:
