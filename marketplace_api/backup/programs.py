@@ -122,6 +122,9 @@ class Process:
         self._said.close()
 
 
+_NO_RIGHT = re.compile("permission denied|privilege|row-level security")
+
+
 @contextmanager
 def dumping(programs: Programs, url: str, snapshot: str) -> Iterator[IO[bytes]]:
     """What pg_dump writes of the database as it is in the ``snapshot``; raises BackupError unless it is all of it."""
@@ -131,4 +134,6 @@ def dumping(programs: Programs, url: str, snapshot: str) -> Iterator[IO[bytes]]:
     with Process(programs.folder / "pg_dump", *options, url=url) as process:
         yield process.output
         if process.wait() != 0:
-            raise BackupError(f"pg_dump gave up, and nothing was kept: {process.complaint()}.")
+            why = process.complaint()
+            who = " DATABASE_OWNER_URL has to name the owner of the tables." if _NO_RIGHT.search(why) else ""
+            raise BackupError(f"pg_dump gave up, and nothing was kept: {why}.{who}")

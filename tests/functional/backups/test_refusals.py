@@ -11,10 +11,13 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
 from marketplace_api.backup.programs import Process, fitting
+from marketplace_api.row_security import APP_ROLE
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
 pytestmark = pytest.mark.usefixtures("marketplace")
@@ -200,3 +203,16 @@ def test_a_full_disk_of_files_leaves_the_database_empty(
     with limited_files(50_000):
         assert_refused(target, copy, "storage of files cannot be used now")
     target.told("db", "restore", copy)
+
+
+def test_a_backup_by_who_may_not_read_everything_says_who_may(source: Place, tmp_path: Path) -> None:
+    login, url = f"little_{uuid4().hex[:8]}", urlsplit(source.environment["DATABASE_URL"])
+    source.ask(f"CREATE ROLE {login} LOGIN PASSWORD 'little' IN ROLE {APP_ROLE}")
+    source.environment["DATABASE_URL"] = url._replace(netloc=f"{login}:little@{url.hostname}:{url.port}").geturl()
+    try:
+        result = source.run("db", "backup", tmp_path / "copy.tar")
+    finally:
+        source.ask(f"DROP ROLE {login}")
+    assert result.exit_code == 1
+    assert "DATABASE_OWNER_URL" in result.stderr
+    assert list(tmp_path.glob("copy*")) == []
