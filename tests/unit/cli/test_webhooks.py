@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,9 +77,10 @@ def test_a_test_waits_for_the_answer(run: Run, committed_databases: Databases, t
         finally:
             ended.set()
             thread.join()
-    # The worker beside it logs to the same place.
-    assert (taken.exit_code, taken.stdout.splitlines()[-1]) == (DONE, "It took the event and answered 200.")
-    answer = json.loads(refused.stdout[refused.stdout.index("\n{\n") :])
+    # The worker beside it logs to the same place, before it and after it.
+    assert taken.exit_code == DONE and "It took the event and answered 200." in taken.stdout.splitlines()
+    (document,) = re.findall(r"^\{$.*?^\}$", refused.stdout, re.DOTALL | re.MULTILINE)
+    answer = json.loads(document)
     assert (refused.exit_code, answer["response_status"], answer["response_body"]) == (FAILED, 500, "on fire")
 
 
