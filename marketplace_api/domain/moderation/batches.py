@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import Reader, table_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
+from marketplace_api.domain.moderation import in_turn
 from marketplace_api.domain.moderation.results import Done, Foreseen, Result
 from marketplace_api.domain.moderation.targets import TARGETS, Target
 from marketplace_api.domain.moderation.where import Condition, is_storable
@@ -48,23 +49,6 @@ _WRITE = sa.text(
     ON CONFLICT (batch_id, subject_id) DO UPDATE SET
         outcome = excluded.outcome, detail = excluded.detail, version = excluded.version, previous = excluded.previous,
         restored_version = excluded.restored_version
-    """
-)
-# An action makes one version more, and nobody else made one where what it made was put back. Each is looked up by itself,
-# however many things all batches hold.
-_TAKEN_BACK = sa.text(
-    """
-    WITH RECURSIVE forward AS (
-        SELECT subject_id, version FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS part (subject_id bigint, version bigint)
-        UNION ALL
-        SELECT forward.subject_id, later.restored_version FROM forward CROSS JOIN LATERAL (
-            SELECT restored_version FROM moderation_batch_rows JOIN moderation_batches USING (batch_id)
-            WHERE subject_id = forward.subject_id AND version = forward.version + 1 AND outcome = 'restored'
-                AND target = :target
-            LIMIT 1
-        ) AS later
-    )
-    SELECT subject_id, max(version) AS version FROM forward GROUP BY subject_id
     """
 )
 _LEAVE = (
@@ -183,7 +167,7 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     if not changed:
         _finish(session, actor, batch, "undone", EventType.BATCH_UNDONE, "date_undone")
         return 0
-    rows, now = {row.subject_id: row for row in changed}, _taken_back(session, batch, changed)
+    rows, now = {row.subject_id: row for row in changed}, in_turn.versions_now(session, batch.target, changed)
     done = [Done(row.subject_id, now[row.subject_id], row.previous) for row in changed]
     results = [
         # What was done stays on record, whatever became of it.
@@ -231,13 +215,6 @@ def outcomes(
         statement = statement.where(_r.outcome == outcome)
     rows: Sequence[Any] = db.execute(statement.order_by(_r.subject_id).limit(limit)).all()
     return rows
-
-
-def _taken_back(session: Session, batch: Any, changed: Sequence[Any]) -> Mapping[int, int]:
-    """The version of each thing in which it is what the batch made of it: a later one where later batches were undone."""
-    rows = [{"subject_id": row.subject_id, "version": row.version} for row in changed]
-    values = {"batch_id": batch.batch_id, "target": batch.target, "rows": orjson.dumps(rows).decode()}
-    return {row.subject_id: row.version for row in session.execute(_TAKEN_BACK, values)}
 
 
 def _lock(session: Session, batch_id: int, *states: str) -> Any:
