@@ -19,7 +19,7 @@ from pywebpush import WebPusher
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import outbound
 from marketplace_api.gateways.email import PermanentDeliveryError
-from marketplace_api.gateways.outbound import OutboundRefused
+from marketplace_api.gateways.public_addresses import OutboundRefused
 from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.gateways.webpush import Push, SubscriptionGone, Target, VapidKey, payload_of, vapid_key
 from marketplace_api.setting_values import Mistake, SettingsError

@@ -23,6 +23,7 @@ from marketplace_api.domain.webhooks import delivering, payload, relaying, signi
 from marketplace_api.domain.webhooks.delivering import Attempt, Outcome, Target
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import outbound
+from marketplace_api.gateways.public_addresses import OutboundRefused
 from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.jobs.outbox import Queue, defer
 from marketplace_api.jobs.services import Services
@@ -135,7 +136,7 @@ def _send(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
     try:
         with outbound.session(settings) as caller:
             answer = caller.post(target.url, data=body, headers=headers)
-    except outbound.OutboundRefused as error:
+    except OutboundRefused as error:
         return Outcome(attempt, problem=str(error), is_final=True)
     except Unavailable as error:
         return Outcome(attempt, problem=error.detail)

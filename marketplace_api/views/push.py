@@ -8,7 +8,7 @@ from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.push import rows, subscribing
 from marketplace_api.domain.push.subscribing import Browser
 from marketplace_api.errors import FieldError, Invalid
-from marketplace_api.gateways.outbound import OutboundRefused, check_url
+from marketplace_api.gateways.public_addresses import OutboundRefused, check_url
 from marketplace_api.hal import push as represent
 from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.push import SUBSCRIPTIONS, PushSubscriptionContext, PushSubscriptionsContext

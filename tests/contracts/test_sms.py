@@ -14,8 +14,9 @@ import pytest
 
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
-from marketplace_api.gateways.sms import LocalSms, NumberStopped, SmsSender, TwilioSms, is_signed, make_sms
+from marketplace_api.gateways.sms import LocalSms, NumberStopped, SmsSender, is_signed, make_sms
 from marketplace_api.gateways.sms_text import compose, parts
+from marketplace_api.gateways.sms_twilio import TwilioSms
 from marketplace_api.settings import Settings
 from tests.receiving import Receiver, receiving
 

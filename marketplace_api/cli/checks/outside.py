@@ -10,7 +10,8 @@ from marketplace_api.cli.checks.folders import in_the_way
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import SmtpMailer
 from marketplace_api.gateways.limiter import check_store
-from marketplace_api.gateways.sms import TwilioSms, hook_address
+from marketplace_api.gateways.sms import hook_address
+from marketplace_api.gateways.sms_twilio import TwilioSms
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.setting_values import LOOPBACK
 from marketplace_api.settings import SettingsError

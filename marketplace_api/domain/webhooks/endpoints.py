@@ -16,7 +16,7 @@ from marketplace_api.domain.webhooks import signing
 from marketplace_api.domain.webhooks.rows import ENDPOINT_COLUMNS
 from marketplace_api.domain.webhooks.types import PATTERNS
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
-from marketplace_api.gateways import outbound
+from marketplace_api.gateways import public_addresses
 from marketplace_api.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookPosition
 from marketplace_api.settings import Settings
 
@@ -215,8 +215,8 @@ def _write(session: Session, endpoint_id: int, values: Mapping[str, Any]) -> Any
 
 def _check_url(settings: Settings, url: str) -> None:
     try:
-        outbound.check_url(settings, url)
-    except outbound.OutboundRefused as error:
+        public_addresses.check_url(settings, url)
+    except public_addresses.OutboundRefused as error:
         raise _invalid("url", "address_refused", str(error)) from error
 
 

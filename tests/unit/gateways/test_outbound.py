@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways import outbound
-from marketplace_api.gateways.outbound import Limits, OutboundRefused
+from marketplace_api.gateways import outbound, public_addresses
+from marketplace_api.gateways.outbound import Limits
+from marketplace_api.gateways.public_addresses import OutboundRefused
 from marketplace_api.settings import Settings
 
 OPEN = Settings(outbound_allow_private=True)
@@ -114,9 +115,9 @@ def test_only_addresses_of_the_public_internet_are_public() -> None:
         "ff02::1",
         "nonsense",
     ]
-    assert [address for address in refused if outbound.is_public(address)] == []
+    assert [address for address in refused if public_addresses.is_public(address)] == []
     public = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001::8a"]
-    assert all(map(outbound.is_public, public))
+    assert all(map(public_addresses.is_public, public))
 
 
 def test_no_spelling_of_a_private_address_is_called_whatever_else_the_name_answers() -> None:
@@ -151,9 +152,9 @@ def test_other_addresses_are_refused_by_their_form() -> None:
     # By their form alone, as when a webhook is made: what the resolver takes for an address without asking anybody.
     for host in ("2130706433", "0x7f.1", "0177.0.0.01", "127.0.0.1.", "１２７.1", "10.1", "0xa9fea9fe"):
         with pytest.raises(OutboundRefused, match="public Internet"):
-            outbound.check_url(production, f"https://{host}/")
+            public_addresses.check_url(production, f"https://{host}/")
     for host in ("8.8.8.8", "134744072", "1e9.example", "0x7f.example"):
-        outbound.check_url(production, f"https://{host}/")
+        public_addresses.check_url(production, f"https://{host}/")
 
 
 def test_what_is_wrong_is_told_as_it_is() -> None:
@@ -162,7 +163,7 @@ def test_what_is_wrong_is_told_as_it_is() -> None:
         (Settings(environment="production"), "with https:// and"),
     ):
         with pytest.raises(OutboundRefused, match=told):
-            outbound.check_url(settings, "ftp://receiver.example/")
+            public_addresses.check_url(settings, "ftp://receiver.example/")
 
     def nobody(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
