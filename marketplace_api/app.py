@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,7 +13,6 @@ from pyramid.request import Request
 
 from marketplace_api import boot, crash_reports, logs
 from marketplace_api.db import Databases
-from marketplace_api.domain import demo
 from marketplace_api.domain.accounts.rules import AccountRules
 from marketplace_api.domain.tokens import SigningKeys
 from marketplace_api.gateways.cipher import Cipher
@@ -115,7 +115,9 @@ def make_app(ini: Mapping[str, str]) -> Any:
     crash_reports.configure_sentry(settings, VERSION)
     databases, server = boot.open_databases(settings, queue.dispatch)
     if not settings.production:
-        boot.development_ready(databases, settings, demo.load_once)
+        # A market of texts and drawings, for which production has no use.
+        load_demo = import_module("marketplace_api.domain.demo").load_once
+        boot.development_ready(databases, settings, load_demo)
     app = configure(settings, databases).make_wsgi_app()
     app.embedded_server = server  # lives as long as the application
     return app
