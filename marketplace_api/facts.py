@@ -340,9 +340,9 @@ class Look:
         secrets = "SELECT endpoint_id, secret FROM webhook_endpoints ORDER BY endpoint_id"
         return dict(self._connection.execute(secrets).fetchall())
 
-    def unsound(self, indexes: Sequence[str]) -> list[soundness.Fault]:
+    def unsound(self, tables: Sequence[str], indexes: Sequence[str]) -> list[soundness.Fault]:
         """See :func:`marketplace_api.soundness.unsound`."""
-        return soundness.unsound(self._connection, indexes)
+        return soundness.unsound(self._connection, tables, indexes)
 
     def written(self) -> str:
         """How far the primary's log is written."""

@@ -20,8 +20,12 @@ class Fault:
 
 # An index that is being made without locks is not valid yet, and no fault.
 _FAULTS = """
-SELECT 'the index ' || name || ' is gone, so what it makes quick or unique is not' AS detail,
-    'marketplace-admin db check tells of what; make it as its migration did (alembic/versions).' AS remedy
+SELECT 'the table ' || name || ' is gone' AS detail,
+    'Restore it from a backup (docs/backup.md), or give it its name back.' AS remedy
+FROM unnest(%(tables)s::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NULL
+UNION ALL
+SELECT 'the index ' || name || ' is gone, so what it makes quick or unique is not',
+    'marketplace-admin db check tells of what; make it as its migration did (alembic/versions).'
 FROM unnest(%(indexes)s::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NULL
 UNION ALL
 SELECT 'the index ' || indexrelid::regclass || ' was never finished, and nothing uses it',
@@ -42,7 +46,7 @@ ORDER BY 1
 """
 
 
-def unsound(connection: psycopg.Connection[Any], indexes: Sequence[str]) -> list[Fault]:
-    """What is not as it should be; ``indexes`` are the names of those that there must be."""
+def unsound(connection: psycopg.Connection[Any], tables: Sequence[str], indexes: Sequence[str]) -> list[Fault]:
+    """What is not as it should be; ``tables`` and ``indexes`` are the names of those that there must be."""
     with connection.cursor(row_factory=class_row(Fault)) as cursor:
-        return cursor.execute(_FAULTS.encode(), {"indexes": list(indexes)}).fetchall()
+        return cursor.execute(_FAULTS.encode(), {"tables": list(tables), "indexes": list(indexes)}).fetchall()

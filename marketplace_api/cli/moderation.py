@@ -126,21 +126,21 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
 
     Example: `marketplace-admin moderation undo 7`
 
-    Of several batches that came to the same things, undo the last one first.
+    Of several batches that came to the same things, undo the last one first. A batch that was undone can be undone
+    again, for what had to be kept.
 
     Exit codes: 0 all is as it was, 4 it was undone before, 5 some things have changed since and were kept.
     """
     from marketplace_api.domain.moderation import batches
-    from marketplace_api.errors import Conflict
 
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
             batch, counts = batches.find(session, batch_id), batches.counts(session, batch_id)
             why = batches.reasons(session, batch_id)
-        if batch.state == "undone":
-            raise Conflict(f"Batch {batch_id} is undone.")
-        changed = counts.get("changed", 0)
+        changed = counts.get("changed", 0) + counts.get("kept", 0)
+        if batch.state == "undone" and not changed:
+            raise batches.undone(batch_id)
         whole = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
             values = told(batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True)

@@ -59,7 +59,8 @@ def describe(error: BaseException) -> Failure:
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
     message = None
     if isinstance(cause, psycopg.Error):
-        message = " ".join(filter(None, (cause.sqlstate, cause.diag.table_name, cause.diag.constraint_name)))
+        what = filter(None, (cause.sqlstate, cause.diag.table_name, cause.diag.constraint_name))
+        message = f"The database refused it ({', '.join(what)}). {_QUOTED}"
     elif isinstance(cause, Unavailable):
         message = cause.detail
     elif isinstance(cause, UnknownTask):

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from marketplace_api.app import configure
 from marketplace_api.db import Databases
-from marketplace_api.domain.health import OK, database_state
+from marketplace_api.domain.health import OK, database_state, installation
 from marketplace_api.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
@@ -149,7 +149,9 @@ class Realtime:
         states["signals"] = OK if self.signals.is_open else "unavailable"
         states["process"] = "ending" if self.hub.is_draining else OK
         down = any(state != OK for state in states.values())
-        return (503 if down else 200), {"status": "unavailable" if down else "ready", "checks": states}
+        ours = None if down else await asyncio.to_thread(installation, self._databases, self._settings.secret)
+        told = {"status": "unavailable" if down else "ready", "installation": ours, "checks": states}
+        return (503 if down else 200), told
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         origin = header(scope, b"origin")

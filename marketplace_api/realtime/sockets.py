@@ -29,6 +29,8 @@ LOOK_SECONDS = 0.05
 NAMESPACE = "/"
 TAKEN = ("subscribe", "unsubscribe", "typing", "authenticate")
 """The events that clients may send."""
+OPENING = frozenset({"token", "topics", "last_id"})
+"""What they may say when they connect; a slip in ``last_id`` would lose what they missed."""
 LONGEST_SHOWN = 40
 
 
@@ -99,6 +101,7 @@ class Sockets:
         scope = environ["asgi.scope"]
         given = auth if isinstance(auth, dict) else {}
         try:
+            _require_known(given)
             claims = self._claims(given.get("token") or _bearer(header(scope, b"authorization")))
             self._hub.require_room(claims.user_id)
             opening = Opening(claims, address_of(scope, self._settings), words_of(given.get("topics")),
@@ -160,7 +163,10 @@ class Sockets:
         return (await self._hub.join(client, names))[0]
 
     async def _unsubscribe(self, client: SocketClient, given: Any) -> dict[str, Any]:
-        for name in words_of(given.get("topic") if isinstance(given, dict) else given):
+        names = words_of(given.get("topic") if isinstance(given, dict) else given)
+        if client.own_topic in names:
+            raise Invalid("One's own account is always followed.")
+        for name in names:
             self._hub.leave(client, name)
         return {"ok": True}
 
@@ -178,6 +184,12 @@ class Sockets:
         seen = await self._hub.ask(self._hub.channels.look, claims, ())
         client.renew(claims, seen.actor)
         return {"ok": True, "expires_at": claims.expires_at.isoformat()}
+
+
+def _require_known(given: dict[str, Any]) -> None:
+    strange = sorted(set(given) - OPENING)
+    if strange:
+        raise Invalid(f"There is no {strange[0]!r:.60}: `auth` takes {', '.join(sorted(OPENING))}.")
 
 
 def _bearer(value: str) -> str:

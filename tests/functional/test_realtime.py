@@ -146,11 +146,14 @@ def test_who_connects_and_how_long(start: Start, driver: Driver, live_people: Pe
         return str(keys.sign(client.user.user_id, opened.session_id, datetime.now(UTC), timedelta(seconds=seconds)))
 
     dead = keys.sign(anna.user.user_id, 1, now - timedelta(hours=1))
-    process.wait_until(ready=True)
+    installation = process.wait_until(ready=True)["installation"]
+    assert installation == anna.get("/readyz").json["installation"], "one and the same, to whoever looks after several"
     for given, code in ((None, "unauthenticated"), ("forged", "token_invalid"), (dead, "token_expired")):
         refused = driver.socket(process, given).wait_for("#error")
         assert refused["problem"]["code"] == code and refused["problem"]["status"] == 401
         assert refused["message"] == refused["problem"]["detail"]
+    slip = driver.socket(process, anna.token, lastid=7).wait_for("#error")["problem"]
+    assert (slip["status"], "last_id" in slip["detail"]) == (400, True)
     socket = f"{process.address}/socket.io/?EIO=4&transport=websocket"
     assert "origin" in ask(socket, Origin="https://evil.example")[1]
 
@@ -181,6 +184,7 @@ def test_who_connects_and_how_long(start: Start, driver: Driver, live_people: Pe
     mod.post(f"/api/admin/users/{eve.user.user_id}/ban", reason)
     assert at_eve.wait_for("ended")["code"] == "session_ended"
     assert stays.emit("unsubscribe", "nothing")["ok"] and not stays.all("ended")
+    assert not stays.emit("unsubscribe", f"user:{anna.user.user_id}")["ok"], "it would still be followed"
     assert driver.socket(process, eve.token).wait_for("#error")["problem"]["code"] == "session_ended"
     for _ in range(50):
         refused = stays.emit("typing", {"conversation_id": 1})

@@ -12,8 +12,8 @@ from marketplace_api.soundness import unsound
 
 def test_what_is_not_as_it_was_made(committed_databases: Databases) -> None:
     with psycopg.connect(libpq_url(connection_url(committed_databases))) as connection:
-        there = ["uq_users_email"]
-        assert unsound(connection, there) == []
+        tables, there = ["users"], ["uq_users_email"]
+        assert unsound(connection, tables, there) == []
         assert not role_findings(connection).is_unbound
         for statement in (
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'uq_users_email'::regclass",
@@ -22,9 +22,9 @@ def test_what_is_not_as_it_was_made(committed_databases: Databases) -> None:
             "ALTER ROLE marketplace_app BYPASSRLS",
         ):
             connection.execute(statement)
-        told = [fault.detail for fault in unsound(connection, [*there, "ix_gone"])]
+        told = [fault.detail for fault in unsound(connection, [*tables, "gone"], [*there, "ix_gone"])]
         assert [" ".join(line.split()[:3]) for line in told] == [
-            "the constraint later", "the index ix_gone", "the index uq_users_email", "triggers of messages",
+            "the constraint later", "the index ix_gone", "the index uq_users_email", "the table gone", "triggers of messages",
         ]  # fmt: skip
         facts = role_findings(connection)
         assert (facts.is_unbound, facts.rewritable) == (True, ())

@@ -15,11 +15,14 @@ def soundness(_installation: Installation, url: str, look: Look, _facts: ServerF
     """Nothing about a database that is not migrated, which is a finding of its own."""
     if not boot.schema_is_current(url):
         return
-    faults = look.unsound([str(index.name) for table in _tables() for index in table.indexes])
+    tables = _tables()
+    faults = look.unsound(
+        [table.name for table in tables], [str(index.name) for table in tables for index in table.indexes]
+    )
     for fault in faults:
         yield problem("schema", fault.detail, fault.remedy)
     if not faults:
-        yield ok("schema", "indexes, triggers and constraints are in force")
+        yield ok("schema", "tables, indexes, triggers and constraints are there and in force")
 
 
 def _tables() -> list[Any]:

@@ -56,6 +56,11 @@ _LEAVE = (
     .where(_r.batch_id == sa.bindparam("of"), _r.outcome == "waiting")
     .values(outcome="skipped", detail="The batch was undone before it came to this.")
 )
+_TRY_AGAIN = (
+    sa.update(_rows)
+    .where(_r.batch_id == sa.bindparam("of"), _r.outcome == "kept")
+    .values(outcome="changed", detail=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +147,21 @@ def advance(session: Session, actor: Actor, batch_id: int) -> int:
 def begin_undo(session: Session, actor: Actor, batch_id: int) -> Any:
     """Let the batch be undone; what it has not come to yet is left alone. Returns its row.
 
-    A batch that somebody carries out at the moment stops at its next part. Raises NotFound, Forbidden, and Conflict
-    (``wrong_state``) for one that was undone before. Invalid for a reason that says nothing.
+    A batch that somebody carries out at the moment stops at its next part. One that was undone before is gone through
+    again for what it had to keep, which may be as the batch left it by now. Raises NotFound, Forbidden, and Conflict
+    (``wrong_state``) where nothing is left to put back. Invalid for a reason that says nothing.
     """
     _require_moderator(actor)
     if actor.reason is not None:
         _told(actor.reason)
-    batch = _lock(session, batch_id, "running", "done", "undoing")
+    batch = _lock(session, batch_id, "running", "done", "undoing", "undone")
+    if batch.state == "undone" and not counts(session, batch_id).get("kept"):
+        raise undone(batch_id)
     if batch.state != "undoing":
         session.execute(_LEAVE, {"of": batch_id})
-        session.execute(sa.update(_b).where(_b.c.batch_id == batch_id).values(state="undoing", date_updated=_now()))
+        session.execute(_TRY_AGAIN, {"of": batch_id})
+        values = {"state": "undoing", "date_updated": _now(), "date_undone": None}
+        session.execute(sa.update(_b).where(_b.c.batch_id == batch_id).values(values))
         record(session, actor, EventType.BATCH_UNDO_STARTED, batch_id, previous={"state": batch.state})
     return find(session, batch_id)
 
@@ -176,6 +186,11 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     ]
     _write(session, actor, batch, results, ("restored", "kept"), now)
     return len(done)
+
+
+def undone(batch_id: int) -> Conflict:
+    """The refusal to undo what is undone."""
+    return Conflict(f"Batch {batch_id} is undone.", code="wrong_state", extra={"state": "undone"})
 
 
 def find(db: Reader, batch_id: int) -> Any:

@@ -100,8 +100,6 @@ class Target:
             return found if condition.operator == "=" else ~found
         if condition.currency:
             of_currency = self.named["currency"].column == sa.literal(condition.currency, sa.Text)
-            if condition.operator == "!=":
-                return ~sa.and_(column == sa.literal(value, sa.Numeric), of_currency)
             return sa.and_(of_currency, _COMPARE[condition.operator](column, sa.literal(value, sa.Numeric)))
         if named.field.kind is Kind.SET:
             held = sa.literal(value, sa.Text) == sa.any_(column)

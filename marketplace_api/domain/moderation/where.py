@@ -113,6 +113,8 @@ def parse(text: str, fields: Mapping[str, Field], now: datetime) -> tuple[Condit
         if len(found) == MOST_CONDITIONS:
             raise refused(f"There may be {MOST_CONDITIONS} conditions.")
         joint = _AND.match(text, at)
+        if joint is None and text[at:].strip().lower() == "and":
+            raise refused("Expected another condition after the last `and`.")
         if joint is None:
             raise refused(
                 f"Expected `and` before {_rest(text, at)}. A value with spaces needs quotes; `or` is not known."

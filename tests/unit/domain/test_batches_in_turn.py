@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.listings import editing
 from marketplace_api.domain.reviews import writing
-from marketplace_api.errors import Forbidden
+from marketplace_api.errors import Conflict, Forbidden
 from marketplace_api.models.accounts import User
 from marketplace_api.models.listings import Listing
 from marketplace_api.models.reviews import Review
@@ -37,6 +37,22 @@ def test_the_last_is_undone_first(db: Session) -> None:
     undo(db, banned)
     undo(db, suspended)
     assert db.get_one(User, owner.user_id, populate_existing=True).state == "active"
+
+
+def test_what_was_kept_is_put_back_once_what_stood_against_it_is_undone(db: Session) -> None:
+    owner = make_user(db)
+    one, free = (make_listing(db, owner, title="Spam").listing_id for _ in range(2))
+    before = state_of(db, one)
+    suspended = run(db, "listings", "suspend", f"user_id = {owner.user_id}")
+    deleted = run(db, "listings", "delete", f"listing_id = {one}")
+    undo(db, suspended)
+    assert {key: outcome for key, (outcome, _) in details(db, suspended).items()} == {one: "kept", free: "restored"}
+    undo(db, deleted)
+    undo(db, suspended)
+    assert state_of(db, one) == before
+    assert details(db, suspended) == {one: ("restored", None), free: ("restored", None)}
+    with pytest.raises(Conflict, match="is undone"):
+        undo(db, suspended)
 
 
 def test_nobody_undoes_what_was_done_to_their_own(db: Session) -> None:

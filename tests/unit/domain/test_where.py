@@ -79,7 +79,7 @@ def test_values_have_the_type_of_their_field(text: str, expected: Condition) -> 
     ("title ~", "Expected a value for 'title' at the end"),
     ("title ~ two words", "A value with spaces needs quotes"),
     ("price < 1 or price > 2", "`or` is not known"),
-    ("price < 1 and", "Expected `and` before 'and'"),
+    ("price < 1 and", "Expected another condition after the last `and`."),
     ("price < 1 and ", "Expected a field at the end"),
     ("title = 'open", "is never closed"),
     ("price < cheap", "needs a number"), ("price < NaN", "needs a number"), ("price < 1e999", "needs a number"),
