@@ -119,7 +119,7 @@ def resume(context: Context, batch_id: int) -> None:
     help="The batch's id, as `moderation batches` shows it.",
 )
 @click.option("--reason", help="Why; goes into the audit trail.")
-@click.option("--dry-run", is_flag=True, help="Say what the batch changed, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be put back and what kept, and change nothing.")
 @pass_context
 def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> None:
     """Put back everything in a batch that has not changed since, and name what has.
@@ -143,8 +143,15 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
             raise batches.undone(batch_id)
         whole = f"undo the batch {batch_id} ({batch.action} {changed:,} {batch.target})"
         if dry_run:
-            values = told(batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True)
-            context.output.record(values, f"Would {whole}, but for what has changed since.")
+            with databases.session() as session:
+                lost = batches.changed_since(session, batch_id)
+            values = told(
+                batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True, changed_since=lost
+            )
+            kept = (
+                f" {lost:,} of them {'has' if lost == 1 else 'have'} changed since and would be kept." if lost else ""
+            )
+            context.output.record(values, f"Would {whole}.{kept} Nothing was changed.")
             return
         context.output.confirm(f"{whole.capitalize()}?")
         with databases.session() as session, session.begin():

@@ -90,6 +90,10 @@ def test_a_batch_from_the_sample_to_the_undo(run: Run, committed_databases: Data
     with committed_databases.session() as session:
         session.execute(sa.update(Listing).where(Listing.title == "Spam 3").values(version=Listing.version + 1))
         session.commit()
+    assert run("moderation", "undo", batch["batch_id"], "--dry-run").stdout == (
+        f"Would undo the batch {batch['batch_id']} (suspend 12 listings). 1 of them has changed since and would be kept. "
+        "Nothing was changed.\n"
+    )
     undone = run("--yes", "--json", "moderation", "undo", batch["batch_id"], "--reason", "Too many.")
     assert undone.exit_code == PARTLY_DONE
     told = json.loads(undone.stdout)

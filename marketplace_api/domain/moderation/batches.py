@@ -188,6 +188,11 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     return len(done)
 
 
+def changed_since(db: Reader, batch_id: int) -> int:
+    """How many of the things that undoing a batch would come to have changed since, and would be kept; raises NotFound."""
+    return in_turn.changed_since(db, batch_id, TARGETS[find(db, batch_id).target])
+
+
 def undone(batch_id: int) -> Conflict:
     """The refusal to undo what is undone."""
     return Conflict(f"Batch {batch_id} is undone.", code="wrong_state", extra={"state": "undone"})

@@ -11,7 +11,10 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from marketplace_api.db import Reader, table_of
+from marketplace_api.domain.moderation.targets import Target
+from marketplace_api.models.batches import BatchRow
 
 # An action makes one version more; where its batch was undone, that one was put back to what it was. Each is looked up by
 # itself, however many things all batches hold.
@@ -32,7 +35,31 @@ _FORWARD = sa.text(
 )
 
 
-def versions_now(session: Session, target: str, done: Sequence[Any]) -> Mapping[int, int]:
+_r = table_of(BatchRow).c
+_DONE = (
+    sa.select(_r.subject_id, _r.version)
+    .where(
+        _r.batch_id == sa.bindparam("batch_id"), _r.outcome.in_(("changed", "kept")),
+        _r.subject_id > sa.bindparam("after", type_=sa.BigInteger),
+    )
+    .order_by(_r.subject_id)
+    .limit(2_000)
+)  # fmt: skip
+
+
+def changed_since(db: Reader, batch_id: int, target: Target) -> int:
+    """How many of the things that undoing a batch would come to have changed since, and would be kept."""
+    found = after = 0
+    while rows := db.execute(_DONE, {"batch_id": batch_id, "after": after}).all():
+        after = rows[-1].subject_id
+        ours = versions_now(db, target.name, rows)
+        present = sa.select(target.key, target.key.table.c.version).where(target.key.in_(list(ours)))
+        there = {row[0]: row.version for row in db.execute(present)}
+        found += sum(there.get(subject_id) != version for subject_id, version in ours.items())
+    return found
+
+
+def versions_now(db: Reader, target: str, done: Sequence[Any]) -> Mapping[int, int]:
     """By the ids of things in which version each is what an action made of it: a later one, where later batches on it
     were undone.
 
@@ -40,4 +67,4 @@ def versions_now(session: Session, target: str, done: Sequence[Any]) -> Mapping[
     """
     rows = [{"subject_id": row.subject_id, "version": row.version} for row in done]
     values = {"target": target, "rows": orjson.dumps(rows).decode()}
-    return {row.subject_id: row.version for row in session.execute(_FORWARD, values)}
+    return {row.subject_id: row.version for row in db.execute(_FORWARD, values)}

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.listings import editing
+from marketplace_api.domain.moderation.batches import changed_since
 from marketplace_api.domain.reviews import writing
 from marketplace_api.errors import Conflict, Forbidden
 from marketplace_api.models.accounts import User
@@ -29,6 +30,7 @@ def test_the_last_is_undone_first(db: Session) -> None:
         undo(db, batch_id)
     assert state_of(db, one)[0] == "suspended"
     editing.delete(db, BOSS, touched)
+    assert changed_since(db, batches[0]) == 1
     undo(db, batches[0])
     assert state_of(db, one) == before
     assert details(db, batches[0])[touched] == ("kept", "It has changed since.")
