@@ -55,7 +55,7 @@ class Entry:
 class Found:
     """What a storage holds of what it should: counts, and the first :data:`MOST_NAMED` keys of those that it does not.
 
-    ``strays`` are objects that no row names.
+    ``strays`` are objects that no row names, ``young_count`` counts those that a request may still be about to name.
     """
 
     present: int = 0
@@ -65,6 +65,7 @@ class Found:
     missing_count: int = 0
     damaged_count: int = 0
     strays_count: int = 0
+    young_count: int = 0
 
     def add(self, kind: str, key: str) -> None:
         setattr(self, f"{kind}_count", getattr(self, f"{kind}_count") + 1)
@@ -103,7 +104,8 @@ def members(reader: Reader) -> Iterator[tuple[Entry, Member]]:
 def compare(entries: Iterable[Entry], storage: Storage, *, contents: bool, strays_before: datetime = _EVER) -> Found:
     """Hold the stored ones among ``entries`` against the storage; with ``contents`` every byte is read.
 
-    What is younger than ``strays_before`` may belong to a request under way, and is no stray. Raises Unavailable while the storage is away.
+    What is younger than ``strays_before`` may belong to a request under way, and is no stray. What is not named and laid
+    out as the service does is not seen. Raises Unavailable while the storage is away.
     """
     found, looked = Found(), set()
     for prefix, group in groupby(entries, key=_prefix):
@@ -135,6 +137,8 @@ def _count_strays(found: Found, objects: Iterable[StoredFile], before: datetime)
     for file in objects:
         if file.modified < before:
             found.add("strays", file.key)
+        else:
+            found.young_count += 1
 
 
 def _judge(found: Found, entry: Entry, present: StoredFile | None, storage: Storage, *, contents: bool) -> None:

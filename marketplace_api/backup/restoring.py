@@ -19,6 +19,10 @@ from marketplace_api.backup.manifest import FORMAT, Manifest
 from marketplace_api.backup.programs import fitting
 from marketplace_api.errors import Conflict
 from marketplace_api.gateways.storage import Storage
+from marketplace_api.models.webhooks import LONGEST_DESCRIPTION
+
+OFF_IN_COPY = "Switched off in a restored copy."
+"""How the description of a webhook begins that a restore without jobs has switched off."""
 
 # Workers do not come along; what they were doing waits again, unless the same job waits already.
 _JOBS_BEGIN_ANEW = (
@@ -35,11 +39,25 @@ _NO_JOBS = (
 _NO_DELIVERIES = (
     "UPDATE deliveries SET status = 'skipped', error = 'restored', date_done = now() WHERE status = 'due'",
 )
+# What waits is ended; endpoints are switched off as by hand, for it was asked for, and their words say what did it.
+_NO_WEBHOOKS = (
+    "UPDATE webhook_deliveries SET status = 'failed', problem = 'restored', next_attempt_at = NULL, date_finished = now() "
+    "WHERE status = 'waiting'",
+    "UPDATE webhook_endpoints SET status = 'disabled', disabled_reason = 'by_hand', version = version + 1, "  # noqa: S608
+    f"date_updated = now(), description = left(concat_ws(' ', '{OFF_IN_COPY}', nullif(description, '')), "
+    f"{LONGEST_DESCRIPTION}) WHERE status = 'enabled'",
+)
 _END_SESSIONS = ("UPDATE sessions SET ended_at = now(), end_reason = 'restored' WHERE ended_at IS NULL",)
 # Whether a restore has done so here.
 _ENDED_BY_RESTORE = {
     "public.deliveries": "SELECT to_json(EXISTS (SELECT FROM public.deliveries WHERE error = 'restored'))::text",
     "public.sessions": "SELECT to_json(EXISTS (SELECT FROM public.sessions WHERE end_reason = 'restored'))::text",
+    "public.webhook_deliveries": (
+        "SELECT to_json(EXISTS (SELECT FROM public.webhook_deliveries WHERE problem = 'restored'))::text"
+    ),
+    "public.webhook_endpoints": (
+        f"SELECT to_json(EXISTS (SELECT FROM public.webhook_endpoints WHERE description LIKE '{OFF_IN_COPY}%'))::text"  # noqa: S608
+    ),
 }
 
 
@@ -109,7 +127,7 @@ def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
     """A sentence for each table of the database at ``url`` that is not as in the backup; raises BackupError.
 
     The job queue is left out, with how its jobs failed: to restore it is to begin anew what was in flight, or to leave it
-    empty. Of deliveries and sessions that the restore itself has ended, the number of rows alone is compared.
+    empty. Of deliveries, sessions and webhooks that the restore itself has ended, the number of rows alone is compared.
     """
     manifest = _manifest(Reader(path))
     with reading(url) as connection:
@@ -209,6 +227,8 @@ def _finish(ask: tables.Ask, manifest: Manifest, wishes: Wishes, tell: Callable[
         changes += _NO_JOBS if wishes.without_jobs else _JOBS_BEGIN_ANEW
     if wishes.without_jobs and "public.deliveries" in manifest.tables:
         changes += _NO_DELIVERIES
+    if wishes.without_jobs and "public.webhook_endpoints" in manifest.tables:
+        changes += _NO_WEBHOOKS
     if wishes.end_sessions and "public.sessions" in manifest.tables:
         changes += _END_SESSIONS
     for change in changes:

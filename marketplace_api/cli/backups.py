@@ -14,6 +14,7 @@ import rich_click as click
 from marketplace_api.cli import PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.files import refuse_existing
+from marketplace_api.cli.many import counted
 
 if TYPE_CHECKING:
     from marketplace_api.backup.files import Found
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from marketplace_api.db import Databases
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+MOST_NAMED = 20
 _NEW = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -61,7 +63,9 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
 @click.command()
 @click.argument("file", type=_EXISTING, help="What `db backup` made.")
 @click.option(
-    "--without-jobs", is_flag=True, help="Leave the job queue empty: no mail is sent that may have been sent."
+    "--without-jobs",
+    is_flag=True,
+    help="Leave the job queue empty and webhooks switched off: nothing is sent that may have been sent.",
 )
 @click.option("--end-sessions", is_flag=True, help="End all sessions: everybody has to log in again.")
 @click.option("--beside-other-files", is_flag=True, help="Allow files in the storage that the backup does not know.")
@@ -90,12 +94,15 @@ def restore(context: Context, file: Path, without_jobs: bool, end_sessions: bool
     told = [f"Restored and checked in {seconds} s: {_told(done.manifest)}."]
     if unknown := sorted(set(done.manifest.document_keys) - _document_keys(context)):
         told.append(f"DOCUMENT_KEYS lacks {', '.join(unknown)}: documents sealed with that cannot be opened.")
+    if without_jobs:
+        told.append("Nothing that waited is sent, and webhooks are switched off: marketplace-admin webhooks enable ID.")
     if done.needs_upgrade:
         told.append("It is of an older version: run `marketplace-admin db upgrade`.")
     found = done.files
     values = {"seconds": seconds, **_values(done.manifest), "unknown_document_keys": unknown, **_counts(found)}
     context.output.record({**values, "needs_upgrade": done.needs_upgrade}, "\n".join(told))
     if _name_files(found):
+        context.output.remark("Once their copy is there: marketplace-admin db check --files")
         raise SystemExit(PARTLY_DONE)
 
 
@@ -154,7 +161,7 @@ def check(context: Context, with_files: bool, contents: bool, against: Path | No
             values, "\n".join(findings) or "The schema is what the models say, but files are not there."
         )
         raise SystemExit(1)
-    more = f" {found.present:,} files are there, {found.strays_count:,} others beside them." if found else ""
+    more = f" {_beside(found)}" if found else ""
     same = " All tables are as in the backup." if against else ""
     context.output.record(values, f"The schema is what the models say.{same}{more}")
 
@@ -221,18 +228,40 @@ def _values(manifest: Manifest) -> Mapping[str, Any]:
 def _counts(found: Found) -> Mapping[str, Any]:
     return {
         "files_present": found.present, "files_missing": found.missing, "files_changed": found.damaged,
-        "files_strays": found.strays_count,
+        "files_strays": found.strays_count, "files_young": found.young_count,
     }  # fmt: skip
 
 
+def _beside(found: Found) -> str:
+    """How many files are there, and what lies beside them, as far as that is looked at."""
+    are = "is" if found.present == 1 else "are"
+    sentence = (
+        f"{counted(found.present, 'file')} {are} there, and {counted(found.strays_count, 'other')} beside "
+        f"{'it' if found.present == 1 else 'them'} that nothing names."
+    )
+    if found.young_count:
+        sentence += (
+            f" {counted(found.young_count, 'more file')}, younger than an hour, may belong to what is being done and "
+            f"{'is' if found.young_count == 1 else 'are'} not counted."
+        )
+    return f"{sentence} What is not named and laid out as the service does is not looked at."
+
+
 def _name_files(found: Found) -> bool:
-    """A line for each file that is not as it should be, and whether there are any."""
-    for names, count, what in (
-        (found.missing, found.missing_count, "the storage does not have it"),
-        (found.damaged, found.damaged_count, "the storage has something else under this name"),
+    """How many files are not as they should be, with a line for the first of them; returns whether there are any."""
+    for what, keys, count, each in (
+        ("missing", found.missing, found.missing_count, "the storage does not have it"),
+        ("changed", found.damaged, found.damaged_count, "the storage has something else under this name"),
     ):
-        for key in names:
-            click.echo(f"{key}: {what}.", err=True)
-        if count > len(names):
-            click.echo(f"… and {count - len(names):,} more: {what}.", err=True)
+        for key in keys[:MOST_NAMED]:
+            click.echo(f"{key}: {each}.", err=True)
+        if count:
+            told = f"{counted(count, 'file')} {'is' if count == 1 else 'are'} {what}"
+            if count > MOST_NAMED:
+                told += (
+                    f"; the first {MOST_NAMED} are above, {'all' if count == len(keys) else f'{len(keys):,}'} of them under "
+                    f"files_{what} in what this tells: marketplace-admin --json db check "
+                    f"{'--files' if what == 'missing' else '--contents'}"
+                )
+            click.echo(f"{told}.", err=True)
     return bool(found.missing_count or found.damaged_count)

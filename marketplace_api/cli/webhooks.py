@@ -25,6 +25,7 @@ SECRET_COLUMNS = ("endpoint_id", "secret", "url")
 STATUSES = ("waiting", "delivered", "failed")
 MOST_RESENT = 10_000
 LOOK_EVERY_SECONDS = 0.2
+GONE = 410
 
 _id_argument = click.argument("endpoint_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The webhook's id.")
 
@@ -46,7 +47,7 @@ def list_webhooks(context: Context) -> None:
 
     with context.databases() as databases, databases.session() as session:
         found = rows.listed(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
-    context.output.rows(COLUMNS, [_endpoint(row) for row in found])
+    context.output.rows(COLUMNS, [_plain(row) for row in found])
 
 
 @webhooks.command()
@@ -58,7 +59,7 @@ def show(context: Context, endpoint_id: int) -> None:
     Example: `marketplace-admin webhooks show 1`
     """
     with context.databases() as databases, databases.session() as session:
-        found = _endpoint(_found(session, endpoint_id))
+        found = _plain(_found(session, endpoint_id))
     context.output.record(found)
 
 
@@ -83,7 +84,7 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
             session, actor, context.settings, url=url, event_types=types, description=description
         )  # fmt: skip
     told = f"Made the webhook {made.row.endpoint_id}. Its secret, which is not shown again: {made.secret}"
-    context.output.record({**_endpoint(made.row), "secret": made.secret}, told)
+    context.output.record({**_plain(made.row), "secret": made.secret}, told)
 
 
 @webhooks.command()
@@ -114,19 +115,24 @@ def _tell_answer(context: Context, endpoint_id: int, delivery_id: int, seconds: 
     """What the endpoint answered to the first attempt; exits with 1 unless it took the event."""
     with context.databases() as databases, context.output.working("Waiting for a worker and the answer …"):
         row = _first_attempt(databases, endpoint_id, delivery_id, time.monotonic() + seconds)
+        with databases.session() as session:
+            status = _found(session, endpoint_id).status
+            why = "" if _is_tried(row) else _why_not_tried(session, row)
     names = ("endpoint_id", "delivery_id", "status", "attempts", "response_status", "response_body", "problem")
     if row.status == "delivered":
         said = f"It took the event and answered {row.response_status}."
-    elif not _is_tried(row):
-        said = (
-            f"Nothing after {seconds} seconds: the delivery {delivery_id} still waits. Is there a worker "
-            "(marketplace-admin jobs run)?"
-        )
+    elif why:
+        said = f"No answer after {counted(seconds, 'second')}, and the delivery {delivery_id} still waits: {why}"
     else:
         answered = f"It answered {row.response_status}." if row.response_status else "It gave no answer."
         again = " It is tried again." if row.status == "waiting" else ""
         said = f"{answered} {row.problem or ''}".rstrip() + again
-    context.output.record({name: getattr(row, name) for name in names}, said)
+    if status == "disabled":
+        said += (
+            f" The webhook {endpoint_id} is switched off{' by that' if row.response_status == GONE else ''}; once the "
+            f"receiver is back: marketplace-admin webhooks enable {endpoint_id}"
+        )
+    context.output.record({**{name: getattr(row, name) for name in names}, "endpoint_status": status}, said)
     if row.status != "delivered":
         raise SystemExit(FAILED)
 
@@ -144,6 +150,19 @@ def _first_attempt(databases: Databases, endpoint_id: int, delivery_id: int, end
         if _is_tried(row) or time.monotonic() > end:
             return row
         time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _why_not_tried(session: Any, row: Any) -> str:
+    """What a delivery waits for that was not answered yet, as a sentence."""
+    from marketplace_api.jobs import board
+
+    if not board.has_worker(session):
+        return "no worker is there. Start one: marketplace-admin jobs run"
+    if row.attempts:
+        return "the endpoint was called, and has not answered yet."
+    if board.is_held(session, f"webhooks:{row.endpoint_id}"):
+        return "a worker is there, but the endpoint still has to answer to earlier deliveries."
+    return "a worker is there, but has not come to it yet; what it has to do: marketplace-admin jobs list --status todo"
 
 
 def _is_tried(row: Any) -> bool:
@@ -167,7 +186,7 @@ def deliveries(context: Context, *, endpoint_id: int, status: str | None, type_:
     with context.databases() as databases, databases.session() as session:
         _found(session, endpoint_id)
         page = rows.deliveries(session, endpoint_id, rows.Wanted(status, type_), PageRequest(limit=limit))
-    context.output.rows(DELIVERY_COLUMNS, [row._asdict() for row in page.items])
+    context.output.rows(DELIVERY_COLUMNS, [_plain(row) for row in page.items])
 
 
 @webhooks.command()
@@ -251,7 +270,7 @@ def rotate_secret(context: Context, ids: tuple[str, ...]) -> None:
         context.output.confirm(f"Give {counted(len(wanted), 'webhook')} new secrets?")
     with context.acting() as (session, actor):
         made = [endpoints.rotate_secret(session, actor, context.settings, number) for number in wanted]
-    context.output.rows(SECRET_COLUMNS, [{**_endpoint(each.row), "secret": each.secret} for each in made])
+    context.output.rows(SECRET_COLUMNS, [{**_plain(each.row), "secret": each.secret} for each in made])
 
 
 @webhooks.command()
@@ -280,5 +299,6 @@ def _found(session: Any, endpoint_id: int) -> Any:
     return row
 
 
-def _endpoint(row: Any) -> dict[str, Any]:
-    return dict(row._asdict())
+def _plain(row: Any) -> dict[str, Any]:
+    """The columns of its table: what is read as a part of a list has the total of that list beside them."""
+    return {name: value for name, value in row._asdict().items() if name != "total"}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.errors import Conflict, NotFound
+from marketplace_api.facts import WORKERS
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 BATCH = 500
@@ -36,6 +37,7 @@ _RETRIED = sa.text(
     " SELECT id FROM procrastinate_jobs o WHERE o.queueing_lock = j.queueing_lock AND o.status = 'todo' AND o.id <> j.id"
     ") AS other FROM procrastinate_jobs j WHERE id = :id FOR UPDATE"
 )
+_HELD = sa.text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE lock = :lock AND status = 'doing')")
 _RUN_NOW = sa.text("UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = now() WHERE id = :id")
 # What is planned stands with the job; it has not happened.
 _HISTORY = sa.text(
@@ -95,6 +97,16 @@ def find(session: Session, job_id: int) -> dict[str, Any]:
         "history": [dict(event) for event in history.mappings()],
         "errors": [dict(error) for error in errors.mappings()],
     }
+
+
+def has_worker(session: Session) -> bool:
+    """Whether the queue has heard of a worker lately."""
+    return bool(session.execute(sa.text(WORKERS)).scalar_one())
+
+
+def is_held(session: Session, lock: str) -> bool:
+    """Whether a job is being done that lets no other of this lock begin."""
+    return bool(session.execute(_HELD, {"lock": lock}).scalar_one())
 
 
 def failed_after(session: Session, job_id: int) -> Sequence[int]:

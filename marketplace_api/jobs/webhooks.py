@@ -31,6 +31,8 @@ from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 
 SEND = "send_webhooks"
+LIMITS = outbound.Limits(read=15.0, total=15.0)
+"""All the time that is promised to a receiver may pass in silence."""
 AT_A_TIME = 4
 """Requests to one endpoint at once."""
 TURN_SECONDS = 10.0
@@ -124,7 +126,7 @@ def _send(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
     if not secrets:
         return Outcome(attempt, problem="The secret cannot be opened: rotate it.")
     body = payload.body(attempt.event, settings.public_url)
-    message_id, timestamp = str(attempt.delivery_id), int(time.time())
+    message_id, timestamp = attempt.message_id, int(time.time())
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"Marketplace-Webhooks/{VERSION}",
@@ -134,7 +136,7 @@ def _send(settings: Settings, target: Target, attempt: Attempt) -> Outcome:
         "Webhook-Signature": signing.signatures(secrets, message_id, timestamp, body),
     }
     try:
-        with outbound.session(settings) as caller:
+        with outbound.session(settings, LIMITS) as caller:
             answer = caller.post(target.url, data=body, headers=headers)
     except OutboundRefused as error:
         return Outcome(attempt, problem=str(error), is_final=True)

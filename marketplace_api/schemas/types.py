@@ -213,7 +213,9 @@ class OneOf(StrictType):
         if len(self.choices) <= MOST_TOLD:
             return f"Send one of: {', '.join(self.choices)}."
         close = get_close_matches(str(value)[:LONGEST_GUESSED], self.choices, n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else f"They look like {self.choices[0]}."
+        like = [choice for choice in self.choices if len(choice) > 1]
+        told = f"They look like {like[0]} and {like[-1]}; all of them stand in the reference, /docs."
+        hint = f"Did you mean {' or '.join(close)}?" if close else told
         return f"Send one of the {len(self.choices)} values that are known here. {hint}"
 
     def json_schema(self) -> dict[str, Any]:

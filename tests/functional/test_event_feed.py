@@ -92,6 +92,10 @@ def test_a_program_that_was_away_misses_nothing_that_commits_late(
     assert one.json == narrowed.json["events"][0]
     assert "public" not in rest.headers["Cache-Control"]
     assert_problem(program.get(f"{FEED}?type=listing.nothing"), 400, "invalid_input")
+    (unlike,) = program.get(f"{FEED}?type=zzz.*").json["errors"]
+    assert unlike["message"].endswith(
+        "They look like user.* and notification.read; all of them stand in the reference, /docs."
+    )
 
 
 def test_an_id_that_was_never_given_is_refused(program: Client, committed_databases: Databases) -> None:

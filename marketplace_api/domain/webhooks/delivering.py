@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ LONGEST_BODY = 2_000
 GONE = 410
 PURGE_BATCH = 5_000
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _e, _d, _events = table_of(WebhookEndpoint), table_of(WebhookDelivery), table_of(Event)
 
 
@@ -48,11 +49,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery that was taken to be sent now; ``event`` is a row of the log, ``number`` counts from 1."""
+    """A delivery that was taken to be sent now; ``number`` counts from 1, ``date_created`` is the delivery's, and
+    ``event`` a row of the log."""
 
     delivery_id: int
     number: int
+    date_created: datetime
     event: Any
+
+    @property
+    def message_id(self) -> str:
+        """What receivers remember: the same for all attempts, and no other delivery's. Numbers alone are given again
+        after a restore of the marketplace, so the delivery's moment is in it, in microseconds since 1970."""
+        return f"{self.delivery_id}-{(self.date_created - _EPOCH) // timedelta(microseconds=1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +107,9 @@ def take(session: Session, endpoint_id: int, count: int) -> tuple[Target | None,
         sa.update(_d)
         .where(_d.c.delivery_id == due.c.delivery_id, _events.c.event_id == _d.c.event_id)
         .values(attempts=_d.c.attempts + 1, next_attempt_at=sa.func.now() + LEASE)
-        .returning(_d.c.delivery_id, _d.c.attempts, *_events.c)
+        .returning(_d.c.delivery_id, _d.c.attempts, _d.c.date_created.label("made_at"), *_events.c)
     )
-    attempts = [Attempt(row.delivery_id, row.attempts, row) for row in session.execute(taken)]
+    attempts = [Attempt(row.delivery_id, row.attempts, row.made_at, row) for row in session.execute(taken)]
     target = Target(endpoint_id, url, (secret, previous if previous_counts else None))
     return target, sorted(attempts, key=lambda attempt: attempt.delivery_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from uuid import uuid4
 
 import pytest
 
+from marketplace_api.domain.webhooks import endpoints
+from marketplace_api.jobs import webhooks
 from marketplace_api.jobs.worker import run_pending
 from marketplace_api.settings import Settings
+from tests.factories.webhooks import OPERATOR, make_webhook
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
 JOBS = "SELECT status::text, count(*)::int FROM procrastinate_jobs GROUP BY status ORDER BY status::text"
@@ -82,12 +86,37 @@ def test_a_backup_without_files_names_those_that_are_missing(
     assert "development (1). No key is in the backup." in told.stdout
     restored = target.run("db", "restore", tmp_path / "copy.tar")
     assert restored.exit_code == 5
-    assert [line.partition(":")[0] for line in restored.stderr.splitlines()] == sorted(source.files)
+    *named, count, advice = restored.stderr.splitlines()
+    assert [line.partition(":")[0] for line in named] == sorted(source.files)
+    assert (count, "db check --files" in advice) == ("7 files are missing.", True)
+    # Of many the first are named, and all in what programs read.
+    target.ask(
+        "INSERT INTO files (key, kind, owner_id, content_type, size, sha256, state) SELECT "
+        "'video-' || md5(n::text) || '.mp4', 'video', (SELECT min(owner_id) FROM files), 'video/mp4', 1, "
+        "sha256('1'), 'stored' FROM generate_series(1, 30) AS n"
+    )
     check = target.run("db", "check", "--files")
     assert check.exit_code == 1
-    assert check.stderr.count(": the storage does not have it.\n") == check.stderr.count("\n") == 7
+    *named, count = check.stderr.splitlines()
+    assert len(named) == 20
+    assert count == (
+        "37 files are missing; the first 20 are above, all of them under files_missing in what this tells: "
+        "marketplace-admin --json db check --files."
+    )
+    assert len(target.told("db", "check", "--files", code=1)["files_missing"]) == 37
+    target.ask("DELETE FROM files WHERE kind = 'video'")
     # The copy of the storage comes by other ways.
     shutil.copytree(source.folder / "files", target.folder / "files")
+    photos = [path for path in (target.folder / "files").rglob("photo-*") if "-full" in path.name]
+    strays = [photos[0].with_name(f"{photos[0].name[:8]}{'0' * 29}{last}-full.webp") for last in "12"]
+    for stray in strays:
+        stray.write_bytes(b"Of nobody")
+    os.utime(strays[0], (0, 0))
+    (target.folder / "files" / "README").write_text("Not laid out as ours")
+    assert (
+        "7 files are there, and 1 other beside them that nothing names. 1 more file, younger than an hour, may belong to "
+        "what is being done and is not counted. What is not named and laid out as the service does is not looked at."
+    ) in target.run("db", "check", "--files").stdout
     assert target.told("db", "check", "--contents")["files_present"] == 7
 
 
@@ -120,15 +149,26 @@ def test_check_compares_with_a_backup_and_finds_what_is_unsound(
     assert found["findings"][1] == "public.listings has as many rows as the backup, but not the same"
 
 
-def test_the_drill_with_a_delivery_that_is_due_and_a_job_that_failed(
-    source: Place, target: Place, marketplace: Marketplace, tmp_path: Path
+def test_the_drill_with_deliveries_that_are_due_and_a_job_that_failed(
+    source: Place, target: Place, marketplace: Marketplace, settings: Settings, tmp_path: Path
 ) -> None:
     assert source.ask("SELECT count(*) > 0 FROM deliveries WHERE status = 'due'") == [(True,)]
     source.ask("UPDATE procrastinate_jobs SET status = 'failed' WHERE id = (SELECT min(id) FROM procrastinate_jobs)")
     source.ask("INSERT INTO job_errors (job_id, attempt, error) SELECT min(id), 1, 'OSError' FROM procrastinate_jobs")
+    with source.databases.session() as session, session.begin():
+        endpoint_id = make_webhook(session, "https://customer.example/hook").endpoint_id
+        endpoints.edit(session, OPERATOR, settings, endpoint_id, changes={"description": "x" * 200})
+        endpoints.test(session, OPERATOR, endpoint_id)
     source.told("db", "backup", tmp_path / "copy.tar", "--with-files")
     target.told("db", "restore", tmp_path / "copy.tar", "--without-jobs", "--end-sessions")
     assert target.ask("SELECT count(*) > 0 FROM deliveries WHERE status = 'skipped'") == [(True,)]
+    # A copy calls nobody, and says why.
+    webhook = "SELECT status, disabled_reason, left(description, 34), length(description) FROM webhook_endpoints"
+    assert target.ask(webhook) == [("disabled", "by_hand", "Switched off in a restored copy. x", 200)]
+    ended = "SELECT status, problem, next_attempt_at IS NULL, date_finished IS NOT NULL FROM webhook_deliveries"
+    assert target.ask(ended) == [("failed", "restored", True, True)]
+    assert webhooks.relay(target.databases) is None
+    assert target.ask("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'webhooks'") == [(0,)]
     check = ("db", "check", "--contents", "--against", tmp_path / "copy.tar")
     assert target.told(*check)["check"] == "ok"
     # What a restore does not do is found as ever.

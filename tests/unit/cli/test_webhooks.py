@@ -16,7 +16,7 @@ from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, USAGE
 from marketplace_api.db import Databases
-from tests.factories.webhooks import OPEN, make_webhook, receiving
+from tests.factories.webhooks import OPEN, Received, make_webhook, receiving
 from tests.unit.jobs.test_webhooks import run as deliver
 
 Run = Callable[..., Result]
@@ -33,8 +33,10 @@ def test_from_making_one_to_its_end(run: Run, committed_databases: Databases) ->
     made = told(run, "webhooks", "create", "https://r.example/", "--type", "listing.*", "--description", "Shop")
     assert made["secret"].startswith("whsec_")
     one = str(made["endpoint_id"])
-    assert [row["event_types"] for row in told(run, "webhooks", "list")] == [["listing.*"]]
-    assert "secret" not in told(run, "webhooks", "show", one)
+    (listed,) = told(run, "webhooks", "list")
+    assert listed == told(run, "webhooks", "show", one)
+    assert listed["event_types"] == ["listing.*"]
+    assert not {"secret", "previous_secret", "total"} & listed.keys()
     delivery = str(told(run, "webhooks", "test", one)["delivery_id"])
     failed = "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, date_finished = now()"
     with committed_databases.session() as session, session.begin():
@@ -44,7 +46,9 @@ def test_from_making_one_to_its_end(run: Run, committed_databases: Databases) ->
     assert run("webhooks", "resend", one, delivery).stdout == f"Resent the delivery {delivery}.\n"
     # What was sent again is not sent once more.
     assert told(run, "webhooks", "resend", one, "--failed")["matched"] == 0
-    kinds = {row["kind"]: row["status"] for row in told(run, "webhooks", "deliveries", one)}
+    found = told(run, "webhooks", "deliveries", one)
+    assert "total" not in found[0]
+    kinds = {row["kind"]: row["status"] for row in found}
     assert kinds == {"test": "failed", "resend": "waiting"}
     assert len(told(run, "webhooks", "deliveries", one, "--status", "failed", "--type", "webhook.tested")) == 1
     assert run("webhooks", "disable", one).exit_code == DONE
@@ -60,9 +64,20 @@ def test_a_test_waits_for_the_answer(run: Run, committed_databases: Databases, t
     with receiving() as receiver:
         with committed_databases.session() as session, session.begin():
             one = str(make_webhook(session, receiver.url).endpoint_id)
-        alone = run("--json", "webhooks", "test", one, "--wait", "--timeout", "1")
-        assert (alone.exit_code, json.loads(alone.stdout)["status"]) == (FAILED, "waiting"), "no worker"
-        ended = Event()
+        alone = run("webhooks", "test", one, "--wait", "--timeout", "1")
+        assert alone.exit_code == FAILED
+        assert re.fullmatch(
+            "No answer after 1 second, and the delivery [0-9]+ still waits: no worker is there. Start one: .*\n",
+            alone.stdout,
+        )
+        ended, called, going_on = Event(), Event(), Event()
+
+        def slowly(_request: Received) -> tuple[int, dict[str, str], bytes]:
+            called.set()
+            going_on.wait(10)
+            return 200, {}, b"thanks"
+
+        receiver.answer = slowly
 
         def work() -> None:
             while not ended.wait(0.05):
@@ -71,14 +86,23 @@ def test_a_test_waits_for_the_answer(run: Run, committed_databases: Databases, t
         thread = Thread(target=work)
         thread.start()
         try:
+            assert called.wait(20)
+            behind = run("webhooks", "test", one, "--wait", "--timeout", "1")
+            going_on.set()
             taken = run("webhooks", "test", one, "--wait")
             receiver.answer = lambda _request: (500, {}, b"on fire")
             refused = run("--json", "webhooks", "test", one, "--wait")
+            receiver.answer = lambda _request: (410, {}, b"")
+            gone = run("webhooks", "test", one, "--wait")
         finally:
             ended.set()
             thread.join()
     # The worker beside it logs to the same place, before it and after it.
     assert taken.exit_code == DONE and "It took the event and answered 200." in taken.stdout.splitlines()
+    assert "a worker is there, but the endpoint still has to answer to earlier deliveries." in behind.stdout
+    assert (behind.exit_code, gone.exit_code) == (FAILED, FAILED)
+    switched_off = "It answered 410. The webhook {0} is switched off by that; once the receiver is back: "
+    assert f"{switched_off}marketplace-admin webhooks enable {{0}}".format(one) in gone.stdout.splitlines()
     (document,) = re.findall(r"^\{$.*?^\}$", refused.stdout, re.DOTALL | re.MULTILINE)
     answer = json.loads(document)
     assert (refused.exit_code, answer["response_status"], answer["response_body"]) == (FAILED, 500, "on fire")

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.db import Databases
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.domain.webhooks import delivering, endpoints, relaying
+from marketplace_api.gateways.outbound import Limits
 from marketplace_api.jobs import queue, webhooks, worker
 from marketplace_api.models.webhooks import WebhookDelivery, WebhookEndpoint
 from marketplace_api.settings import Settings
@@ -155,9 +156,11 @@ def test_what_fails_is_tried_again_under_the_same_id_and_a_gone_endpoint_is_swit
     for _ in range(2):
         make_due(queued)
         run(queued, ours)
-    assert len({request.headers["webhook-id"] for request in receiver.got}) == 1
-    assert len(receiver.got) == 3
     (failed,) = deliveries(queued)
+    with queued.session() as session:
+        moment = session.execute(sa.text("SELECT extract(epoch FROM date_created) * 1000000 FROM webhook_deliveries"))
+        expected = f"{failed.delivery_id}-{int(moment.scalar_one())}"
+    assert [request.headers["webhook-id"] for request in receiver.got] == [expected] * 3
     assert (failed.status, failed.attempts, failed.response_status) == ("failed", 3, 410)
     with queued.session() as session:
         endpoint = session.scalars(sa.select(WebhookEndpoint)).one()
@@ -307,6 +310,21 @@ def test_a_slow_endpoint_holds_one_thread_and_others_are_told_meanwhile(
             going_on.set()
             sending.join(10)
     assert len(receiver.got) == 10
+
+
+def test_a_receiver_may_be_silent_for_all_the_time_that_is_promised(
+    queued: Databases, ours: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised, usual = webhooks.LIMITS, Limits()
+    assert promised.total == 15 > usual.read, "docs/webhooks.md"
+    # All a fifth of what it is: who answers after 2.1 seconds stands for who needs more than ten.
+    monkeypatch.setattr(webhooks, "LIMITS", replace(promised, read=promised.read / 5, total=promised.total / 5))
+    receiver.answer = lambda _request: threading.Event().wait(usual.read / 5 + 0.1) or (200, {}, b"at last")
+    made(queued, receiver.url)
+    happen(queued)
+    run(queued, ours)
+    (delivery,) = deliveries(queued)
+    assert (delivery.status, delivery.problem, delivery.response_body) == ("delivered", None, "at last")
 
 
 def _services(settings: Settings) -> Any:
