@@ -77,9 +77,7 @@ class MergeQuietHours(SchemaNode):
     schema_type = NullableObject
     start = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="From")
     end = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="Until", description="May be the next morning.")
-    time_zone = SchemaNode(
-        Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin."
-    )  # fmt: skip
+    time_zone = SchemaNode(Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
 
 
 class Digest(SchemaNode):
@@ -97,9 +95,7 @@ class MergeDigest(SchemaNode):
     schema_type = NullableObject
     enabled = SchemaNode(Nullable(Boolean()), missing=drop, title="One e-mail a day")
     time = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="At")
-    time_zone = SchemaNode(
-        Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin."
-    )  # fmt: skip
+    time_zone = SchemaNode(Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
 
 
 def _types(group: type[StrictType], choice: StrictType) -> SchemaNode:

@@ -85,9 +85,7 @@ def retry(session: Session, delivery_id: int) -> None:
         raise Conflict(f"Delivery {delivery_id} is {row.status}; only what failed or was put off can be tried again.")
     anew = {} if row.is_put_off else {"status": RETRIED, "attempts": 0, "error": None, "date_done": None}
     again = sa.update(Delivery).where(_d.delivery_id == delivery_id)
-    session.execute(
-        again.values(due_at=sa.func.now(), **anew), execution_options={"synchronize_session": False}
-    )  # fmt: skip
+    session.execute(again.values(due_at=sa.func.now(), **anew), execution_options={"synchronize_session": False})
 
 
 def purge(session: Session, before: datetime) -> int:
