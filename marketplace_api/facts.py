@@ -107,6 +107,11 @@ CONNECTIONS = "SELECT state, count FROM connection_states()"
 DELIVERIES = "SELECT channel, due, failed, oldest_seconds FROM delivery_states()"
 """Rows whose columns are the fields of :class:`DeliveryFacts`."""
 
+# What waits for quiet hours or a digest has no error.
+_PUT_OFF = """
+SELECT channel, count(*) FROM deliveries WHERE status = 'due' AND due_at > now() AND error IS NOT NULL GROUP BY channel
+"""
+
 # Autovacuum comes round once a minute, and at a server that has just started has not been anywhere yet.
 _BLOATED = """
 SELECT s.relname::text FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
@@ -292,6 +297,10 @@ class Look:
             return []
         with self._connection.cursor(row_factory=class_row(DeliveryFacts)) as cursor:
             return cursor.execute(DELIVERIES.encode()).fetchall()
+
+    def put_off(self) -> dict[str, int]:
+        """How many deliveries failed and wait for their next attempt, by channel."""
+        return dict(self._connection.execute(_PUT_OFF).fetchall())
 
     def files(self) -> FileFacts:
         return self._one(FileFacts, _FILES)

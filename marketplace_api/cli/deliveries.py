@@ -61,23 +61,28 @@ def show(context: Context, delivery_id: int) -> None:
 
 @deliveries.command()
 @ids_argument_of(required=False)
-@click.option("--failed", is_flag=True, help="All that failed.")
-@click.option("--channel", type=click.Choice(CHANNELS), help="With --failed: only by this channel.")
+@click.option("--failed", is_flag=True, help="All that failed for good.")
+@click.option("--waiting", is_flag=True, help="All that failed and wait for the time of their next attempt.")
+@click.option("--channel", type=click.Choice(CHANNELS), help="With --failed or --waiting: only by this channel.")
 @dry_run_option
 @pass_context
-def retry(context: Context, ids: tuple[str, ...], *, failed: bool, channel: str | None, dry_run: bool) -> None:
-    """Have failed deliveries sent again, within a minute. Each is done by itself: one that cannot be does not stop others.
+def retry(
+    context: Context, ids: tuple[str, ...], *, failed: bool, waiting: bool, channel: str | None, dry_run: bool
+) -> None:
+    """Have deliveries sent again, within a minute, that failed, or that wait for their next attempt. Each is done by
+    itself: one that cannot be does not stop others.
 
     Example: `marketplace-admin deliveries retry --failed --channel email --dry-run`
 
-    Exit codes: 0 done, 3 not found, 4 not failed; of several, 5 some failed or it was interrupted, 1 all failed.
+    Exit codes: 0 done, 3 not found, 4 it did not fail; of several, 5 some failed or it was interrupted, 1 all failed.
     """
     from marketplace_api.domain.notifications import delivery_log
 
-    if bool(ids) == failed:
-        raise click.UsageError("Name deliveries by their ids, or all that failed with --failed.")
-    if channel and not failed:
-        raise click.UsageError("--channel goes with --failed.")
-    chosen: Sequence[str | int] = pages(context, partial(delivery_log.failed_after, channel=channel)) if failed else ids
+    if bool(ids) + failed + waiting != 1:
+        raise click.UsageError("Name deliveries by their ids, or all that failed with --failed or --waiting.")
+    if channel and ids:
+        raise click.UsageError("--channel goes with --failed or --waiting.")
+    after = delivery_log.failed_after if failed else delivery_log.waiting_after
+    chosen: Sequence[str | int] = ids or pages(context, partial(after, channel=channel))
     work = Work("retry", "delivery", lambda session, _, id_: delivery_log.retry(session, id_))
     do_each(context, chosen, work, dry_run=dry_run)

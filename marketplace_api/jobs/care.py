@@ -1,4 +1,4 @@
-"""Handlers that look after what hangs on a change: files that go, terms that suggestions offer."""
+"""Handlers that look after what hangs on a change: files that go, terms that suggestions offer, letters that wait."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain import search
 from marketplace_api.domain.files import photos, pictures, store, videos
+from marketplace_api.domain.notifications import rescheduling
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.accounts import User
 from marketplace_api.models.events import Event
 
 TERMS_BATCH = 5_000
+_HOURS = frozenset({"quiet_hours", "digest"})
+"""Preferences that say when something goes."""
 
 
 def refresh_search_terms(session: Session, _event: Event, _services: Services) -> None:
     """Folds the changes of listings into the terms that suggestions offer."""
     while search.compact_terms(session, TERMS_BATCH):
         session.commit()
+
+
+def reschedule_deliveries(session: Session, event: Event, _services: Services) -> None:
+    """Has what waits for somebody's quiet hours or digest looked at again, once those are others."""
+    if event.subject_id is not None and not _HOURS.isdisjoint(event.new.get("fields", ())):
+        rescheduling.look_anew(session, event.subject_id)
 
 
 def clear_files(session: Session, _event: Event, services: Services) -> None:

@@ -29,6 +29,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_PHONE_CODE_REQUESTED: (text_messages.send_phone_code,),
     EventType.USER_PICTURE_CHANGED: (care.clear_files,),
     EventType.USER_ERASED: (care.erase_files,),
+    EventType.USER_PREFERENCES_CHANGED: (care.reschedule_deliveries,),
     EventType.LISTING_PHOTOS_CHANGED: (care.clear_files,),
     EventType.LISTING_VIDEO_CHANGED: (care.clear_files,),
     EventType.VERIFICATION_DOCUMENTS_PURGED: (care.clear_files,),

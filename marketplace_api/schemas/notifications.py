@@ -12,7 +12,7 @@ from colander import SchemaNode, drop
 from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS
 from marketplace_api.schemas.base import Body, ObjectType, PageQuery, Query, names
 from marketplace_api.schemas.listings import NullableObject
-from marketplace_api.schemas.types import Boolean, FromQuery, InvalidField, Text
+from marketplace_api.schemas.types import Boolean, FromQuery, InvalidField, Nullable, StrictType, Text
 
 NOTIFICATION_FIELDS = (
     "notification_id", "user_id", "type", "related_entity_id", "title", "content", "count", "data", "is_read",
@@ -70,9 +70,14 @@ class QuietHours(SchemaNode):
     end = SchemaNode(TimeOfDay(), title="Until", description="May be the next morning.")
     time_zone = SchemaNode(TimeZone(), title="Time zone", description="Such as Europe/Berlin.")
 
-    def validator(self, node: SchemaNode, value: dict[str, Any] | None) -> None:
-        if value is not None and value["start"] == value["end"]:
-            raise InvalidField(node, "no_time_at_all", "Choose two different times.")
+
+class MergeQuietHours(SchemaNode):
+    """Parts of them; what they are together is held to the same, and ``null`` in it is missing."""
+
+    schema_type = NullableObject
+    start = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="From")
+    end = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="Until", description="May be the next morning.")
+    time_zone = SchemaNode(Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
 
 
 class Digest(SchemaNode):
@@ -84,14 +89,23 @@ class Digest(SchemaNode):
     time_zone = SchemaNode(TimeZone(), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
 
 
-def _types() -> SchemaNode:
-    """By type of notification, the channels that it may come by."""
+class MergeDigest(SchemaNode):
+    """The same; ``null`` is back to the default."""
+
+    schema_type = NullableObject
+    enabled = SchemaNode(Nullable(Boolean()), missing=drop, title="One e-mail a day")
+    time = SchemaNode(Nullable(TimeOfDay()), missing=drop, title="At")
+    time_zone = SchemaNode(Nullable(TimeZone()), missing=drop, title="Time zone", description="Such as Europe/Berlin.")
+
+
+def _types(group: type[StrictType], choice: StrictType) -> SchemaNode:
+    """By type of notification, the channels that it may come by; ``group`` is the type of the objects."""
     return SchemaNode(
-        ObjectType(),
+        group(),
         *(
             SchemaNode(
-                ObjectType(),
-                *(SchemaNode(Boolean(), name=name, missing=drop, title=CHANNEL_LABELS[name]) for name in CHANNELS),
+                group(),
+                *(SchemaNode(choice, name=name, missing=drop, title=CHANNEL_LABELS[name]) for name in CHANNELS),
                 name=type.value, missing=drop, title=kind.label,
             )
             for type, kind in KINDS.items()
@@ -101,15 +115,29 @@ def _types() -> SchemaNode:
     )  # fmt: skip
 
 
+_QUIET = {
+    "missing": drop, "title": "Quiet hours",
+    "description": "Nothing that makes a sound comes then, but for security.",
+}  # fmt: skip
+_DIGEST = {
+    "missing": drop, "title": "News of the day",
+    "description": "E-mails wait for this time and come as one, but for those about your account and its security.",
+}  # fmt: skip
+
+
 class EditPreferences(Body):
-    """What is wanted; what is not named stays, and within what is named only if it is patched."""
+    """What is wanted: what is named takes the place of what there was, and what is not named stays."""
 
     read_only = frozenset({"user_id", "date_updated"})
-    types = _types()
-    quiet_hours = QuietHours(
-        missing=drop, title="Quiet hours", description="Nothing that makes a sound comes then, but for security."
-    )
-    digest = Digest(
-        missing=drop, title="News of the day",
-        description="E-mails wait for this time and come as one, but for those about your account and its security.",
-    )  # fmt: skip
+    types = _types(ObjectType, Boolean())
+    quiet_hours = QuietHours(**_QUIET)
+    digest = Digest(**_DIGEST)
+
+
+class MergePreferences(Body):
+    """What is to be another, as a merge patch (RFC 7396): ``null`` is back to the default."""
+
+    read_only = EditPreferences.read_only
+    types = _types(NullableObject, Nullable(Boolean()))
+    quiet_hours = MergeQuietHours(**_QUIET)
+    digest = MergeDigest(**_DIGEST)

@@ -93,8 +93,8 @@ def read_preferences(request: Request) -> Representation:
     title="Choose what you are told of",
     body=schemas.EditPreferences,
     result="notification_preferences",
-    description="Each of `types`, `quiet_hours` and `digest` that is named takes the place of what there was: types,"
-    " channels and fields left out in it are as for those who never chose. What is not named stays. Quiet hours and the"
+    description="Replaces each of `types`, `quiet_hours` and `digest` that it names: types, channels and fields left out"
+    " in it are as for those who never chose. Which of the three it does not name stays; `PATCH` merges. Quiet hours and the"
     " digest hold for what leaves the house; in the application notifications come at once.",
 )
 def replace_preferences(request: Request) -> Representation:
@@ -106,17 +106,17 @@ def replace_preferences(request: Request) -> Representation:
     "edit",
     P.PREFERENCES_EDIT,
     title="Change what you are told of",
-    body=schemas.EditPreferences,
+    body=schemas.MergePreferences,
     result="notification_preferences",
-    description="Types, channels and fields that are not named stay as they are.",
+    description="A merge patch (RFC 7396): types, channels and fields that are not named stay as they are, and `null` is"
+    " back to the default, as for those who never chose: no quiet hours, no digest. Quiet hours have all of their fields"
+    " or none, so their first choice names all three.",
 )
 def merge_preferences(request: Request) -> Representation:
     return _chosen(request, merge=True)
 
 
 def _chosen(request: Request, *, merge: bool) -> Representation:
-    changes = dict(request.validated)
-    if changes.get("quiet_hours") is not None:
-        changes["quiet_hours"] = domain.QuietHours(**changes["quiet_hours"])
-    domain.change(request.db, request.actor, changes=changes, expected_version=expected_version(request), merge=merge)
+    version = expected_version(request)
+    domain.change(request.db, request.actor, changes=request.validated, expected_version=version, merge=merge)
     return represent.preferences(request.context.refreshed())

@@ -231,6 +231,39 @@ def test_preferences_are_read_chosen_and_kept(anna: Client) -> None:
     assert anna.put(PREFERENCES, {"digest": {}}).json["digest"] == again.json["digest"]
 
 
+def test_a_patch_of_preferences_is_a_merge_patch(anna: Client) -> None:
+    """RFC 7396: what is not named stays at every depth, and null is back to the default."""
+
+    def patched(**changes: Any) -> dict[str, Any]:
+        return dict(anna.patch(PREFERENCES, changes).json)
+
+    first = anna.get(PREFERENCES).json
+    night = {"start": "22:00", "end": "07:30", "time_zone": "Europe/Berlin"}
+    wish = {
+        "types": {"new_message": {"email": False, "sms": True}, "review_received": {"email": False}},
+        "quiet_hours": night, "digest": {"enabled": True, "time": "18:30", "time_zone": "Asia/Tokyo"},
+    }  # fmt: skip
+    assert anna.patch(PREFERENCES, wish).status_int == 200
+    assert patched(quiet_hours={"end": "08:30"})["quiet_hours"] == {**night, "end": "08:30"}
+    assert patched(quiet_hours={})["quiet_hours"] == {**night, "end": "08:30"}
+    assert patched(digest={"time": None})["digest"] == {**wish["digest"], "time": "08:00"}
+    now = patched(types={"new_message": {"email": None}})["types"]
+    assert now["new_message"] == {**first["types"]["new_message"], "sms": True} and not now["review_received"]["email"]
+    now = patched(types={"new_message": None})["types"]
+    assert now["new_message"] == first["types"]["new_message"] and not now["review_received"]["email"]
+    # What is refused is refused for what comes of it.
+    for changes, field, code in (
+        ({"end": "22:00"}, "quiet_hours", "no_time_at_all"), ({"end": None}, "quiet_hours.end", "required"),
+    ):  # fmt: skip
+        refused = anna.patch(PREFERENCES, {"quiet_hours": changes})
+        assert_problem(refused, 400, "invalid_input")
+        assert named(refused.json) == {field: code}
+    own = patched(types=None, digest=None, quiet_hours=None)
+    assert {name: own[name] for name in wish} == {name: first[name] for name in wish}
+    refused = anna.patch(PREFERENCES, {"quiet_hours": {"end": "08:30"}})
+    assert named(refused.json) == {"quiet_hours.start": "required", "quiet_hours.time_zone": "required"}
+
+
 @pytest.mark.parametrize(
     ("body", "field", "code"),
     [

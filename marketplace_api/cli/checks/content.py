@@ -95,6 +95,7 @@ def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFa
 def deliveries(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
     """Whether notifications leave the house."""
     ways = look.deliveries()
+    put_off = look.put_off() if ways else {}
     for way in ways:
         if way.oldest_seconds > MOST_WAITING_SECONDS:
             told = f"the oldest of {way.due} by {way.channel} waits for {way.oldest_seconds / 60:.0f} minutes"
@@ -106,7 +107,14 @@ def deliveries(_installation: Installation, _url: str, look: Look, _facts: Serve
                 f"marketplace-admin deliveries retry --failed --channel {way.channel}"
             )
             yield warning("failed notifications", f"{way.failed} by {way.channel} failed", remedy)
-    if ways and not any(way.failed or way.oldest_seconds > MOST_WAITING_SECONDS for way in ways):
+        if count := put_off.get(way.channel):
+            told = f"{count} by {way.channel} failed and wait for their next attempt, up to six hours each"
+            remedy = (
+                f"marketplace-admin deliveries list --status due --channel {way.channel} tells their errors; mend the cause, "
+                f"then marketplace-admin deliveries retry --waiting --channel {way.channel} tries them now."
+            )
+            yield warning("retried notifications", told, remedy)
+    if ways and not put_off and not any(way.failed or way.oldest_seconds > MOST_WAITING_SECONDS for way in ways):
         yield ok("notifications", f"{sum(way.due for way in ways)} due, none failed")
 
 

@@ -148,7 +148,8 @@ def _goes_now(session: Session, row: Any, now: datetime) -> bool:
     if why_not is not None:
         skip(session, (row.delivery_id,), why_not)
     elif later is not None:
-        _change(session, (row.delivery_id,), due_at=later)
+        # Whatever failed before, from here on it waits for the person's hours, and goes with them where they change.
+        _change(session, (row.delivery_id,), due_at=later, error=None)
     return why_not is None and later is None
 
 

@@ -19,6 +19,8 @@ PURGE_BATCH = 5_000
 RETRIED = "due"
 
 _d = table_of(Delivery).c
+# What waits for quiet hours or a digest has no error.
+_PUT_OFF = (_d.status == "due", _d.error.is_not(None), _d.due_at > sa.func.now())
 _COLUMNS = [column for column in _d if column.name not in ("data", "group_key")]
 
 
@@ -53,25 +55,37 @@ def find(session: Session, delivery_id: int) -> dict[str, Any]:
 
 def failed_after(session: Session, delivery_id: int, channel: str | None = None) -> Sequence[int]:
     """The ids of failed deliveries above this one, the lowest first, at most :data:`BATCH`."""
-    failed = sa.select(_d.delivery_id).where(_d.status == "failed", _d.delivery_id > delivery_id)
+    return _ids_after(session, delivery_id, channel, _d.status == "failed")
+
+
+def waiting_after(session: Session, delivery_id: int, channel: str | None = None) -> Sequence[int]:
+    """As :func:`failed_after`, of deliveries that failed and wait for the time of their next attempt."""
+    return _ids_after(session, delivery_id, channel, *_PUT_OFF)
+
+
+def _ids_after(
+    session: Session, delivery_id: int, channel: str | None, *conditions: sa.ColumnElement[bool]
+) -> Sequence[int]:
+    chosen = sa.select(_d.delivery_id).where(*conditions, _d.delivery_id > delivery_id)
     if channel is not None:
-        failed = failed.where(_d.channel == channel)
-    return session.execute(failed.order_by(_d.delivery_id).limit(BATCH)).scalars().all()
+        chosen = chosen.where(_d.channel == channel)
+    return session.execute(chosen.order_by(_d.delivery_id).limit(BATCH)).scalars().all()
 
 
 def retry(session: Session, delivery_id: int) -> None:
-    """Have a failed delivery sent again, as if for the first time. Raises ``NotFound``, and ``Conflict`` in another status."""
-    held = sa.select(_d.status).where(_d.delivery_id == delivery_id).with_for_update()
-    status = session.execute(held).scalar()
-    if status is None:
+    """Have a delivery sent now that failed, as if for the first time, or that waits for its next attempt, which that is.
+
+    Raises ``NotFound``, and ``Conflict`` for others.
+    """
+    held = sa.select(_d.status, sa.and_(*_PUT_OFF).label("is_put_off")).where(_d.delivery_id == delivery_id)
+    row = session.execute(held.with_for_update()).one_or_none()
+    if row is None:
         raise _absent(delivery_id)
-    if status != "failed":
-        raise Conflict(f"Delivery {delivery_id} is {status}; only failed ones can be tried again.")
+    if row.status != "failed" and not row.is_put_off:
+        raise Conflict(f"Delivery {delivery_id} is {row.status}; only what failed or was put off can be tried again.")
+    anew = {} if row.is_put_off else {"status": RETRIED, "attempts": 0, "error": None, "date_done": None}
     again = sa.update(Delivery).where(_d.delivery_id == delivery_id)
-    session.execute(
-        again.values(status=RETRIED, due_at=sa.func.now(), attempts=0, error=None, date_done=None),
-        execution_options={"synchronize_session": False},
-    )
+    session.execute(again.values(due_at=sa.func.now(), **anew), execution_options={"synchronize_session": False})
 
 
 def purge(session: Session, before: datetime) -> int:

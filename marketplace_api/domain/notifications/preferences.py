@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -131,39 +132,68 @@ def change(
     session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None,
     merge: bool = True,
 ) -> Preferences:  # fmt: skip
-    """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (:class:`QuietHours`, or
-    ``None`` for none), ``digest`` (the fields of :class:`Digest`). Of these three what is not named stays; of what is not
-    named in them the same holds with ``merge``, and without it the defaults. What changes nothing leaves no trace.
+    """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (the fields of
+    :class:`QuietHours`, or ``None`` for none), ``digest`` (the fields of :class:`Digest`).
 
-    Raises Invalid (``cannot_be_switched_off``) for the e-mails of security notices, and PreconditionFailed.
+    With ``merge`` that is a merge patch (RFC 7396): what is not named stays, and ``None`` is back to the default. Without
+    it each of these three that is named is replaced, the defaults taking the place of what is not named in it. What
+    changes nothing leaves no trace.
+
+    Raises Invalid for the e-mails of security notices (``cannot_be_switched_off``), for quiet hours of which a part is
+    missing (``required``) or that have no length (``no_time_at_all``), and PreconditionFailed.
     """
     user_id = actor.user_id or 0
-    chosen: Mapping[str, Mapping[str, bool]] = changes.get("types", {})
-    _require_possible(chosen)
+    _require_possible(changes.get("types") or {})
     session.execute(postgresql.insert(NotificationPreferences).values(user_id=user_id).on_conflict_do_nothing())
     mine = sa.select(NotificationPreferences.version).where(NotificationPreferences.user_id == user_id)
     version = session.execute(mine.with_for_update()).scalar_one()
     if expected_version is not None and version != expected_version:
         raise PreconditionFailed("They changed since you read them; `current` shows what they are now.")
     before = find(session, user_id)
+    hours = None if before.quiet_hours is None else asdict(before.quiet_hours)
+    present = {"types": before.types, "quiet_hours": hours, "digest": asdict(before.digest)}
+    after = _merged(present, changes) if merge else {**present, **changes}
     different = {
         (type, channel): enabled
-        for type, channels in (chosen if merge or "types" not in changes else _filled_up(chosen)).items()
+        for type, channels in _filled_up(after.get("types", {})).items()
         for channel, enabled in channels.items()
         if before.types[type][channel] != enabled
     }
-    quiet = changes.get("quiet_hours", before.quiet_hours)
-    kept = before.digest if merge or "digest" not in changes else NO_DIGEST
-    digest = replace(kept, **changes.get("digest", {}))
-    if not different and (quiet, digest) == (before.quiet_hours, before.digest):
-        return before
-    _choose(session, user_id, different)
-    _set_hours(session, user_id, quiet, digest)
+    quiet, digest = _quiet_hours(after.get("quiet_hours")), replace(NO_DIGEST, **after.get("digest", {}))
     fields = [f"{type}.{channel}" for type, channel in different]
     fields += ["quiet_hours"] if quiet != before.quiet_hours else []
     fields += ["digest"] if digest != before.digest else []
+    if not fields:
+        return before
+    _choose(session, user_id, different)
+    _set_hours(session, user_id, quiet, digest)
     record(session, actor, EventType.USER_PREFERENCES_CHANGED, user_id, new={"fields": sorted(fields)})
     return find(session, user_id)
+
+
+def _merged(present: Mapping[str, Any] | None, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a merge patch makes of an object (RFC 7396)."""
+    merged = dict(present or {})
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _quiet_hours(parts: Mapping[str, Any] | None) -> QuietHours | None:
+    if parts is None:
+        return None
+    missing = [part.name for part in fields_of(QuietHours) if part.name not in parts]
+    if missing:
+        told = "Quiet hours need all of start, end and time_zone; `quiet_hours` itself as null means none."
+        raise Invalid(told, errors=[FieldError("body", f"quiet_hours.{name}", "required", told) for name in missing])
+    hours = QuietHours(**parts)
+    if hours.start == hours.end:
+        told = "Choose two different times."
+        raise Invalid(told, errors=[FieldError("body", "quiet_hours", "no_time_at_all", told)])
+    return hours
 
 
 def _filled_up(chosen: Mapping[str, Mapping[str, bool]]) -> Mapping[str, Mapping[str, bool]]:
@@ -174,7 +204,7 @@ def _filled_up(chosen: Mapping[str, Mapping[str, bool]]) -> Mapping[str, Mapping
     }
 
 
-def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:
+def _require_possible(chosen: Mapping[str, Mapping[str, bool | None] | None]) -> None:
     errors = [
         FieldError(
             "body",
@@ -183,8 +213,8 @@ def _require_possible(chosen: Mapping[str, Mapping[str, bool]]) -> None:
             "This is about your account itself; it stays on.",
         )
         for type, channels in chosen.items()
-        for channel, enabled in channels.items()
-        if not enabled and is_fixed(type, channel)
+        for channel, enabled in (channels or {}).items()
+        if enabled is False and is_fixed(type, channel)
     ]
     if errors:
         raise Invalid("E-mails about your account itself cannot be switched off.", errors=errors)

@@ -7,7 +7,7 @@ makes what leaves the house: a row of ``deliveries`` for each other channel by w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,8 +67,9 @@ class Notice:
         return {"ways": ways, "ways_by_default": [by_default(self.type, channel) for channel in ways]}
 
 
-GATHER = "interval '2 minutes'"
-"""How long e-mails of a group wait for more of it, and for being read in the application."""
+GATHER = "CASE WHEN channel = 'email' AND group_key IS NOT NULL THEN interval '2 minutes' ELSE interval '0' END"
+"""SQL: how long a delivery waits after it was made. E-mails of a group do for more of it, and for being read in the
+application."""
 
 _CLAIM = """
     INSERT INTO notified_events (event_id, type) VALUES (:event_id, CAST(:type AS text))
@@ -110,8 +111,7 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
             RETURNING note.notification_id, note.user_id
         ), made AS (
             INSERT INTO deliveries ({columns}, channel, due_at)
-            SELECT {columns}, channel,
-                now() + CASE WHEN channel = 'email' AND group_key IS NOT NULL THEN {GATHER} ELSE interval '0' END
+            SELECT {columns}, channel, now() + {GATHER}
             FROM person CROSS JOIN unnest(CAST(:ways AS text[]), CAST(:ways_by_default AS boolean[]))
                 AS way (channel, is_default)
             WHERE {wanted(channel="way.channel", by_default="way.is_default")}
@@ -150,6 +150,11 @@ _TELL_OWNERS = _statement(
 def due_channels(session: Session) -> list[str]:
     """The channels by which something is to be sent at once that this session told of, since this was last asked."""
     return sorted(session.info.pop(_DUE_CHANNELS, ()))
+
+
+def note_due(session: Session, channels: Iterable[str]) -> None:
+    """Remember that something is to be sent at once by these channels, for :func:`due_channels`."""
+    session.info.setdefault(_DUE_CHANNELS, set()).update(channels)
 
 
 def tell_owners(
@@ -229,4 +234,4 @@ def _run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any
     rows = session.execute(statement, {**receivers, **notice.parameters()}).all()
     entries = [Entry(row.notification_id, None, {"user_id": row.user_id}) for row in rows if row.channel is None]
     record_quietly(session, ANONYMOUS, EventType.NOTIFICATION_CREATED, entries)
-    session.info.setdefault(_DUE_CHANNELS, set()).update(row.channel for row in rows if row.channel is not None)
+    note_due(session, (row.channel for row in rows if row.channel is not None))

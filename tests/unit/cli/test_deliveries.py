@@ -27,6 +27,10 @@ ADD = sa.text(
     "CASE WHEN CAST(:status AS text) = 'due' THEN NULL ELSE now() END, now() - interval '1 hour') RETURNING delivery_id"
 )
 
+PUT_OFF = sa.text(
+    "UPDATE deliveries SET due_at = now() + interval '6 hours', error = 'unavailable' WHERE delivery_id = :id"
+)
+
 
 @pytest.fixture
 def ids(committed_databases: Databases) -> dict[str, int]:
@@ -51,6 +55,13 @@ def _listed(run: Run, *words: str) -> list[int]:
     return [row["delivery_id"] for row in json.loads(result.stdout)]
 
 
+def doctor_s(databases: Databases, settings: Settings) -> list[tuple[str, str]]:
+    """What the doctor finds: the names of the checks, and states."""
+    with looking(databases.owner_url) as look:
+        found = doctor_looks(Installation(settings, {}, Path()), "", look, look.server())
+        return [(finding.check, finding.state) for finding in found]
+
+
 def test_an_operator_looks_and_has_them_sent_again(run: Run, ids: dict[str, int]) -> None:
     assert _listed(run) == sorted(ids.values(), reverse=True)
     assert _listed(run, "--status", "failed", "--channel", "email") == [ids["failed"]]
@@ -63,7 +74,22 @@ def test_an_operator_looks_and_has_them_sent_again(run: Run, ids: dict[str, int]
     assert _listed(run, "--status", "failed") == [ids["failed"]]
     assert run("deliveries", "retry", "--failed").output == f"Retried the delivery {ids['failed']}.\n"
     assert _listed(run, "--status", "failed") == []
-    assert run("deliveries", "retry").exit_code == 2
+    assert run("deliveries", "retry").exit_code == run("deliveries", "retry", "--failed", "--waiting").exit_code == 2
+
+
+def test_what_was_put_off_is_told_by_the_doctor_and_tried_now(
+    committed_databases: Databases, run: Run, ids: dict[str, int], settings: Settings
+) -> None:
+    assert run("deliveries", "retry", str(ids["due"])).exit_code == 4, "it is due already"
+    with committed_databases.session() as session, session.begin():
+        session.execute(sa.text("DELETE FROM deliveries WHERE status = 'failed'"))
+        session.execute(PUT_OFF, {"id": ids["due"]})
+    assert doctor_s(committed_databases, settings) == [("retried notifications", "warning")]
+    every = ("--yes", "deliveries", "retry", "--waiting", "--channel")
+    assert run(*every, "sms").output == "Retried 0 deliveries.\n"
+    assert run(*every, "email", "--dry-run").output == f"Would retry the delivery {ids['due']}.\n"
+    assert run(*every, "email").output == f"Retried the delivery {ids['due']}.\n"
+    assert doctor_s(committed_databases, settings) == [("notifications", "ok")]
 
 
 def test_monitors_and_the_doctor_see_what_is_late_and_what_failed(
@@ -76,9 +102,7 @@ def test_monitors_and_the_doctor_see_what_is_late_and_what_failed(
         "email": (1, 1), "sms": (0, 1), "web_push": (0, 0),
     }  # fmt: skip
     assert 3600 <= ways["email"].oldest_seconds < 4000
-    installation = Installation(settings, {}, Path())
-    with looking(committed_databases.owner_url) as look:
-        told = [(finding.check, finding.state) for finding in doctor_looks(installation, "", look, look.server())]
+    told = doctor_s(committed_databases, settings)
     assert told == [("late notifications", "warning"), *[("failed notifications", "warning")] * 2]
 
 

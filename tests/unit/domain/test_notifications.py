@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, time, timedelta
 
 import pytest
@@ -139,7 +140,7 @@ def test_who_chose_nothing_has_the_defaults(db: Session, anna: User) -> None:
 
 def test_only_what_differs_from_the_defaults_is_kept(db: Session, anna: User, ben: User) -> None:
     kind = NotificationType.NEW_MESSAGE
-    changes = {"types": {kind: {"email": False, "sms": True, "in_app": True}}, "quiet_hours": BERLIN}
+    changes = {"types": {kind: {"email": False, "sms": True, "in_app": True}}, "quiet_hours": asdict(BERLIN)}
     own = preferences.change(db, actor_of(anna), changes=changes, expected_version=1)
     assert own.types[kind] == {"in_app": True, "email": False, "sms": True, "web_push": True}
     assert (own.quiet_hours, own.version) == (BERLIN, 2)
@@ -232,7 +233,7 @@ def last(db: Session) -> Event:
 def test_erasure_takes_notifications_and_wishes_along(db: Session, anna: User, ben: User) -> None:
     for one, other in ((anna, ben), (ben, anna)):
         send(db, one, other)
-        changes = {"types": {"new_message": {"email": False}}, "quiet_hours": BERLIN}
+        changes = {"types": {"new_message": {"email": False}}, "quiet_hours": asdict(BERLIN)}
         preferences.change(db, actor_of(one), changes=changes)
     notify(db)
     lifecycle.erase(db, RULES, OPERATOR, anna.user_id)
@@ -247,7 +248,7 @@ def test_erasure_takes_notifications_and_wishes_along(db: Session, anna: User, b
 def test_one_s_data_has_notifications_and_wishes(db: Session, anna: User, ben: User) -> None:
     send(db, ben, anna)
     notify(db)
-    changes = {"types": {"new_message": {"email": False, "sms": True}}, "quiet_hours": BERLIN}
+    changes = {"types": {"new_message": {"email": False, "sms": True}}, "quiet_hours": asdict(BERLIN)}
     preferences.change(db, actor_of(anna), changes=changes)
     held = exports.collect(db, anna.user_id)
     assert [row["type"] for row in held["notifications"]] == ["new_message"]

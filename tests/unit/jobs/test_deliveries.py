@@ -177,7 +177,7 @@ def test_an_index_leads_from_a_delivery_to_its_message(db: Session, anna: User, 
 def test_quiet_hours_hold_back_all_but_what_guards_the_account(db: Session, anna: User, ben: User, post: Post) -> None:
     noon = at_once(db).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
     # In Tokyo it is 21:00 then.
-    choose(db, ben, quiet_hours=preferences.QuietHours(time(20), time(7, 30), "Asia/Tokyo"))
+    choose(db, ben, quiet_hours={"start": time(20), "end": time(7, 30), "time_zone": "Asia/Tokyo"})
     review(db, ben, anna)
     session = open_session(db, ben)
     told = {"new_device": True, "session_id": session.session_id}
@@ -302,7 +302,7 @@ def test_one_that_cannot_be_sent_stops_no_other_and_a_server_that_is_away_is_lef
 
 def test_one_that_nobody_can_make_a_letter_of_stops_no_other(db: Session, anna: User, ben: User, post: Post) -> None:
     """As where a machine knows fewer time zones than the one that took the wish, or words miss what they tell of."""
-    choose(db, anna, quiet_hours=preferences.QuietHours(time(1), time(2), "UTC"))
+    choose(db, anna, quiet_hours={"start": time(1), "end": time(2), "time_zone": "UTC"})
     change = "UPDATE notification_preferences SET time_zone = 'Europe/Nowhere' WHERE user_id = :id"
     db.execute(sa.text(change), {"id": anna.user_id})
     review(db, anna, ben)

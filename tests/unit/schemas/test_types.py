@@ -117,7 +117,6 @@ NEEDS_KNOWLEDGE = {
     "not_an_email",
     "unknown_currency",
     "unknown_time_zone",
-    "no_time_at_all",
     "not_a_phone",
     "not_a_mobile",
     "not_a_key",
