@@ -21,6 +21,7 @@ STOREYS = (
     {"db"},
     {"migrations"},
     {"boot"},
+    {"work_facts"},
     {"facts"},
     {"models"},
     {"gateways"},

@@ -11,22 +11,20 @@ import sqlalchemy as sa
 
 from marketplace_api import migrations
 from marketplace_api.db import Databases, is_outage
-from marketplace_api.facts import (
-    CONNECTIONS,
+from marketplace_api.facts import CONNECTIONS, SYSTEM_IDENTIFIER, installation_id
+from marketplace_api.models.jobs import Queue
+from marketplace_api.work_facts import (
     DELIVERIES,
     FEED_LAG,
     QUEUES,
     RUNS,
-    SYSTEM_IDENTIFIER,
     WEBHOOKS,
     WORKERS,
     DeliveryFacts,
     QueueFacts,
     RunFacts,
     WebhookFacts,
-    installation_id,
 )
-from marketplace_api.models.jobs import Queue
 
 OK = "ok"
 

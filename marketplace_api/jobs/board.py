@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.errors import Conflict, NotFound
-from marketplace_api.facts import WORKERS
+from marketplace_api.work_facts import WORKERS
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 BATCH = 500

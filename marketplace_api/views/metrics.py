@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from marketplace_api.db import Databases
 from marketplace_api.domain.health import Vitals, Work, database_state, vitals
-from marketplace_api.facts import DeliveryFacts, WebhookFacts
 from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
+from marketplace_api.work_facts import DeliveryFacts, WebhookFacts
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes count together; without it each of them answers for itself."""

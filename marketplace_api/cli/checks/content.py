@@ -11,10 +11,11 @@ from marketplace_api.cli.checks.finding import Finding, Installation, ok, proble
 from marketplace_api.domain.files.store import KINDS
 from marketplace_api.domain.webhooks import signing
 from marketplace_api.errors import Unavailable
-from marketplace_api.facts import Look, QueueFacts, ServerFacts
+from marketplace_api.facts import Look, ServerFacts
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.work_facts import QueueFacts
 
 MOST_WAITING_SECONDS = 15 * 60
 SWEEP_EVERY_SECONDS = 3600

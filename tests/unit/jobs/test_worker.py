@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from procrastinate.jobs import Job
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from marketplace_api import facts
+from marketplace_api import work_facts
 from marketplace_api.db import Databases
 from marketplace_api.domain.accounts import recovery, registration
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -302,7 +302,7 @@ def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
         _happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         _wait_for(lambda: len(_mails(ours)) == 2)
         with queued.session() as session:
-            assert session.execute(sa.text(facts.WORKERS)).scalar_one() == 1, "it is not counted twice"
+            assert session.execute(sa.text(work_facts.WORKERS)).scalar_one() == 1, "it is not counted twice"
 
 
 def test_a_worker_told_to_stop_finishes_the_job_in_hand(
