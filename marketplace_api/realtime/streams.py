@@ -66,6 +66,9 @@ class Streams:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         """The stream, with ``headers`` as well, until either side ends it; raises what refuses it before it begins."""
+        if self._hub.is_draining:
+            await _send_away(send, headers)
+            return
         opening = await self._opening(scope)
         actor, joined, cursor = await opening.admitted(self._hub)
         about = [
@@ -112,6 +115,13 @@ class Streams:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("Send `Authorization: Bearer <token>`, or a ticket.")
         return self._hub.channels.verified(token.strip())
+
+
+async def _send_away(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    """An answer that ends at once, on a connection that was open already: any other status, and browsers gave up."""
+    about = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"connection", b"close"), *headers]
+    await send({"type": "http.response.start", "status": 200, "headers": about})
+    await send({"type": "http.response.body", "body": b"retry: %d\n\n" % RETRY_MILLISECONDS})
 
 
 async def _left(receive: Receive) -> None:

@@ -73,3 +73,21 @@ def test_a_crash_is_told_as_a_problem(committed_databases: Databases, settings: 
     within(settings, committed_databases, ask)
     assert sent[0]["status"] == 500
     assert orjson.loads(sent[1]["body"])["code"] == "internal_error"
+
+
+def test_who_comes_to_a_stream_while_the_process_ends_is_sent_away_and_not_refused(
+    committed_databases: Databases, settings: Settings
+) -> None:
+    """Browsers come back to an answer that ended, and give up on one with another status (WHATWG HTML, section 9.2.3)."""
+    sent: list[dict[str, Any]] = []
+
+    async def note(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def ask(app: Realtime) -> None:
+        app.hub.is_draining = True
+        scope = {"type": "http", "method": "GET", "path": "/api/stream", "headers": [], "query_string": b""}
+        await app(scope, note, note)
+
+    within(settings, committed_databases, ask)
+    assert (sent[0]["status"], sent[1]) == (200, {"type": "http.response.body", "body": b"retry: 2000\n\n"})
