@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from marketplace_api.models.conversations import Conversation, ConversationSide,
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of
 from tests.unit.domain.accounts_world import at_once
+from tests.waiting import until_somebody_waits
 
 
 @pytest.fixture
@@ -45,17 +45,6 @@ def unread(session: Session) -> dict[int, tuple[int, int]]:
     )
     boxes = dict(session.execute(sa.select(Inbox.user_id, Inbox.unread_count)).all())
     return {user_id: (int(count), boxes[user_id]) for user_id, count in session.execute(sides)}
-
-
-def waiting(databases: Databases) -> None:
-    """Return as soon as somebody waits for a pair."""
-    question = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-    with databases.reader() as reader:
-        for _ in range(1_000):
-            if reader.execute(question).scalar_one():
-                return
-            sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 def test_twenty_first_messages_from_both_sides_make_one_conversation(
@@ -125,7 +114,7 @@ def test_a_block_that_is_being_made_refuses_the_message_that_waits_for_it(
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         blocking(ben, anna)(session)
         sent = pool.submit(at_once, committed_databases, writing(anna, ben))
-        waiting(committed_databases)
+        until_somebody_waits(committed_databases)
         session.commit()
         (result,) = sent.result()
     assert isinstance(result, DomainError) and result.code == "blocked"
@@ -138,7 +127,7 @@ def test_a_block_waits_for_the_message_that_is_being_sent(committed_databases: D
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         row = writing(anna, ben)(session)
         blocked = pool.submit(at_once, committed_databases, blocking(ben, anna))
-        waiting(committed_databases)
+        until_somebody_waits(committed_databases)
         assert not blocked.done()
         session.commit()
         (result,) = blocked.result()
@@ -161,7 +150,7 @@ def test_the_trigger_refuses_what_the_domain_was_not_asked_about(
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         blocking(ben, anna)(session)
         sent = pool.submit(at_once, committed_databases, lambda s: s.execute(plain))
-        waiting(committed_databases)
+        until_somebody_waits(committed_databases)
         session.commit()
         (result,) = sent.result()
     assert isinstance(result, IntegrityError) and "ck_messages_not_blocked" in str(result.orig.diag.constraint_name)

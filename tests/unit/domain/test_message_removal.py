@@ -32,16 +32,6 @@ BOSS = operator("tester", request_id="run-1")
 WHY = "Insults."
 
 
-@pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
-@pytest.fixture
-def ben(db: Session) -> User:
-    return make_user(db, username="ben")
-
-
 def insult(db: Session, sender: User, receiver: User, content: str = "You fool") -> Any:
     """A message that its receiver reports."""
     row = send(db, sender, receiver, content)

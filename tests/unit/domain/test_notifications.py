@@ -37,16 +37,6 @@ BERLIN = QuietHours(time(22), time(7), "Europe/Berlin")
 NIGHT = QuietHours(time(22), time(2, 30), "Europe/Berlin")
 
 
-@pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
-@pytest.fixture
-def ben(db: Session) -> User:
-    return make_user(db, username="ben")
-
-
 def test_pages_and_cursors_see_everything_once(db: Session, anna: User, ben: User) -> None:
     ids = [make_notification(db, anna, ben) for _ in range(7)]
     page, unread = reading.listed(db, anna.user_id, PageRequest(limit=3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.factories.conversations import actor_of, send
 from tests.factories.listings import make_listing
 from tests.factories.notifications import handle, listed, notify
 from tests.unit.domain.accounts_world import at_once
+from tests.waiting import until_somebody_waits
 
 
 @pytest.fixture
@@ -170,17 +170,6 @@ def conversation_of(databases: Databases, one: User, other: User) -> int:
         return int(session.execute(statement, pair).scalar_one())
 
 
-def waiting(databases: Databases) -> None:
-    """Return as soon as somebody waits for a row."""
-    question = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
-    with databases.reader() as reader:
-        for _ in range(1_000):
-            if reader.execute(question).scalar_one():
-                return
-            sleep(0.01)
-    raise AssertionError("nobody waits")
-
-
 def test_who_reads_while_the_handler_tells_waits_and_marks_what_it_made(
     committed_databases: Databases, people: list[User]
 ) -> None:
@@ -199,7 +188,7 @@ def test_who_reads_while_the_handler_tells_waits_and_marks_what_it_made(
             committed_databases,
             lambda own: conversations.mark_all_read(own, actor_of(ben), conversation),
         )
-        waiting(committed_databases)
+        until_somebody_waits(committed_databases)
         session.commit()
         assert failures(read.result()) == []
     with committed_databases.session() as session:
@@ -215,7 +204,7 @@ def test_a_handler_waits_for_who_is_reading_and_then_tells_nothing(
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         conversations.mark_all_read(session, actor_of(ben), conversation)
         handled = pool.submit(at_once, committed_databases, handling(event_id))
-        waiting(committed_databases)
+        until_somebody_waits(committed_databases)
         session.commit()
         assert failures(handled.result()) == []
     with committed_databases.session() as session:

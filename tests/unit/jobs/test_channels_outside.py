@@ -83,11 +83,6 @@ def pushing(tmp_path: Path) -> Iterator[tuple[Receiver, Services]]:
         yield server, services_for(Settings(data_dir=tmp_path), sender)
 
 
-@pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
 def letter(user: User, **values: Any) -> Letter:
     usual = Letter(
         delivery_id=1, user_id=user.user_id, type="new_message", title="New message", text="ben wrote to you.",

@@ -44,16 +44,6 @@ def post() -> Post:
     return Post()
 
 
-@pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
-@pytest.fixture
-def ben(db: Session) -> User:
-    return make_user(db, username="ben")
-
-
 def choose(db: Session, user: User, **changes: Any) -> None:
     preferences.change(db, actor_of(user), changes=changes)
     db.commit()

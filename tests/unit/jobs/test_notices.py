@@ -29,16 +29,6 @@ from tests.factories.reviews import make_bookmark, make_review
 
 
 @pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
-@pytest.fixture
-def ben(db: Session) -> User:
-    return make_user(db, username="ben")
-
-
-@pytest.fixture
 def moderator(db: Session) -> User:
     return make_user(db, roles=["moderator"])
 

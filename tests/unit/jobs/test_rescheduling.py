@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from time import sleep
 from typing import Any
 
 import pytest
@@ -25,16 +24,7 @@ from tests.factories.deliveries import Post
 from tests.factories.listings import make_listing
 from tests.factories.notifications import SERVICES, notify
 from tests.factories.reviews import make_review
-
-
-@pytest.fixture
-def anna(db: Session) -> User:
-    return make_user(db, username="anna")
-
-
-@pytest.fixture
-def ben(db: Session) -> User:
-    return make_user(db, username="ben")
+from tests.waiting import until_somebody_waits
 
 
 def now_of(db: Session) -> datetime:
@@ -71,16 +61,6 @@ def freed(databases: Databases, user_id: int) -> tuple[list[str], list[timedelta
     with databases.session() as session:
         rescheduling.look_anew(session, user_id)
         return due_channels(session), waits(session)
-
-
-def until_somebody_waits(databases: Databases) -> None:
-    question = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
-    with databases.reader() as reader:
-        for _ in range(1_000):
-            if reader.execute(question).scalar_one():
-                return
-            sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 def review(db: Session, of: User, by: User) -> None:
