@@ -1,0 +1,40 @@
+"""A queue that is filled by what happens, and somebody to whom it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from marketplace_api.db import Databases
+from marketplace_api.domain.accounts import registration
+from marketplace_api.domain.accounts.rules import AccountRules
+from marketplace_api.domain.actors import operator
+from marketplace_api.jobs import queue, worker
+from marketplace_api.models.accounts import User
+from marketplace_api.settings import Settings
+
+
+@pytest.fixture
+def queued(committed_databases: Databases) -> Iterator[Databases]:
+    committed_databases.on_event = queue.dispatch
+    yield committed_databases
+
+
+@pytest.fixture
+def ours(settings: Settings, tmp_path: Path) -> Settings:
+    return replace(settings, data_dir=tmp_path)
+
+
+@pytest.fixture
+def ada(queued: Databases, ours: Settings) -> User:
+    with queued.session() as session, session.begin():
+        user = registration.create_account(
+            session, AccountRules.from_settings(ours), username="ada", email="ada@example.org",
+            password="correct horse battery", roles=(), actor=operator("test"), confirmed=True,
+        )  # fmt: skip
+    # The jobs of the registration are not what these tests are about.
+    worker.run_pending(ours, queued)
+    return user
