@@ -11,7 +11,7 @@ import time
 from collections import deque, namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Protocol
@@ -320,6 +320,12 @@ def libpq_url(url: str | sa.URL) -> str:
     """The same for programs that connect without SQLAlchemy, password included: libpq takes no bare spaces."""
     parsed = driver_url(url) if isinstance(url, str) else url
     return parsed.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
+
+
+def now_of(session: Session) -> datetime:
+    """The time of the transaction by the database's clock, which all processes share; an aware UTC time."""
+    moment: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
+    return moment.astimezone(UTC)
 
 
 def driver_connection(session: Session) -> Any:

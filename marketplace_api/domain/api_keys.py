@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases, Prepared, Reader, table_of
+from marketplace_api.db import Databases, Prepared, Reader, now_of, table_of
 from marketplace_api.domain import paging
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
@@ -43,7 +43,7 @@ def issue(
 
     Raises Invalid for a time that has passed.
     """
-    if expires_at is not None and expires_at <= session.execute(sa.select(sa.func.now())).scalar_one():
+    if expires_at is not None and expires_at <= now_of(session):
         error = FieldError("body", "expires_at", "in_the_past", "This time has passed; name a later one.")
         raise Invalid(f"expires_at: {error.message}", errors=[error])
     token = PREFIX + secrets.token_urlsafe(32)

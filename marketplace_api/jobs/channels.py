@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import now_of
 from marketplace_api.domain.notifications import deliveries
 from marketplace_api.domain.notifications.deliveries import Letter, Taken
 from marketplace_api.domain.notifications.telling import due_channels
@@ -56,14 +57,8 @@ SENDERS: Mapping[str, Sender] = {"email": send_mail, "sms": send_sms, "web_push"
 
 def send_deliveries(session: Session, services: Services, channel: str) -> None:
     """The job: sends what is due by a channel until nothing is left, or the channel is out of order."""
-    send_due(session, services, channel, now_there(session))
-
-
-def now_there(session: Session) -> datetime:
-    """What time it is by the clock of the database (aware), by which deliveries become due: by one that is a moment
-    behind it what was told just now would wait for the next tick."""
-    moment: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
-    return moment
+    # By the clock that says when things are due: by one that is behind it what was told just now would wait.
+    send_due(session, services, channel, now_of(session))
 
 
 def send_due(session: Session, services: Services, channel: str, now: datetime) -> None:

@@ -16,6 +16,7 @@ from procrastinate import JobContext
 from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import now_of
 from marketplace_api.domain import recounting, search
 from marketplace_api.domain.accounts import lifecycle
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -116,7 +117,7 @@ def purge_notifications(session: Session, services: Services) -> None:
 
 def wake_due_deliveries(session: Session, _services: Services) -> None:
     """Has sent what has become due: after quiet hours, by the day, after a failure."""
-    channels.wake_due(session, channels.now_there(session))
+    channels.wake_due(session, now_of(session))
     session.commit()
 
 

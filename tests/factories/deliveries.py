@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import now_of
 from marketplace_api.jobs.channels import send_due
 from marketplace_api.jobs.services import Services
 from marketplace_api.settings import Settings
@@ -49,7 +50,7 @@ def text_of(message: EmailMessage) -> str:
 
 def send_mails(session: Session, post: Post, *, minutes: float = 3, now: datetime | None = None) -> None:
     """Send the e-mails that are due by the database's clock and so many minutes later, or at a moment."""
-    at = now or session.execute(sa.select(sa.func.now())).scalar_one() + timedelta(minutes=minutes)
+    at = now or now_of(session) + timedelta(minutes=minutes)
     send_due(session, post.services, "email", at)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.db import now_of
 from marketplace_api.domain.actors import Actor
 from marketplace_api.domain.events import EventType, record
 from marketplace_api.models.accounts import User
@@ -31,7 +32,7 @@ def note(session: Session, actor: Actor, *, recipient: str, kind: str, message_i
     user = session.execute(found.with_for_update(key_share=True)).scalar_one_or_none()
     if user is None:
         return
-    now = session.execute(sa.select(sa.func.now())).scalar_one()
+    now = now_of(session)
     user.email_bounced_at = user.date_updated = now
     user.version += 1
     session.flush()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api import row_security
-from marketplace_api.db import Databases
+from marketplace_api.db import Databases, now_of
 from marketplace_api.domain import passwords
 from marketplace_api.domain.accounts import refusals, rows, sessions
 from marketplace_api.domain.accounts.rules import AccountRules
@@ -37,7 +35,7 @@ def register(
     hashed = passwords.hash_password(password, rules.bcrypt_cost)
     user = _insert(session, username, email, hashed, ["customer"], confirmed=False)
     row_security.act_for(session, user.user_id)
-    now = session.execute(sa.select(sa.func.now())).scalar_one()
+    now = now_of(session)
     pair = sessions.begin(session, keys, rules, user, device=device, address=address, now=now)
     newcomer = Actor(user_id=user.user_id, request_id=actor.request_id)
     record(session, newcomer, EventType.USER_REGISTERED, user.user_id, new={"session_id": pair.session_id})
@@ -94,7 +92,7 @@ def _insert(
     session: Session, username: str, email: str, hashed: str | None, roles: list[str], *, confirmed: bool
 ) -> User:
     rows.require_free(session, username=username, email=email)
-    now: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
+    now = now_of(session)
     user = User(
         username=username, email=email, password_hash=hashed, roles=roles,
         email_confirmed_at=now if confirmed else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import driver_connection
+from marketplace_api.db import driver_connection, now_of
 from marketplace_api.domain.conversations import keeping as conversations
 from marketplace_api.domain.events import EventType
 from marketplace_api.domain.listings import editing
@@ -54,12 +54,6 @@ def review(db: Session, of: User, by: User) -> Any:
     made = make_review(db, by, listing=make_listing(db, of, title="Desk"))
     notify(db)
     return made
-
-
-def at_once(db: Session) -> datetime:
-    """Now by the database's clock, at which nothing is late; an aware UTC time."""
-    moment: datetime = db.execute(sa.select(sa.func.now())).scalar_one()
-    return moment.astimezone(UTC)
 
 
 def test_each_wanted_channel_has_one_row_and_no_event_a_second(db: Session, anna: User, ben: User) -> None:
@@ -129,7 +123,7 @@ def test_messages_of_a_conversation_are_one_mail_and_none_once_they_were_read(
 def test_a_push_tells_how_many_of_its_group_are_unread_now(db: Session, anna: User, ben: User) -> None:
     def counts(channel: str) -> list[int]:
         found = []
-        now = at_once(db) + timedelta(minutes=10)
+        now = now_of(db) + timedelta(minutes=10)
         while taken := domain.take(db, channel, now, str):
             if isinstance(taken, Taken):
                 found.append(taken.letter.count)
@@ -165,7 +159,7 @@ def test_an_index_leads_from_a_delivery_to_its_message(db: Session, anna: User, 
 
 
 def test_quiet_hours_hold_back_all_but_what_guards_the_account(db: Session, anna: User, ben: User, post: Post) -> None:
-    noon = at_once(db).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    noon = now_of(db).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
     # In Tokyo it is 21:00 then.
     choose(db, ben, quiet_hours={"start": time(20), "end": time(7, 30), "time_zone": "Asia/Tokyo"})
     review(db, ben, anna)
@@ -188,7 +182,7 @@ def test_quiet_hours_hold_back_all_but_what_guards_the_account(db: Session, anna
 def test_a_digest_is_one_mail_a_day_but_for_what_is_about_the_account(
     db: Session, anna: User, ben: User, post: Post
 ) -> None:
-    made = at_once(db)
+    made = now_of(db)
     eight = made.replace(hour=8, minute=0, second=0, microsecond=0)
     eight += timedelta(days=1) if eight <= made else timedelta()
     choose(db, ben, digest={"enabled": True, "time": time(8), "time_zone": "UTC"})
@@ -221,7 +215,7 @@ def test_what_does_not_hold_any_more_is_not_told(db: Session, anna: User, ben: U
     choose(db, people["unwanted"], types={"review_received": {"email": False}})
     block(db, people["blocked"], anna)
     people["suspended"].state, people["account_gone"].state = "suspended", "banned"
-    people["bouncing"].email_bounced_at = at_once(db)
+    people["bouncing"].email_bounced_at = now_of(db)
     db.execute(
         sa.text(
             "UPDATE reviews SET deleted_at = now(), moderation_reason = 'x' FROM listings WHERE listings.listing_id = "
@@ -251,7 +245,7 @@ def test_what_does_not_hold_any_more_is_not_told(db: Session, anna: User, ben: U
 def test_what_fails_is_tried_again_ever_later_and_then_given_up(db: Session, anna: User, ben: User, post: Post) -> None:
     post.trouble = Unavailable("The mail server does not answer.")
     review(db, ben, anna)
-    now, waits = at_once(db), []
+    now, waits = now_of(db), []
     for attempt in range(1, MOST_ATTEMPTS + 1):
         send_mails(db, post, now=now)
         row = db.execute(
@@ -318,7 +312,7 @@ def test_no_title_keeps_a_letter_from_who_it_is_for(db: Session, anna: User, ben
         make_review(db, anna, listing=make_listing(db, ben, title=title))
     notify(db)
     choose(db, ben, digest={"enabled": True, "time": time(8), "time_zone": "UTC"})
-    send_mails(db, post, now=at_once(db) + timedelta(days=2))
+    send_mails(db, post, now=now_of(db) + timedelta(days=2))
     (mail,) = post.sent
     assert mail["Subject"] == "Market: Your news of the day"
     shown = "anna reviewed “De\ufffds\ufffd[2Jk\ufffd Pay here: evil.example”."
@@ -331,9 +325,9 @@ def test_a_channel_that_nobody_sends_by_skips_what_is_due(db: Session, anna: Use
     choose(db, ben, types={"new_message": {"sms": True}})
     send(db, anna, ben)
     notify(db)
-    letters = domain.take(db, "sms", at_once(db), str)
+    letters = domain.take(db, "sms", now_of(db), str)
     assert isinstance(letters, domain.Taken) and letters.letter.text == "anna wrote to you."
-    send_due(db, post.services, "sms", at_once(db))
+    send_due(db, post.services, "sms", now_of(db))
     assert deliveries(db, channel="sms")[0][1] in ("skipped", "sent", "failed")
 
 
@@ -342,6 +336,6 @@ def test_what_is_long_over_is_forgotten_and_what_is_due_is_not(db: Session, anna
     send_mails(db, post)
     review(db, ben, anna)
     db.execute(sa.text("UPDATE deliveries SET date_created = now() - interval '1 year' WHERE channel = 'email'"))
-    assert delivery_log.purge(db, at_once(db) - timedelta(days=90)) == 0
-    assert delivery_log.purge(db, at_once(db) + timedelta(seconds=1)) == 1
+    assert delivery_log.purge(db, now_of(db) - timedelta(days=90)) == 0
+    assert delivery_log.purge(db, now_of(db) + timedelta(seconds=1)) == 1
     assert deliveries(db) == [("review_received", "due", None)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
+from marketplace_api.db import Databases, now_of
 from marketplace_api.domain.notifications import deliveries, delivery_log, preferences, rescheduling
 from marketplace_api.domain.notifications.telling import due_channels
 from marketplace_api.errors import Conflict, Unavailable
@@ -25,12 +25,6 @@ from tests.factories.listings import make_listing
 from tests.factories.notifications import SERVICES, notify
 from tests.factories.reviews import make_review
 from tests.waiting import until_somebody_waits
-
-
-def now_of(db: Session) -> datetime:
-    """The time of a test's one transaction, in which the clock of the database stands still."""
-    moment: datetime = db.execute(sa.select(sa.func.now())).scalar_one()
-    return moment.astimezone(UTC)
 
 
 def choose(db: Session, user: User, **changes: Any) -> None:
