@@ -32,7 +32,7 @@ types: $(TEST_STAMP) ## Check types
 	$(BIN)/mypy
 
 docs: $(TEST_STAMP) ## Write the tables of docs/reference anew
-	$(BIN)/python -m tests.reference_docs
+	$(BIN)/python -m tests.support.reference_docs
 
 bench: $(BENCH_STAMP) ## Measure everything, half an hour long: speed against other frameworks, and the two below
 	$(BIN)/python -m bench

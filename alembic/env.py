@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.migrations``, else of DATABASE_OWNER_URL or
+"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.database.migrations``, else of DATABASE_OWNER_URL or
 DATABASE_URL.
 
 So `alembic -c development.ini history` works, and with one of them set everything else.
@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 
 import marketplace_api.models  # noqa: F401  every table must be known before a comparison
 from alembic import context
-from marketplace_api.db import Base, driver_url
-from marketplace_api.models.listings import Cube
+from marketplace_api.database.engines import Base, driver_url
+from marketplace_api.models.catalog.listings import Cube
 
 # An extension's type, which reflection would warn about.
 ischema_names["cube"] = Cube

@@ -21,7 +21,7 @@ from bench.fill import SIZES
 from bench.people import shapes as people
 from bench.people.plan import SIZES as MESSAGES
 from bench.people.run import TABLES, People
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 
 HTTP_SIZE = 100_000
 QUICK_SIZES, QUICK_SECONDS = (10_000,), 1.0

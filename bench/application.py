@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from marketplace_api import logs
 from marketplace_api.app import configure
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.jobs import queue
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.jobs import dispatch
 
 LOG_LEVEL = "WARNING"
 UNREACHED = 1_000_000
@@ -48,7 +48,7 @@ def application(url: str, folder: Path) -> Iterator[WsgiApp]:
     )
     logs.configure_logging(settings.log_level)
     databases = make_databases(
-        url, pool_size=settings.database_pool_size, timeout=settings.database_timeout, on_event=queue.dispatch
+        url, pool_size=settings.database_pool_size, timeout=settings.database_timeout, on_event=dispatch.dispatch
     )
     try:
         yield configure(settings, databases).make_wsgi_app()
@@ -59,7 +59,7 @@ def application(url: str, folder: Path) -> Iterator[WsgiApp]:
 def unbound(databases: Databases) -> Databases:
     """The same database on the owner's connections: what policies cost is what this saves."""
     url = databases.write.url.render_as_string(hide_password=False)
-    free = make_databases(url, pool_size=databases.write.pool.size(), on_event=queue.dispatch)  # type: ignore[attr-defined]
+    free = make_databases(url, pool_size=databases.write.pool.size(), on_event=dispatch.dispatch)  # type: ignore[attr-defined]
 
     def become_owner(connection: Any, _record: Any) -> None:
         connection.execute("SET ROLE NONE")

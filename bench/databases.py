@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from marketplace_api import migrations
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 
 # What anyone sets on a machine that serves more than a demonstration, and nothing more.
 SERVER_SETTINGS = {"shared_buffers": "1GB", "effective_cache_size": "4GB", "max_wal_size": "4GB"}

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from marketplace_api import migrations
+from marketplace_api.database import migrations
 
 SIZES = (10_000, 100_000, 1_000_000)
 WORDS = 40_000

@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.actors import ANONYMOUS
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.jobs import queue, worker
-from marketplace_api.jobs.outbox import defer
-from marketplace_api.models.jobs import Queue
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.jobs import dispatch, worker
+from marketplace_api.jobs.enqueue import defer
+from marketplace_api.models.operations.jobs import Queue
 
 JOBS, LOOKS, PEOPLE = 2_000, 100, 50
 PATIENCE_SECONDS = 300
@@ -34,7 +34,7 @@ _LEFT = sa.text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE task_name I
 def measure(url: str, folder: Path, jobs: int = JOBS, looks: int = LOOKS) -> dict[str, Any]:
     """Jobs a second, and CPU milliseconds of the worker for each, of those that have nothing to do (``idle``) and of those
     that notify (``notify``); and milliseconds from commit to start (``start_median``, ``start_p99``) of an idle worker."""
-    databases = make_databases(url, on_event=queue.dispatch, system=True)
+    databases = make_databases(url, on_event=dispatch.dispatch, system=True)
     try:
         with databases.session() as session, session.begin():
             people = [session.execute(_ADD_PERSON, {"name": f"j{time.time_ns()}"}).scalar_one() for _ in range(PEOPLE)]

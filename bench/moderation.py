@@ -24,8 +24,8 @@ import orjson
 import psycopg
 
 from bench import databases, machine, report, servers
-from marketplace_api.domain.moderation.targets import TARGETS
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.domain.trust.moderation.targets import TARGETS
 
 SIZE = 100_000
 WHERE = "status != deleted"

@@ -9,7 +9,7 @@ def main(global_config: dict[str, str], **ini: str) -> Any:
     """The paste app factory: a WSGI application from the ini's ``[app:main]``."""
     from marketplace_api.app import make_app
     from marketplace_api.boot import BootError
-    from marketplace_api.settings import SettingsError
+    from marketplace_api.config.settings import SettingsError
 
     try:
         return make_app({**global_config, **ini})

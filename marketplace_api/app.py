@@ -11,51 +11,32 @@ from pyramid.config import Configurator
 from pyramid.interfaces import IRequestExtensions
 from pyramid.request import Request
 
-from marketplace_api import boot, crash_reports, logs
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.tokens import SigningKeys
+from marketplace_api import boot, logs
+from marketplace_api.config.settings import Settings, strange_keys
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.tokens import SigningKeys
+from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.document_cipher import DocumentKeys
-from marketplace_api.gateways.limiter import Limiter
+from marketplace_api.gateways.rate_limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.gateways.webpush import vapid_key
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import dispatch
 from marketplace_api.resources.root import Root, root_factory
-from marketplace_api.resources.walk import Walk, steps_of
+from marketplace_api.resources.traverser import Walk, steps_of
 from marketplace_api.security.policy import TokenSecurityPolicy
-from marketplace_api.settings import Settings, strange_keys
 from marketplace_api.version import VERSION
-from marketplace_api.views import (
-    admin,
-    api_keys,
-    audit,
-    auth,
-    blocks,
-    bookmarks,
-    conversations,
-    entry,
-    events,
-    files,
-    health,
-    listings,
-    mail,
-    messages,
-    moderated_messages,
-    moderation,
-    notifications,
-    phones,
-    push,
-    reports,
-    reviews,
-    streams,
-    users,
-    verifications,
-    videos,
-    webhooks,
-)
-from marketplace_api.views.edge import limit_rate
+from marketplace_api.views import api_root
+from marketplace_api.views.catalog import bookmarks, listings, photos, videos
+from marketplace_api.views.community import blocks, conversations, messages, reviews
+from marketplace_api.views.eventlog import audit, feed, stream_tickets
+from marketplace_api.views.identity import account_admin, api_keys, auth, users
+from marketplace_api.views.middleware import limit_rate
+from marketplace_api.views.operations import health
+from marketplace_api.views.outbound import mail, notifications, phones, push_subscriptions, webhooks
 from marketplace_api.views.service import SERVICES, UNUSED
+from marketplace_api.views.trust import moderated_messages, moderation, reports, verifications
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +45,11 @@ FIXED = {
     "handle_exceptions": "false",
     "tm.annotate_user": "false",
     "tm.manager_hook": "pyramid_tm.explicit_manager",
-    "tm.activate_hook": "marketplace_api.views.session.needs_transaction",
+    "tm.activate_hook": "marketplace_api.views.request_properties.needs_transaction",
 }
 VIEWS = (
     listings,
-    files,
+    photos,
     videos,
     auth,
     users,
@@ -80,18 +61,18 @@ VIEWS = (
     notifications,
     mail,
     phones,
-    push,
-    streams,
+    push_subscriptions,
+    stream_tickets,
     reports,
     moderation,
     moderated_messages,
-    admin,
+    account_admin,
     audit,
-    events,
+    feed,
     api_keys,
     webhooks,
     verifications,
-    entry,
+    api_root,
     health,
 )
 HOT = (
@@ -113,10 +94,10 @@ def make_app(ini: Mapping[str, str]) -> Any:
     for mistake in strange_keys(ini):
         log.warning(str(mistake))
     crash_reports.configure_sentry(settings, VERSION)
-    databases, server = boot.open_databases(settings, queue.dispatch)
+    databases, server = boot.open_databases(settings, dispatch.dispatch)
     if not settings.production:
         # A market of texts and drawings, for which production has no use.
-        load_demo = import_module("marketplace_api.domain.demo").load_once
+        load_demo = import_module("marketplace_api.domain.operations.demo").load_once
         boot.development_ready(databases, settings, load_demo)
     app = configure(settings, databases).make_wsgi_app()
     app.embedded_server = server  # lives as long as the application
@@ -142,16 +123,16 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.pictures_url = registry.files_url or settings.public_url.rstrip("/")
 
     config.include("pyramid_tm")
-    config.include("marketplace_api.views.attempts")
+    config.include("marketplace_api.views.retry")
     config.include("marketplace_api.views.service")
     config.set_security_policy(TokenSecurityPolicy())
     config.set_default_permission(CLOSED)
-    config.include("marketplace_api.views.session")
-    config.include("marketplace_api.views.edge")
+    config.include("marketplace_api.views.request_properties")
+    config.include("marketplace_api.views.middleware")
     config.include("marketplace_api.views.errors")
     _register_services(config)
-    config.include("marketplace_api.views.hooks")
-    config.include("marketplace_api.views.reference")
+    config.include("marketplace_api.views.outbound.inbound_webhooks")
+    config.include("marketplace_api.views.docs")
     config.commit()
     _settle_request_class(config)
     return config

@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 import structlog
 
-from marketplace_api import migrations
-from marketplace_api.db import Databases, driver_url, libpq_url, make_databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from marketplace_api.database.engines import Databases, driver_url, libpq_url, make_databases
+from marketplace_api.database.row_security import APP_ROLE, RoleFacts, role_findings
 from marketplace_api.errors import DomainError
-from marketplace_api.row_security import APP_ROLE, RoleFacts, role_findings
-from marketplace_api.settings import Settings
 
 OLDEST_VERSION = 15
 EXTENSIONS = ("pg_trgm", "unaccent", "cube", "btree_gin", "btree_gist")

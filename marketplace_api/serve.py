@@ -25,7 +25,7 @@ from granian.constants import Interfaces
 from granian.server import Server
 from pyramid.scripts import pserve
 
-from marketplace_api.settings import SettingsError
+from marketplace_api.config.settings import SettingsError
 
 INI_VARIABLE = "MARKETPLACE_SERVE_INI"
 OPTIONS_VARIABLE = "MARKETPLACE_SERVE_OPTIONS"

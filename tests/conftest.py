@@ -17,16 +17,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api import migrations, row_security
 from marketplace_api.app import configure
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.files.sweep import Report, sweep
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations, row_security
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.media.files.sweep import Report, sweep
 from marketplace_api.gateways.storage import make_storage
-from marketplace_api.settings import Settings
-from tests import postgres
-from tests.client import Client
 from tests.factories.accounts import People
+from tests.support import postgres
+from tests.support.client import Client
 
 
 def pytest_configure() -> None:

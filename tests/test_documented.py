@@ -9,11 +9,11 @@ from typing import Any
 import click
 import pytest
 
-from marketplace_api.domain.events import DESCRIPTIONS, EventType
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.kernel.events import DESCRIPTIONS, EventType
 from marketplace_api.hal.problems import CODES
 from marketplace_api.security.permissions import MEANINGS, Permission
-from marketplace_api.settings import Settings
-from tests import reference_docs
+from tests.support import reference_docs
 
 PAGES = reference_docs.pages()
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from alembic import op
-from marketplace_api.models.listings import Cube
+from marketplace_api.models.catalog.listings import Cube
 
 revision = "0001"
 down_revision = None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from bench.application import WsgiApp, get, make_environ
-from marketplace_api.domain.tokens import SigningKeys
+from marketplace_api.domain.kernel.tokens import SigningKeys
 
 LIFETIME = timedelta(days=1)
 

@@ -20,8 +20,8 @@ import psycopg
 
 from bench import fill as market
 from bench.people.plan import QUIET_CONVERSATIONS, Pair, Plan, conversations
-from marketplace_api import migrations
-from marketplace_api.models.conversations import PREVIEW
+from marketplace_api.database import migrations
+from marketplace_api.models.community.conversations import PREVIEW
 
 Row = tuple[Any, ...]
 

@@ -15,7 +15,7 @@ from bench.people import shapes
 from bench.people.callers import Callers
 from bench.people.plan import Plan
 from bench.shapes import VALUES
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 
 TABLES = (
     "users",

@@ -13,10 +13,10 @@ from itertools import accumulate
 import psycopg
 
 from bench.people.plan import Plan
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.conversations import sending
-from marketplace_api.jobs import queue
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.community.conversations import send
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.jobs import dispatch
 
 THREADS = 4
 AT_ONCE = 50
@@ -107,7 +107,7 @@ class Writers:
         with self._databases.separately(sender) as session:
             for _ in range(number):
                 content = f"Is it still there? {self._chance.random()}"
-                row = sending.send(session, actor, content=content, conversation_id=thread.conversation_id)
+                row = send.send(session, actor, content=content, conversation_id=thread.conversation_id)
                 message_id = row.message_id
         assert row.receiver_id == receiver
         return message_id
@@ -116,7 +116,7 @@ class Writers:
 @contextmanager
 def writers(url: str) -> Iterator[Writers]:
     """Writers on connections of their own."""
-    databases = make_databases(url, pool_size=THREADS, on_event=queue.dispatch)
+    databases = make_databases(url, pool_size=THREADS, on_event=dispatch.dispatch)
     try:
         yield Writers(databases)
     finally:

@@ -18,7 +18,7 @@ import psycopg
 
 from bench import application, servers
 from bench.report import ROOT
-from marketplace_api.domain.tokens import SigningKeys
+from marketplace_api.domain.kernel.tokens import SigningKeys
 
 LIFETIME = timedelta(days=1)
 SETTLE_SECONDS = 3.0

@@ -18,7 +18,7 @@ from bench.measure import percentile
 from bench.people.plan import Plan
 from bench.realtime.people import Sent, Thread, people_of, threads_among, writers
 from bench.realtime.processes import SETTLE_SECONDS, Crowd, Receipt, crowd, realtime, worker
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 
 MESSAGES = 100_000
 """In the database before."""

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from marketplace_api.backup.archive import FILES, LISTING, Member, Reader
-from marketplace_api.domain.files.store import KINDS
+from marketplace_api.domain.media.files.store import KINDS
 from marketplace_api.gateways.storage import Storage, StoredFile
 
 STORED = "stored"

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import IO
 
 from marketplace_api.backup.archive import CHUNK, BackupError
-from marketplace_api.backup.programs import Process, Programs
+from marketplace_api.backup.pg_tools import Process, Programs
 from marketplace_api.backup.tables import Ask
 
 # pg_dump 17 and newer write this at the beginning, which older servers do not know.

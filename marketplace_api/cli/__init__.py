@@ -14,27 +14,27 @@ import rich_click as click
 from click.exceptions import Exit, NoSuchCommand
 from click.shell_completion import CompletionItem
 
-from marketplace_api.cli.everywhere import FORMATS, add_to
-from marketplace_api.cli.exits import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, around_us, of_error
+from marketplace_api.cli.exit_codes import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, around_us, of_error
+from marketplace_api.cli.global_options import FORMATS, add_to
 
 __all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE", "USAGE", "main"]
 
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("up", "Run everything for development: database, demo data, API, worker and realtime."),
+    "up": ("up.commands", "Run everything for development: database, demo data, API, worker and realtime."),
     "doctor": (
-        "doctor",
+        "doctor.commands",
         "Check settings, database, folders, mail and clock, with a remedy for each finding.",
     ),
-    "db": ("db", "The database: migrations, demo data, a prompt."),
-    "users": ("users", "Accounts: list, show, create, set roles, suspend, ban, erase, log out."),
+    "db": ("db.commands", "The database: migrations, demo data, a prompt."),
+    "users": ("users.commands", "Accounts: list, show, create, set roles, suspend, ban, erase, log out."),
     "verification": ("verification", "Verification: look at documents, approve, reject, end."),
-    "listings": ("listings", "Listings: look through, verify, suspend, delete, import, export."),
-    "moderation": ("moderation", "Reports; many things at once: suspend, ban, delete, and undo."),
+    "listings": ("listings.commands", "Listings: look through, verify, suspend, delete, import, export."),
+    "moderation": ("moderation.commands", "Reports; many things at once: suspend, ban, delete, and undo."),
     "reviews": ("reviews", "Reviews: list, show, delete or bring back."),
     "messages": ("messages", "Messages that were reported: list, show, delete or bring back."),
     "report": ("report", "Figures: listings, accounts, moderation."),
-    "events": ("events", "The event log: who did what; follow it, export it."),
+    "events": ("events.commands", "The event log: who did what; follow it, export it."),
     "jobs": ("jobs", "The job queue: run a worker, list, retry, cancel."),
     "webhooks": ("webhooks", "Webhooks: make, test, enable, look at deliveries, send again."),
     "deliveries": ("deliveries", "Notifications by e-mail, SMS and push: list, show, retry."),

@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.values import UNTIL
+from marketplace_api.cli.param_types import UNTIL
 
 SCOPES = ("events:read",)
 COLUMNS = ("api_key_id", "name", "scopes", "created_by", "date_created", "last_used", "expires_at", "revoked_at")
@@ -29,7 +29,7 @@ def create(context: Context, name: str, scopes: tuple[str, ...], until: datetime
 
     Example: `marketplace-admin api-keys create warehouse --scope events:read --until 90d`
     """
-    from marketplace_api.domain import api_keys as domain
+    from marketplace_api.domain.identity import api_keys as domain
 
     if not 1 <= len(name) <= 100:
         raise click.BadParameter("A name has 1 to 100 characters.", param_hint="NAME")
@@ -46,8 +46,8 @@ def list_api_keys(context: Context, limit: int) -> None:
 
     Example: `marketplace-admin api-keys list`
     """
-    from marketplace_api.domain import api_keys as domain
-    from marketplace_api.domain.paging import PageRequest
+    from marketplace_api.domain.identity import api_keys as domain
+    from marketplace_api.domain.kernel.paging import PageRequest
 
     with context.databases() as databases, databases.session() as session:
         rows = [_shown(row) for row in domain.listed(session, PageRequest(limit=limit)).items]
@@ -62,7 +62,7 @@ def revoke(context: Context, api_key_id: int) -> None:
 
     Example: `marketplace-admin api-keys revoke 3`
     """
-    from marketplace_api.domain import api_keys as domain
+    from marketplace_api.domain.identity import api_keys as domain
 
     with context.acting() as (session, actor):
         row = domain.revoke(session, actor, api_key_id)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.output import Output
-from marketplace_api.settings import Settings, SettingsError, strange_keys
+from marketplace_api.config.settings import Settings, SettingsError, strange_keys
 
 if TYPE_CHECKING:
-    from marketplace_api.db import Databases
-    from marketplace_api.domain.actors import Actor
+    from marketplace_api.database.engines import Databases
+    from marketplace_api.domain.kernel.actors import Actor
 
 DEFAULT_INI = "development.ini"
 # The environment's names for what an ini keeps in [DEFAULT].
@@ -132,7 +132,7 @@ class Context:
 
         Ctrl-C says how to go on.
         """
-        from marketplace_api.domain import demo
+        from marketplace_api.domain.operations import demo
 
         with self.output.working(text) as tell:
             try:
@@ -154,8 +154,8 @@ class Context:
 
         Raises Forbidden for an account of ``--as`` that does not moderate: what it may do, it may do by the API.
         """
-        from marketplace_api.domain.accounts import lifecycle
-        from marketplace_api.domain.actors import Actor, operator
+        from marketplace_api.domain.identity.accounts import lifecycle
+        from marketplace_api.domain.kernel.actors import Actor, operator
         from marketplace_api.errors import Forbidden
 
         if self.actor_reference is None:
@@ -183,7 +183,7 @@ def _unfit(user: Any) -> str:
 
 def _dispatch(session: Any, event: Any) -> None:
     """What follows from an event; the queue is loaded with the first, for most commands only look at things."""
-    from marketplace_api.jobs.queue import dispatch
+    from marketplace_api.jobs.dispatch import dispatch
 
     dispatch(session, event)
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import rich_click as click
 
+from marketplace_api.cli.bulk import LARGEST_ID, Work, do_each, dry_run_option, ids_argument_of, pages
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument_of, pages
 
 CHANNELS = ("email", "sms", "web_push")
 STATUSES = ("due", "sent", "skipped", "failed")
@@ -38,7 +38,7 @@ def list_deliveries(
 
     Example: `marketplace-admin deliveries list --status failed --channel email`
     """
-    from marketplace_api.domain.notifications import delivery_log
+    from marketplace_api.domain.outbound.notifications import delivery_log
 
     chosen = delivery_log.Chosen(status=status, channel=channel, user_id=user_id, reference=reference)
     with context.databases() as databases, databases.session() as session:
@@ -53,7 +53,7 @@ def show(context: Context, delivery_id: int) -> None:
 
     Example: `marketplace-admin deliveries show 42`
     """
-    from marketplace_api.domain.notifications import delivery_log
+    from marketplace_api.domain.outbound.notifications import delivery_log
 
     with context.databases() as databases, databases.session() as session:
         context.output.record(delivery_log.find(session, delivery_id))
@@ -76,7 +76,7 @@ def retry(
 
     Exit codes: 0 done, 3 not found, 4 it did not fail; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.notifications import delivery_log
+    from marketplace_api.domain.outbound.notifications import delivery_log
 
     if bool(ids) + failed + waiting != 1:
         raise click.UsageError("Name deliveries by their ids, or all that failed with --failed or --waiting.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.exits import MEANINGS, of_status
+from marketplace_api.cli.exit_codes import MEANINGS, of_status
 
 COLUMNS = ("code", "status", "exit_code", "title", "advice")
 

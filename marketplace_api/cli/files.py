@@ -12,7 +12,7 @@ from typing import IO
 import rich_click as click
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.exits import InTheWay
+from marketplace_api.cli.exit_codes import InTheWay
 
 STDOUT = Path("-")
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import rich_click as click
 
+from marketplace_api.cli.bulk import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, ids_argument_of, pages
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument, ids_argument_of, pages
-from marketplace_api.cli.values import SINCE
+from marketplace_api.cli.param_types import SINCE
 
 STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 QUEUES = ("default", "mail", "sms", "push", "media", "webhooks")
@@ -39,11 +39,12 @@ def run(context: Context, threads: int, queues: tuple[str, ...]) -> None:
 
     Example: `marketplace-admin --ini production.ini jobs run --queue mail --queue sms`
     """
-    from marketplace_api import boot, migrations
-    from marketplace_api.crash_reports import configure_sentry
+    from marketplace_api import boot
+    from marketplace_api.database import migrations
+    from marketplace_api.gateways.crash_reports import configure_sentry
     from marketplace_api.jobs.worker import Work, run_worker
     from marketplace_api.logs import configure_logging
-    from marketplace_api.models.jobs import Queue
+    from marketplace_api.models.operations.jobs import Queue
     from marketplace_api.serve import end_with_supervisor
     from marketplace_api.version import VERSION
 
@@ -73,11 +74,11 @@ def list_jobs(
 
     Example: `marketplace-admin jobs list --status failed --since 1d`
     """
-    from marketplace_api.jobs import board
+    from marketplace_api.jobs import admin
 
-    chosen = board.Chosen(status=status, queue=queue, task=task, since=since)
+    chosen = admin.Chosen(status=status, queue=queue, task=task, since=since)
     with context.databases() as databases, databases.session() as session:
-        context.output.rows(COLUMNS, board.list_jobs(session, chosen, limit))
+        context.output.rows(COLUMNS, admin.list_jobs(session, chosen, limit))
 
 
 @jobs.command()
@@ -88,10 +89,10 @@ def show(context: Context, job_id: int) -> None:
 
     Example: `marketplace-admin jobs show 42`
     """
-    from marketplace_api.jobs import board
+    from marketplace_api.jobs import admin
 
     with context.databases() as databases, databases.session() as session:
-        job = board.find(session, job_id)
+        job = admin.find(session, job_id)
     if context.for_programs:
         context.output.record(job)
         return
@@ -116,13 +117,13 @@ def retry(context: Context, ids: tuple[str, ...], failed: bool, waiting: bool, d
 
     Exit codes: 0 done, 3 not found, 4 it did not fail; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.jobs import board
+    from marketplace_api.jobs import admin
 
     if bool(ids) + failed + waiting != 1:
         raise click.UsageError("Name jobs by their ids, or all that failed with --failed or --waiting.")
-    after = board.failed_after if failed else board.waiting_after
+    after = admin.failed_after if failed else admin.waiting_after
     chosen: Sequence[str | int] = ids or pages(context, after)
-    do_each(context, chosen, Work("retry", "job", lambda session, _, id_: board.retry(session, id_)), dry_run=dry_run)
+    do_each(context, chosen, Work("retry", "job", lambda session, _, id_: admin.retry(session, id_)), dry_run=dry_run)
 
 
 @jobs.command()
@@ -136,9 +137,9 @@ def cancel(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
 
     Exit codes: 0 done, 3 not found, 4 it runs or has run; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.jobs import board
+    from marketplace_api.jobs import admin
 
-    do_each(context, ids, Work("cancel", "job", lambda session, _, id_: board.cancel(session, id_)), dry_run=dry_run)
+    do_each(context, ids, Work("cancel", "job", lambda session, _, id_: admin.cancel(session, id_)), dry_run=dry_run)
 
 
 @jobs.command()
@@ -148,10 +149,10 @@ def schedule(context: Context) -> None:
 
     Example: `marketplace-admin jobs schedule`
     """
-    from marketplace_api.jobs import runs
+    from marketplace_api.jobs import schedule_runs
     from marketplace_api.jobs.schedule import CRONS, all_periodic
 
     purposes = {periodic["task"]: periodic["purpose"] for periodic in all_periodic()}
     with context.databases() as databases, databases.session() as session:
-        lines = runs.tell(session, CRONS, datetime.now(UTC))
+        lines = schedule_runs.tell(session, CRONS, datetime.now(UTC))
     context.output.rows(RUNS, [{**line, "purpose": purposes[line["task"]]} for line in lines])

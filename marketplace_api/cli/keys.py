@@ -31,8 +31,8 @@ def list_keys(context: Context) -> None:
 
     Example: `marketplace-admin keys list`
     """
-    from marketplace_api.domain.tokens import KEY_FILE, SigningKeys
-    from marketplace_api.domain.verifications import documents
+    from marketplace_api.domain.kernel.tokens import KEY_FILE, SigningKeys
+    from marketplace_api.domain.trust.verifications import documents
     from marketplace_api.gateways.document_cipher import DocumentKeys
 
     settings = context.settings
@@ -67,7 +67,7 @@ def generate(context: Context) -> None:
 
     Example: `export JWT_KEYS=$(marketplace-admin keys generate)`
     """
-    from marketplace_api.domain.tokens import generate_seed
+    from marketplace_api.domain.kernel.tokens import generate_seed
 
     key = f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}:{generate_seed()}"
     context.output.record({"jwt_key": key}, key)
@@ -115,7 +115,7 @@ def rotate_documents(context: Context) -> None:
 
     Example: `marketplace-admin --ini production.ini keys rotate-documents`
     """
-    from marketplace_api.domain.verifications import documents
+    from marketplace_api.domain.trust.verifications import documents
     from marketplace_api.gateways.document_cipher import DocumentKeys
 
     document_keys = DocumentKeys.from_settings(context.settings)

@@ -7,10 +7,10 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli.bulk import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
-from marketplace_api.cli.moderation_reports import REASONS
-from marketplace_api.cli.values import REASON, SINCE, asked_reason
+from marketplace_api.cli.moderation.reports import REASONS
+from marketplace_api.cli.param_types import REASON, SINCE, asked_reason
 
 STATUSES = ("sent", "deleted")
 COLUMNS = (
@@ -40,13 +40,15 @@ def list_messages(
 
     Example: `marketplace-admin messages list --undecided --reason harassment`
     """
-    from marketplace_api.domain.accounts import lifecycle
-    from marketplace_api.domain.conversations import reported
+    from marketplace_api.domain.identity.accounts import lifecycle
+    from marketplace_api.domain.trust.moderation import reported_messages
 
     with context.databases() as databases, databases.session() as session:
         sender_id = lifecycle.find(session, sender).user_id if sender else None
-        wanted = reported.Wanted(status=status, sender_id=sender_id, reason=reason, undecided=undecided, since=since)
-        found = [dict(row._mapping) for row in reported.listed(session, wanted, limit=limit, before=before)]
+        wanted = reported_messages.Wanted(
+            status=status, sender_id=sender_id, reason=reason, undecided=undecided, since=since
+        )
+        found = [dict(row._mapping) for row in reported_messages.listed(session, wanted, limit=limit, before=before)]
     context.output.rows(COLUMNS, found)
 
 
@@ -59,11 +61,11 @@ def show(context: Context, message_id: int, reason: str | None) -> None:
 
     Example: `marketplace-admin messages show 7 --reason "Report 12"`
     """
-    from marketplace_api.domain.conversations import removing
+    from marketplace_api.domain.trust.moderation import messages as moderation_messages
 
     told = asked_reason(reason, "Why do you read it? This is recorded")
     with context.acting(told) as (session, actor):
-        found = dict(removing.read(session, actor, message_id)._mapping)
+        found = dict(moderation_messages.read(session, actor, message_id)._mapping)
     context.output.record(found)
 
 
@@ -84,12 +86,12 @@ def delete(context: Context, ids: tuple[str, ...], reason: str, restore: bool, d
 
     Exit codes: 0 done, 3 not found, 4 done already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.conversations import removing
+    from marketplace_api.domain.trust.moderation import messages as moderation_messages
 
     def act(session: Any, actor: Any, number: int) -> Any:
         if restore:
-            return removing.restore(session, actor, number)
-        return removing.remove(session, actor, number, reason=reason)
+            return moderation_messages.restore(session, actor, number)
+        return moderation_messages.remove(session, actor, number, reason=reason)
 
     action = "restore" if restore else "delete"
     do_each(context, ids, Work(action, "message", act), reason=reason, dry_run=dry_run)

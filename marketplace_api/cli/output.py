@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from marketplace_api.cli.exits import Refused
+from marketplace_api.cli.exit_codes import Refused
 
 PIPE_WIDTH = 10_000
 

@@ -22,11 +22,12 @@ def run(context: Context, port: int | None) -> None:
 
     Example: `marketplace-admin --ini production.ini realtime run --port 6544`
     """
-    from marketplace_api import boot, migrations
-    from marketplace_api.crash_reports import configure_sentry
-    from marketplace_api.jobs.queue import dispatch
+    from marketplace_api import boot
+    from marketplace_api.database import migrations
+    from marketplace_api.gateways.crash_reports import configure_sentry
+    from marketplace_api.jobs.dispatch import dispatch
     from marketplace_api.logs import configure_logging
-    from marketplace_api.realtime.running import run as serve
+    from marketplace_api.realtime.server import run as serve
     from marketplace_api.serve import end_with_supervisor, host_of, require_free
     from marketplace_api.version import VERSION
 

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.values import SINCE, require_span
+from marketplace_api.cli.param_types import SINCE, require_span
 
 USUAL = timedelta(days=30)
 UNITS = ("day", "week")
@@ -38,7 +38,7 @@ def overview(context: Context, since: datetime | None, until: datetime | None, u
 
     Example: `marketplace-admin report overview --since 7d`
     """
-    from marketplace_api.domain.reporting import overview as reporting
+    from marketplace_api.domain.operations.reporting import overview as reporting
 
     _show(context, reporting.figures, since, until, unit)
 
@@ -51,7 +51,7 @@ def listings(context: Context, since: datetime | None, until: datetime | None, u
 
     Example: `marketplace-admin --json report listings --since 2026-01-01 --until 2026-02-01`
     """
-    from marketplace_api.domain.reporting import listings as reporting
+    from marketplace_api.domain.operations.reporting import listings as reporting
 
     _show(context, reporting.figures, since, until, unit)
 
@@ -64,7 +64,7 @@ def users(context: Context, since: datetime | None, until: datetime | None, unit
 
     Example: `marketplace-admin report users --since 90d --by week`
     """
-    from marketplace_api.domain.reporting import users as reporting
+    from marketplace_api.domain.operations.reporting import users as reporting
 
     _show(context, reporting.figures, since, until, unit)
 
@@ -77,7 +77,7 @@ def moderation(context: Context, since: datetime | None, until: datetime | None,
 
     Example: `marketplace-admin report moderation --since 30d`
     """
-    from marketplace_api.domain.reporting import moderation as reporting
+    from marketplace_api.domain.operations.reporting import moderation as reporting
 
     _show(context, reporting.figures, since, until, unit)
 
@@ -86,7 +86,7 @@ def _show(
     context: Context, figures: Callable[[Any, Any], dict[str, Any]], since: datetime | None, until: datetime | None,
     unit: str | None,
 ) -> None:  # fmt: skip
-    from marketplace_api.domain.reporting import period
+    from marketplace_api.domain.operations.reporting import period
 
     end = until or datetime.now(UTC)
     require_span(since, end)

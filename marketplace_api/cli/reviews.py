@@ -7,9 +7,9 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.cli.bulk import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
-from marketplace_api.cli.values import REASON, SINCE
+from marketplace_api.cli.param_types import REASON, SINCE
 
 STATUSES = ("published", "deleted")
 COLUMNS = (
@@ -46,16 +46,16 @@ def list_reviews(
 
     Example: `marketplace-admin reviews list --reported --rating 1`
     """
-    from marketplace_api.domain.accounts import lifecycle
-    from marketplace_api.domain.reviews import directory
+    from marketplace_api.domain.identity.accounts import lifecycle
+    from marketplace_api.domain.trust.moderation import review_search
 
     with context.databases() as databases, databases.session() as session:
-        wanted = directory.Wanted(
+        wanted = review_search.Wanted(
             status=status, listing_id=listing, rating=rating, reported=reported, since=since,
             reviewer_id=lifecycle.find(session, author).user_id if author else None,
             reviewee_id=lifecycle.find(session, person).user_id if person else None,
         )  # fmt: skip
-        found = [_row(row) for row in directory.listed(session, wanted, limit=limit, before=before)]
+        found = [_row(row) for row in review_search.listed(session, wanted, limit=limit, before=before)]
     if not context.for_programs:
         found = [row | {"comment": _beginning(row["comment"])} for row in found]
     context.output.rows(COLUMNS, found)
@@ -69,10 +69,10 @@ def show(context: Context, review_id: int) -> None:
 
     Example: `marketplace-admin reviews show 7`
     """
-    from marketplace_api.domain.reviews import directory
+    from marketplace_api.domain.trust.moderation import review_search
 
     with context.databases() as databases, databases.session() as session:
-        found = _row(directory.one(session, review_id))
+        found = _row(review_search.one(session, review_id))
     context.output.record(found)
 
 
@@ -91,7 +91,7 @@ def delete(context: Context, ids: tuple[str, ...], reason: str, restore: bool, d
 
     Exit codes: 0 done, 3 not found, 4 done already; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.reviews import writing
+    from marketplace_api.domain.community.reviews import writing
 
     def act(session: Any, actor: Any, number: int) -> Any:
         if restore:

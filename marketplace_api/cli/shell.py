@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.exits import FAILED
+from marketplace_api.cli.exit_codes import FAILED
 
 if TYPE_CHECKING:
-    from marketplace_api.db import Databases
+    from marketplace_api.database.engines import Databases
 
 SCRIPT = "<stdin>"
 BANNER = """\
@@ -76,7 +76,7 @@ def _names(context: Context, databases: Databases, session: Any) -> dict[str, An
 
 def _models() -> dict[str, Any]:
     import marketplace_api.models  # noqa: F401  the mappers know all once it is loaded
-    from marketplace_api.db import Base
+    from marketplace_api.database.engines import Base
 
     return {mapper.class_.__name__: mapper.class_ for mapper in Base.registry.mappers}
 

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import rich_click as click
 
+from marketplace_api.cli.bulk import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.files import FILE, is_stdout, written
-from marketplace_api.cli.many import LARGEST_ID, Work, do_each, dry_run_option, ids_argument
-from marketplace_api.cli.values import REASON, SINCE, UNTIL, asked_reason
+from marketplace_api.cli.param_types import REASON, SINCE, UNTIL, asked_reason
 
 STATES = ("pending", "approved", "rejected", "expired")
 COLUMNS = (
@@ -58,9 +58,9 @@ def list_verifications(
 
     Example: `marketplace-admin --json verification list --sent-before 7d`
     """
-    from marketplace_api.domain.listings import waiting
-    from marketplace_api.domain.paging import PageRequest
-    from marketplace_api.domain.verifications import reading
+    from marketplace_api.domain.catalog.listings import review_queue
+    from marketplace_api.domain.kernel.paging import PageRequest
+    from marketplace_api.domain.trust.verifications import reading
 
     if kind == "listing" and (status != "pending" or after):
         raise click.UsageError(
@@ -68,7 +68,7 @@ def list_verifications(
         )
     with context.databases() as databases, databases.session() as session:
         if kind == "listing":
-            found = waiting.listed(session, PageRequest(limit=limit)).items
+            found = review_queue.listed(session, PageRequest(limit=limit)).items
             columns: tuple[str, ...] = LISTING_COLUMNS
             # The longest waiting come first, so what is too young are the last of them.
             rows = [row for row in found if sent_before is None or row.waiting_since <= sent_before]
@@ -89,7 +89,8 @@ def show(context: Context, verification_id: int) -> None:
 
     Example: `marketplace-admin verification show 7`
     """
-    from marketplace_api.domain.verifications import reading, rows
+    from marketplace_api.domain.trust.verifications import queries as rows
+    from marketplace_api.domain.trust.verifications import reading
 
     with context.databases() as databases, databases.session() as session:
         row = rows.find(session, verification_id)
@@ -117,7 +118,7 @@ def open_(context: Context, verification_id: int, target: Path, reason: str | No
 
     Example: `marketplace-admin verification open 7 --to passport.pdf --reason "Compare the names."`
     """
-    from marketplace_api.domain.verifications import documents
+    from marketplace_api.domain.trust.verifications import documents
     from marketplace_api.gateways.document_cipher import DocumentKeys
     from marketplace_api.gateways.storage import make_storage
 
@@ -162,10 +163,10 @@ def approve(context: Context, ids: tuple[str, ...], until: datetime | None, reas
 
     Exit codes: 0 done, 3 not found, 4 not pending; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.verifications import deciding
+    from marketplace_api.domain.trust.verifications import decisions
 
     work = Work(
-        "approve", "verification", lambda session, actor, id_: deciding.approve(session, actor, id_, expires_at=until)
+        "approve", "verification", lambda session, actor, id_: decisions.approve(session, actor, id_, expires_at=until)
     )
     do_each(context, ids, work, reason=reason, dry_run=dry_run)
 
@@ -182,10 +183,10 @@ def reject(context: Context, ids: tuple[str, ...], reason: str, dry_run: bool) -
 
     Exit codes: 0 done, 3 not found, 4 not pending; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.verifications import deciding
+    from marketplace_api.domain.trust.verifications import decisions
 
     work = Work(
-        "reject", "verification", lambda session, actor, id_: deciding.reject(session, actor, id_, reason=reason)
+        "reject", "verification", lambda session, actor, id_: decisions.reject(session, actor, id_, reason=reason)
     )
     do_each(context, ids, work, reason=reason, dry_run=dry_run)
 
@@ -202,6 +203,6 @@ def expire(context: Context, ids: tuple[str, ...], reason: str | None, dry_run: 
 
     Exit codes: 0 done, 3 not found, 4 not approved; of several, 5 some failed or it was interrupted, 1 all failed.
     """
-    from marketplace_api.domain.verifications import deciding
+    from marketplace_api.domain.trust.verifications import decisions
 
-    do_each(context, ids, Work("expire", "verification", deciding.expire), reason=reason, dry_run=dry_run)
+    do_each(context, ids, Work("expire", "verification", decisions.expire), reason=reason, dry_run=dry_run)

@@ -18,7 +18,7 @@ def version(context: Context) -> None:
     """
     import psycopg
 
-    from marketplace_api import migrations
+    from marketplace_api.database import migrations
     from marketplace_api.version import VERSION
 
     number = psycopg.pq.version()

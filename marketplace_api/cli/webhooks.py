@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli import FAILED
+from marketplace_api.cli.bulk import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.many import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
-from marketplace_api.cli.values import SINCE
+from marketplace_api.cli.param_types import SINCE
 
 if TYPE_CHECKING:
-    from marketplace_api.db import Databases
+    from marketplace_api.database.engines import Databases
 
 COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
 DELIVERY_COLUMNS = (
@@ -42,11 +42,11 @@ def list_webhooks(context: Context) -> None:
 
     Example: `marketplace-admin webhooks list`
     """
-    from marketplace_api.domain.paging import PageRequest
-    from marketplace_api.domain.webhooks import endpoints, rows
+    from marketplace_api.domain.kernel.paging import PageRequest
+    from marketplace_api.domain.outbound.webhooks import endpoints, queries
 
     with context.databases() as databases, databases.session() as session:
-        found = rows.listed(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
+        found = queries.listed(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
     context.output.rows(COLUMNS, [_plain(row) for row in found])
 
 
@@ -74,8 +74,8 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
 
     Example: `marketplace-admin webhooks create https://shop.example/hook --type "listing.*"`
     """
-    from marketplace_api.domain.webhooks import endpoints
-    from marketplace_api.models.webhooks import LONGEST_DESCRIPTION, LONGEST_URL
+    from marketplace_api.domain.outbound.webhooks import endpoints
+    from marketplace_api.models.outbound.webhooks import LONGEST_DESCRIPTION, LONGEST_URL
 
     if len(url) > LONGEST_URL or len(description) > LONGEST_DESCRIPTION:
         raise click.UsageError(f"An address has {LONGEST_URL} characters at most, a description {LONGEST_DESCRIPTION}.")
@@ -100,7 +100,7 @@ def test(context: Context, endpoint_id: int, wait: bool, timeout: int) -> None:
     Exit codes: 3 or 4 where it is not there or is disabled; with --wait 1 where the endpoint did not take the event, or
     nobody has delivered it in time.
     """
-    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.domain.outbound.webhooks import endpoints
 
     with context.acting() as (session, actor):
         delivery_id = endpoints.test(session, actor, endpoint_id)
@@ -139,12 +139,12 @@ def _tell_answer(context: Context, endpoint_id: int, delivery_id: int, seconds: 
 
 def _first_attempt(databases: Databases, endpoint_id: int, delivery_id: int, end: float) -> Any:
     """The delivery once it was tried, or as it is at the ``end``. Raises NotFound where it was deleted with its webhook."""
-    from marketplace_api.domain.webhooks import rows
+    from marketplace_api.domain.outbound.webhooks import queries
     from marketplace_api.errors import NotFound
 
     while True:
         with databases.session() as session:
-            row = rows.find_delivery(session, endpoint_id, delivery_id)
+            row = queries.find_delivery(session, endpoint_id, delivery_id)
         if row is None:
             raise NotFound(f"The webhook {endpoint_id} was deleted meanwhile.")
         if _is_tried(row) or time.monotonic() > end:
@@ -154,13 +154,13 @@ def _first_attempt(databases: Databases, endpoint_id: int, delivery_id: int, end
 
 def _why_not_tried(session: Any, row: Any) -> str:
     """What a delivery waits for that was not answered yet, as a sentence."""
-    from marketplace_api.jobs import board
+    from marketplace_api.jobs import admin
 
-    if not board.has_worker(session):
+    if not admin.has_worker(session):
         return "no worker is there. Start one: marketplace-admin jobs run"
     if row.attempts:
         return "the endpoint was called, and has not answered yet."
-    if board.is_held(session, f"webhooks:{row.endpoint_id}"):
+    if admin.is_held(session, f"webhooks:{row.endpoint_id}"):
         return "a worker is there, but the endpoint still has to answer to earlier deliveries."
     return "a worker is there, but has not come to it yet; what it has to do: marketplace-admin jobs list --status todo"
 
@@ -180,12 +180,12 @@ def deliveries(context: Context, *, endpoint_id: int, status: str | None, type_:
 
     Example: `marketplace-admin webhooks deliveries 1 --status failed`
     """
-    from marketplace_api.domain.paging import PageRequest
-    from marketplace_api.domain.webhooks import rows
+    from marketplace_api.domain.kernel.paging import PageRequest
+    from marketplace_api.domain.outbound.webhooks import queries
 
     with context.databases() as databases, databases.session() as session:
         _found(session, endpoint_id)
-        page = rows.deliveries(session, endpoint_id, rows.Wanted(status, type_), PageRequest(limit=limit))
+        page = queries.deliveries(session, endpoint_id, queries.Wanted(status, type_), PageRequest(limit=limit))
     context.output.rows(DELIVERY_COLUMNS, [_plain(row) for row in page.items])
 
 
@@ -208,14 +208,14 @@ def resend(
 
     Exit codes: 3 or 4 where a single delivery is not there or the webhook is disabled, 5 where some were refused.
     """
-    from marketplace_api.domain.webhooks import endpoints, rows
+    from marketplace_api.domain.outbound.webhooks import endpoints, queries
 
     if bool(delivery_ids) == failed:
         raise click.UsageError("Name deliveries by their ids, or all that failed with --failed.")
     if failed:
         with context.databases() as databases, databases.session() as session:
             _found(session, endpoint_id)
-            delivery_ids = tuple(map(str, rows.failed(session, endpoint_id, since, MOST_RESENT)))
+            delivery_ids = tuple(map(str, queries.failed(session, endpoint_id, since, MOST_RESENT)))
 
     def act(session: Any, actor: Any, number: int) -> object:
         return endpoints.resend(session, actor, endpoint_id, number)
@@ -234,7 +234,7 @@ def enable(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
 
     Exit codes: 3 or 4 where a single one is not there or enabled already, 5 where some of several were refused.
     """
-    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.domain.outbound.webhooks import endpoints
 
     do_each(context, ids, Work("enable", "webhook", endpoints.enable), reason=None, dry_run=dry_run)
 
@@ -250,7 +250,7 @@ def disable(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
 
     Exit codes: 3 or 4 where a single one is not there or disabled already, 5 where some of several were refused.
     """
-    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.domain.outbound.webhooks import endpoints
 
     do_each(context, ids, Work("disable", "webhook", endpoints.disable), reason=None, dry_run=dry_run)
 
@@ -263,7 +263,7 @@ def rotate_secret(context: Context, ids: tuple[str, ...]) -> None:
 
     Example: `marketplace-admin webhooks rotate-secret 1`
     """
-    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.domain.outbound.webhooks import endpoints
 
     wanted = named(ids)
     if len(wanted) > 1:
@@ -284,16 +284,16 @@ def delete(context: Context, ids: tuple[str, ...], dry_run: bool) -> None:
 
     Exit codes: 3 where a single one is not there, 5 where some of several were refused.
     """
-    from marketplace_api.domain.webhooks import endpoints
+    from marketplace_api.domain.outbound.webhooks import endpoints
 
     do_each(context, ids, Work("delete", "webhook", endpoints.delete, asks=True), reason=None, dry_run=dry_run)
 
 
 def _found(session: Any, endpoint_id: int) -> Any:
-    from marketplace_api.domain.webhooks import rows
+    from marketplace_api.domain.outbound.webhooks import queries
     from marketplace_api.errors import NotFound
 
-    row = rows.find(session, endpoint_id)
+    row = queries.find(session, endpoint_id)
     if row is None:
         raise NotFound(f"There is no webhook {endpoint_id}.")
     return row

@@ -10,7 +10,7 @@ import rich_click as click
 from marketplace_api.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
-    from marketplace_api.domain.workflow import Transition, Workflow
+    from marketplace_api.domain.kernel.workflow import Transition, Workflow
 
 CLOCK = "the clock"
 
@@ -27,7 +27,7 @@ def list_workflows(context: Context) -> None:
 
     Example: `marketplace-admin workflow list`
     """
-    from marketplace_api.domain.workflows import WORKFLOWS
+    from marketplace_api.domain.operations.workflows import WORKFLOWS
 
     rows = [
         {"name": found.name, "states": list(found.states), "steps": [step.name for step in found]}
@@ -48,7 +48,7 @@ def show(context: Context, name: str, shape: str) -> None:
 
     Example: `marketplace-admin workflow show listing --format mermaid`
     """
-    from marketplace_api.domain.workflows import WORKFLOWS
+    from marketplace_api.domain.operations.workflows import WORKFLOWS
     from marketplace_api.errors import NotFound
 
     if name not in WORKFLOWS:

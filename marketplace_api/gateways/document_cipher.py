@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from marketplace_api.setting_rules import DEVELOPMENT_SECRET
-from marketplace_api.setting_values import NEW_DOCUMENT_KEY, Mistake, SettingsError, document_keys
-from marketplace_api.settings import Settings
+from marketplace_api.config.parsing import NEW_DOCUMENT_KEY, Mistake, SettingsError, document_keys
+from marketplace_api.config.settings import Settings
+from marketplace_api.config.validation import DEVELOPMENT_SECRET
 
 MAGIC = b"MKTDOC\x00\x01"
 WRAPPED = b"MKTKEY\x00\x01"

@@ -20,9 +20,9 @@ from typing import IO, Any
 
 from PIL import Image
 
+from marketplace_api.config.settings import SettingsError
 from marketplace_api.errors import Invalid
 from marketplace_api.gateways.images import QUALITY, refused
-from marketplace_api.settings import SettingsError
 
 MAX_SECONDS = 120
 MAX_PIXELS = 3840 * 2160

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
 from marketplace_api.schemas.uploads import UploadForm

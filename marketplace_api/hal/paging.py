@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pyramid.request import Request
 
-from marketplace_api.domain.paging import TOTAL_CAP, Page
+from marketplace_api.domain.kernel.paging import TOTAL_CAP, Page
 from marketplace_api.hal.representation import Links, Representation, link
 from marketplace_api.resources.base import Context
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.hal.forms import templates
 from marketplace_api.hal.operations import Operation
 from marketplace_api.resources.base import Context

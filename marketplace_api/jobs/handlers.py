@@ -11,74 +11,75 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.events import EventType
-from marketplace_api.jobs import care, mails, notices, text_messages
-from marketplace_api.jobs.outbox import Queue
+from marketplace_api.domain.kernel.events import EventType
+from marketplace_api.jobs import maintenance
+from marketplace_api.jobs.enqueue import Queue
+from marketplace_api.jobs.outbound import email_handlers, notification_handlers, sms_sender
 from marketplace_api.jobs.services import Services
-from marketplace_api.models.events import Event
+from marketplace_api.models.kernel.events import Event
 
 Handler = Callable[[Session, Event, Services], None]
 
 HANDLERS: Mapping[str, tuple[Handler, ...]] = {
-    EventType.USER_REGISTERED: (mails.mail_confirmation,),
-    EventType.USER_EMAIL_CHANGE_REQUESTED: (mails.mail_confirmation, mails.warn_old_address),
-    EventType.USER_EMAIL_CONFIRMATION_REQUESTED: (mails.mail_confirmation,),
-    EventType.USER_PASSWORD_RESET_REQUESTED: (mails.mail_password_reset,),
-    EventType.USER_PASSWORD_CHANGED: (mails.mail_password_changed, notices.notify_of_password),
-    EventType.USER_LOGGED_IN: (notices.notify_of_login,),
-    EventType.USER_PHONE_CODE_REQUESTED: (text_messages.send_phone_code,),
-    EventType.USER_PICTURE_CHANGED: (care.clear_files,),
-    EventType.USER_ERASED: (care.erase_files,),
-    EventType.USER_PREFERENCES_CHANGED: (care.reschedule_deliveries,),
-    EventType.LISTING_PHOTOS_CHANGED: (care.clear_files,),
-    EventType.LISTING_VIDEO_CHANGED: (care.clear_files,),
-    EventType.VERIFICATION_DOCUMENTS_PURGED: (care.clear_files,),
-    EventType.USER_DEACTIVATED: (mails.mail_deactivated,),
-    EventType.USER_SUSPENDED: (mails.mail_suspended, notices.notify_of_judgement),
-    EventType.USER_BANNED: (mails.mail_banned,),
-    EventType.USER_REINSTATED: (mails.mail_reinstated, notices.notify_of_judgement),
-    EventType.SESSION_REUSE_DETECTED: (mails.mail_session_theft,),
-    EventType.LISTING_CREATED: (care.refresh_search_terms,),
-    EventType.LISTING_EDITED: (care.refresh_search_terms, notices.notify_keepers_of_price),
+    EventType.USER_REGISTERED: (email_handlers.mail_confirmation,),
+    EventType.USER_EMAIL_CHANGE_REQUESTED: (email_handlers.mail_confirmation, email_handlers.warn_old_address),
+    EventType.USER_EMAIL_CONFIRMATION_REQUESTED: (email_handlers.mail_confirmation,),
+    EventType.USER_PASSWORD_RESET_REQUESTED: (email_handlers.mail_password_reset,),
+    EventType.USER_PASSWORD_CHANGED: (email_handlers.mail_password_changed, notification_handlers.notify_of_password),
+    EventType.USER_LOGGED_IN: (notification_handlers.notify_of_login,),
+    EventType.USER_PHONE_CODE_REQUESTED: (sms_sender.send_phone_code,),
+    EventType.USER_PICTURE_CHANGED: (maintenance.clear_files,),
+    EventType.USER_ERASED: (maintenance.erase_files,),
+    EventType.USER_PREFERENCES_CHANGED: (maintenance.reschedule_deliveries,),
+    EventType.LISTING_PHOTOS_CHANGED: (maintenance.clear_files,),
+    EventType.LISTING_VIDEO_CHANGED: (maintenance.clear_files,),
+    EventType.VERIFICATION_DOCUMENTS_PURGED: (maintenance.clear_files,),
+    EventType.USER_DEACTIVATED: (email_handlers.mail_deactivated,),
+    EventType.USER_SUSPENDED: (email_handlers.mail_suspended, notification_handlers.notify_of_judgement),
+    EventType.USER_BANNED: (email_handlers.mail_banned,),
+    EventType.USER_REINSTATED: (email_handlers.mail_reinstated, notification_handlers.notify_of_judgement),
+    EventType.SESSION_REUSE_DETECTED: (email_handlers.mail_session_theft,),
+    EventType.LISTING_CREATED: (maintenance.refresh_search_terms,),
+    EventType.LISTING_EDITED: (maintenance.refresh_search_terms, notification_handlers.notify_keepers_of_price),
     EventType.LISTING_STATUS_CHANGED: (
-        care.refresh_search_terms,
-        notices.notify_owner,
-        notices.notify_keepers_of_sale,
+        maintenance.refresh_search_terms,
+        notification_handlers.notify_owner,
+        notification_handlers.notify_keepers_of_sale,
     ),
-    EventType.LISTING_DELETED: (care.refresh_search_terms,),
-    EventType.LISTING_RESTORED: (care.refresh_search_terms,),
-    EventType.LISTING_IMPORTED: (care.refresh_search_terms,),
-    EventType.MESSAGE_SENT: (notices.notify_of_message,),
-    EventType.MESSAGE_DELETED: (notices.notify_sender,),
-    EventType.REVIEW_POSTED: (notices.notify_of_review,),
-    EventType.REVIEW_REPLIED: (notices.notify_of_reply,),
-    EventType.VERIFICATION_APPROVED: (notices.notify_of_verification,),
-    EventType.VERIFICATION_REJECTED: (notices.notify_of_verification,),
-    EventType.VERIFICATION_EXPIRED: (notices.notify_of_verification,),
-    EventType.REPORT_RESOLVED: (notices.notify_reporter,),
-    EventType.REPORT_DISMISSED: (notices.notify_reporter,),
-    EventType.WEBHOOK_DISABLED: (mails.mail_webhook_disabled,),
-    EventType.BATCH_PROGRESSED: (care.refresh_search_terms, notices.notify_owners),
+    EventType.LISTING_DELETED: (maintenance.refresh_search_terms,),
+    EventType.LISTING_RESTORED: (maintenance.refresh_search_terms,),
+    EventType.LISTING_IMPORTED: (maintenance.refresh_search_terms,),
+    EventType.MESSAGE_SENT: (notification_handlers.notify_of_message,),
+    EventType.MESSAGE_DELETED: (notification_handlers.notify_sender,),
+    EventType.REVIEW_POSTED: (notification_handlers.notify_of_review,),
+    EventType.REVIEW_REPLIED: (notification_handlers.notify_of_reply,),
+    EventType.VERIFICATION_APPROVED: (notification_handlers.notify_of_verification,),
+    EventType.VERIFICATION_REJECTED: (notification_handlers.notify_of_verification,),
+    EventType.VERIFICATION_EXPIRED: (notification_handlers.notify_of_verification,),
+    EventType.REPORT_RESOLVED: (notification_handlers.notify_reporter,),
+    EventType.REPORT_DISMISSED: (notification_handlers.notify_reporter,),
+    EventType.WEBHOOK_DISABLED: (email_handlers.mail_webhook_disabled,),
+    EventType.BATCH_PROGRESSED: (maintenance.refresh_search_terms, notification_handlers.notify_owners),
 }
 """When an event of this type is recorded, each of its handlers becomes one job."""
 
-DEBOUNCED: frozenset[Handler] = frozenset({care.clear_files, care.refresh_search_terms})
+DEBOUNCED: frozenset[Handler] = frozenset({maintenance.clear_files, maintenance.refresh_search_terms})
 """Handlers that look at no particular event, so that one waiting job stands for any number of events."""
 
 QUEUES: Mapping[Handler, Queue] = {
-    mails.mail_confirmation: Queue.MAIL,
-    mails.warn_old_address: Queue.MAIL,
-    mails.mail_password_reset: Queue.MAIL,
-    mails.mail_password_changed: Queue.MAIL,
-    mails.mail_deactivated: Queue.MAIL,
-    mails.mail_suspended: Queue.MAIL,
-    mails.mail_banned: Queue.MAIL,
-    mails.mail_reinstated: Queue.MAIL,
-    mails.mail_session_theft: Queue.MAIL,
-    mails.mail_webhook_disabled: Queue.MAIL,
-    text_messages.send_phone_code: Queue.SMS,
-    care.clear_files: Queue.MEDIA,
-    care.erase_files: Queue.MEDIA,
+    email_handlers.mail_confirmation: Queue.MAIL,
+    email_handlers.warn_old_address: Queue.MAIL,
+    email_handlers.mail_password_reset: Queue.MAIL,
+    email_handlers.mail_password_changed: Queue.MAIL,
+    email_handlers.mail_deactivated: Queue.MAIL,
+    email_handlers.mail_suspended: Queue.MAIL,
+    email_handlers.mail_banned: Queue.MAIL,
+    email_handlers.mail_reinstated: Queue.MAIL,
+    email_handlers.mail_session_theft: Queue.MAIL,
+    email_handlers.mail_webhook_disabled: Queue.MAIL,
+    sms_sender.send_phone_code: Queue.SMS,
+    maintenance.clear_files: Queue.MEDIA,
+    maintenance.erase_files: Queue.MEDIA,
 }
 """Handlers whose jobs wait in another queue than the default one."""
 

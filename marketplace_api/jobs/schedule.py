@@ -16,22 +16,24 @@ from procrastinate import JobContext
 from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import now_of
-from marketplace_api.domain import recounting, search
-from marketplace_api.domain.accounts import lifecycle
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.files.sweep import sweep
-from marketplace_api.domain.notifications import delivery_log
-from marketplace_api.domain.notifications import keeping as notifications
-from marketplace_api.jobs import channels, failures, runs
-from marketplace_api.jobs.care import TERMS_BATCH
-from marketplace_api.jobs.event_log import keep_event_months
+from marketplace_api.database.engines import now_of
+from marketplace_api.domain.catalog import search
+from marketplace_api.domain.identity.accounts import lifecycle
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.media.files.sweep import sweep
+from marketplace_api.domain.operations import counters
+from marketplace_api.domain.outbound.notifications import delivery_log
+from marketplace_api.domain.outbound.notifications import inbox as notifications
+from marketplace_api.jobs import failures, schedule_runs
+from marketplace_api.jobs.eventlog.maintenance import keep_event_months
+from marketplace_api.jobs.maintenance import TERMS_BATCH
+from marketplace_api.jobs.outbound import channels
+from marketplace_api.jobs.outbound.webhooks import purge_webhook_deliveries
 from marketplace_api.jobs.services import Services
-from marketplace_api.jobs.verifications import expire_verifications, purge_documents
-from marketplace_api.jobs.webhooks import purge_webhook_deliveries
-from marketplace_api.models.accounts import AccountSession, LoginFailures, OneTimeToken
-from marketplace_api.models.idempotency import StoredAnswer
-from marketplace_api.models.phones import PhoneCode, PhoneCodeCount
+from marketplace_api.jobs.trust.maintenance import expire_verifications, purge_documents
+from marketplace_api.models.identity.accounts import AccountSession, LoginFailures, OneTimeToken
+from marketplace_api.models.kernel.idempotency import StoredAnswer
+from marketplace_api.models.outbound.phones import PhoneCode, PhoneCodeCount
 
 ANSWERS_KEPT = timedelta(hours=24)
 FAILURES_KEPT = timedelta(days=2)
@@ -130,7 +132,7 @@ def forget_ended_jobs(session: Session, _services: Services) -> None:
 
 def recount(session: Session, _services: Services) -> None:
     """Holds the counters that are kept beside what they count against it, and mends those that drifted."""
-    mended = recounting.recount(session)
+    mended = counters.recount(session)
     if any(mended.values()):
         log.error("counters.drifted", **mended)
     else:
@@ -187,7 +189,7 @@ def _ticking(
     name = function.__name__
 
     def tick(context: JobContext, timestamp: int) -> None:  # noqa: ARG001  the queue passes the time of the tick
-        in_session(context, lambda session, _services: runs.begin(session, name))
+        in_session(context, lambda session, _services: schedule_runs.begin(session, name))
         failure: str | None = None
         try:
             in_session(context, function)
@@ -198,6 +200,6 @@ def _ticking(
             # The next tick tries again: a job that failed for good would only be one of many.
             log.exception("schedule.failed", task=name)
         finally:
-            in_session(context, lambda session, _services: runs.end(session, name, cron, failure))
+            in_session(context, lambda session, _services: schedule_runs.end(session, name, cron, failure))
 
     return tick

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.gateways.email import Mailer
 from marketplace_api.gateways.sms import SmsSender, make_sms
 from marketplace_api.gateways.storage import Storage, make_storage
 from marketplace_api.gateways.webpush import PushSender, make_push
-from marketplace_api.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

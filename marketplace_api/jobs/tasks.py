@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from marketplace_api.jobs import channels, webhooks
+from marketplace_api.jobs.outbound import channels, webhooks
 
 TASKS: Mapping[str, Callable[..., None]] = {
     webhooks.SEND: webhooks.send_webhooks,

@@ -26,21 +26,22 @@ from procrastinate.jobs import Job, Status
 from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.orm import Session
 
-from marketplace_api import row_security
-from marketplace_api.db import Databases, libpq_url
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import row_security
+from marketplace_api.database.engines import Databases, libpq_url
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import channels, clock, failures, schedule
+from marketplace_api.jobs import cron, failures, schedule
+from marketplace_api.jobs.concurrency import Lanes, threads_of
+from marketplace_api.jobs.dispatch import HANDLE_EVENT
 from marketplace_api.jobs.failures import UnknownTask, is_temporary
 from marketplace_api.jobs.handlers import BY_NAME
-from marketplace_api.jobs.lanes import Lanes, threads_of
-from marketplace_api.jobs.queue import HANDLE_EVENT
+from marketplace_api.jobs.outbound import channels
+from marketplace_api.jobs.outbound.webhooks import relaying_beside
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.tasks import TASKS
-from marketplace_api.jobs.webhooks import relaying_beside
 from marketplace_api.logs import bind_request
-from marketplace_api.models.events import Event
-from marketplace_api.models.jobs import Queue
-from marketplace_api.settings import Settings
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.operations.jobs import Queue
 
 THREADS = 4
 MOST_ATTEMPTS = 12
@@ -214,7 +215,7 @@ async def _serve_once(
             await app.close_async()
 
     serving = asyncio.create_task(serve())
-    set_clock = asyncio.create_task(clock.jumped())
+    set_clock = asyncio.create_task(cron.jumped())
     aside = (asyncio.create_task(stopping.wait()), set_clock, asyncio.create_task(_rescue_always(app, work)))
     await asyncio.wait({serving, *aside}, return_when=asyncio.FIRST_COMPLETED)
     if set_clock.done():

@@ -3,29 +3,15 @@
 Import this package to have every table in ``Base.metadata``.
 """
 
-from marketplace_api.models import (
-    accounts,
-    api_keys,
-    batches,
-    bookmarks,
-    categories,
-    conversations,
-    deliveries,
-    events,
-    files,
-    idempotency,
-    jobs,
-    listings,
-    notifications,
-    phones,
-    push,
-    reports,
-    reviews,
-    search,
-    streams,
-    verifications,
-    webhooks,
-)
+from marketplace_api.models.catalog import bookmarks, categories, listings, search
+from marketplace_api.models.community import conversations, reviews
+from marketplace_api.models.eventlog import stream_tickets
+from marketplace_api.models.identity import accounts, api_keys
+from marketplace_api.models.kernel import events, idempotency
+from marketplace_api.models.media import files
+from marketplace_api.models.operations import jobs
+from marketplace_api.models.outbound import deliveries, notifications, phones, push_subscriptions, webhooks
+from marketplace_api.models.trust import batches, reports, verifications
 
 __all__ = [
     "accounts",
@@ -42,11 +28,11 @@ __all__ = [
     "listings",
     "notifications",
     "phones",
-    "push",
+    "push_subscriptions",
     "reports",
     "reviews",
     "search",
-    "streams",
+    "stream_tickets",
     "verifications",
     "webhooks",
 ]

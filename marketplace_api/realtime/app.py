@@ -13,22 +13,22 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from marketplace_api.app import configure
-from marketplace_api.db import Databases
-from marketplace_api.domain.health import OK, database_state, installation
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.operations.health import OK, database_state, installation
 from marketplace_api.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.channels import Channels
+from marketplace_api.realtime.authorization import Channels
 from marketplace_api.realtime.follower import Follower
-from marketplace_api.realtime.frames import GUARD, Frames
+from marketplace_api.realtime.handshake import Scope, header, is_allowed_origin
 from marketplace_api.realtime.hub import Hub
-from marketplace_api.realtime.recent import Recent
-from marketplace_api.realtime.requests import Scope, header, is_allowed_origin
-from marketplace_api.realtime.signals import Signal, Signals, make_way
-from marketplace_api.realtime.sockets import Sockets
-from marketplace_api.realtime.streams import Receive, Send, Streams
+from marketplace_api.realtime.protocol_guard import GUARD, Frames
+from marketplace_api.realtime.pubsub import Signal, Signals, make_way
+from marketplace_api.realtime.replay_buffer import Recent
+from marketplace_api.realtime.socketio import Sockets
+from marketplace_api.realtime.sse import Receive, Send, Streams
 from marketplace_api.resources.root import LOOPBACK
-from marketplace_api.settings import Settings
 from marketplace_api.version import VERSION
 from marketplace_api.views.errors import what_failed
 

@@ -16,15 +16,15 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from marketplace_api.db import is_outage
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.tokens import AccessClaims
+from marketplace_api.database.engines import is_outage
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import DomainError, RateLimited, Unauthenticated
 from marketplace_api.hal.problems import problem
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.channels import Channels, is_over
-from marketplace_api.realtime.entries import USER, Entry, topic
-from marketplace_api.realtime.recent import Recent
+from marketplace_api.realtime.authorization import Channels, is_over
+from marketplace_api.realtime.event_map import USER, Entry, topic
+from marketplace_api.realtime.replay_buffer import Recent
 
 CHUNK = 50
 """Entries that are looked at in one go."""

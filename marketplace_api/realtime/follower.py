@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from marketplace_api.db import Databases
-from marketplace_api.domain import feed
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.eventlog import feed
 from marketplace_api.errors import Conflict
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.entries import Entry, entry_of
+from marketplace_api.realtime.event_map import Entry, entry_of
 
 REST_SECONDS = 0.02
 """Between two looks at a log that grows: what somebody waits for at most, and what a look costs is a millisecond."""

@@ -16,16 +16,16 @@ from uuid import uuid4
 
 import structlog
 
-from marketplace_api.db import is_outage
+from marketplace_api.database.engines import is_outage
 from marketplace_api.errors import DomainError, Invalid, RateLimited, Unavailable
 from marketplace_api.hal.representation import link
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.channels import Channels, Joined
+from marketplace_api.realtime.authorization import Channels, Joined
 from marketplace_api.realtime.clients import MOST_TOPICS, START_ANEW, Client, told
-from marketplace_api.realtime.entries import CONVERSATION, Entry, topic
+from marketplace_api.realtime.event_map import CONVERSATION, Entry, topic
 from marketplace_api.realtime.presence import REPEAT_SECONDS, Presence
-from marketplace_api.realtime.recent import Recent
-from marketplace_api.realtime.signals import Signal
+from marketplace_api.realtime.pubsub import Signal
+from marketplace_api.realtime.replay_buffer import Recent
 
 THREADS = 4
 BEAT_SECONDS = 20.0

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from marketplace_api.db import BIGINT_MAX
-from marketplace_api.realtime.signals import Signal
+from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.realtime.pubsub import Signal
 
 REPEAT_SECONDS = 20.0
 FORGET_SECONDS = 3 * REPEAT_SECONDS

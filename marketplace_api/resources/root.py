@@ -5,20 +5,20 @@ from __future__ import annotations
 from pyramid.authorization import Allow
 from pyramid.request import Request
 
-from marketplace_api.resources.accounts import AuthContext, UsersContext
-from marketplace_api.resources.admin import AdminContext
-from marketplace_api.resources.audit import AuditContext
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
-from marketplace_api.resources.conversations import ConversationsContext, MessagesContext
-from marketplace_api.resources.events import FeedContext
-from marketplace_api.resources.files import FilesContext
-from marketplace_api.resources.listings import ListingsContext
-from marketplace_api.resources.mail import HooksContext, SubscriptionsContext
-from marketplace_api.resources.moderation import ModerationContext
-from marketplace_api.resources.notifications import NotificationsContext
-from marketplace_api.resources.reports import ReportsContext
-from marketplace_api.resources.reviews import ReviewsContext
-from marketplace_api.resources.streams import StreamContext
+from marketplace_api.resources.catalog.listings import ListingsContext
+from marketplace_api.resources.catalog.photos import FilesContext
+from marketplace_api.resources.community.conversations import ConversationsContext, MessagesContext
+from marketplace_api.resources.community.reviews import ReviewsContext
+from marketplace_api.resources.eventlog.audit import AuditContext
+from marketplace_api.resources.eventlog.feed import FeedContext
+from marketplace_api.resources.eventlog.stream_tickets import StreamContext
+from marketplace_api.resources.identity.account_admin import AdminContext
+from marketplace_api.resources.identity.accounts import AuthContext, UsersContext
+from marketplace_api.resources.outbound.mail import HooksContext, SubscriptionsContext
+from marketplace_api.resources.outbound.notifications import NotificationsContext
+from marketplace_api.resources.trust.moderation import ModerationContext
+from marketplace_api.resources.trust.reports import ReportsContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
 

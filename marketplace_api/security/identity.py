@@ -6,9 +6,9 @@ from hmac import compare_digest
 
 from pyramid.request import Request
 
-from marketplace_api.domain import api_keys
-from marketplace_api.domain.accounts import sessions
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.identity import api_keys
+from marketplace_api.domain.identity.accounts import sessions
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.errors import Unauthenticated
 
 

@@ -8,7 +8,7 @@ from pyramid.authorization import Allow
 from pyramid.request import Request
 from pyramid.security import Allowed, Denied
 
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.security.principals import principals_of
 
 _ALLOWED, _DENIED = Allowed("An entry of the ACLs grants it."), Denied("No entry of the ACLs grants it.")

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pyramid.authorization import Authenticated, Everyone
 
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.kernel.actors import Actor
 
 MODERATOR = "role:moderator"
 STAFF = "role:staff"

@@ -12,8 +12,8 @@ from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPMethodNotAl
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.db import is_outage
-from marketplace_api.domain.accounts import profiles, refusals
+from marketplace_api.database.engines import is_outage
+from marketplace_api.domain.identity.accounts import errors, profiles
 from marketplace_api.errors import (
     DomainError,
     Forbidden,
@@ -30,7 +30,7 @@ from marketplace_api.hal.registry import represent
 from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.base import Context
 from marketplace_api.security.permissions import Permission
-from marketplace_api.views import pages
+from marketplace_api.views import html_pages
 from marketplace_api.views.responses import Answer, document
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ def answer(error: DomainError, request: Request, headers: list[tuple[str, str]] 
         sent.append(("WWW-Authenticate", _challenge(error, request)))
     if status in (429, 503) or error.retry_after is not None:
         sent.append(("Retry-After", str(error.retry_after or 5)))
-    if pages.is_wanted(request):
-        shown = pages.refusal(request, body, status)
+    if html_pages.is_wanted(request):
+        shown = html_pages.refusal(request, body, status)
         shown.headers.update(sent)
         return shown
     return document(body, status, PROBLEM, sent)
@@ -110,7 +110,7 @@ def refusal_of(request: Request) -> DomainError:
         return Unauthenticated("Log in first: this needs an account.")
     if actor.state == "suspended":
         row = profiles.find_own(request.db, actor.user_id)
-        return refusals.suspended(row.state_reason, row.suspended_until)
+        return errors.suspended(row.state_reason, row.suspended_until)
     return Forbidden("Your account may not do this.")
 
 

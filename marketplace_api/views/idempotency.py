@@ -9,7 +9,7 @@ import orjson
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.domain import idempotency
+from marketplace_api.domain.kernel import idempotency
 from marketplace_api.errors import FieldError, Invalid
 from marketplace_api.views.responses import STATUS, Answer
 

@@ -13,7 +13,7 @@ import orjson
 from pyramid.request import Request
 from webob.acceptparse import create_accept_header
 
-from marketplace_api.domain.paging import PageRequest
+from marketplace_api.domain.kernel.paging import PageRequest
 from marketplace_api.errors import DomainError, FieldError, Invalid
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON

@@ -15,16 +15,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
+from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import (
-    LocalMailer,
-    Mailer,
-    PermanentDeliveryError,
-    SmtpMailer,
-    make_mailer,
-)
-from marketplace_api.gateways.mail_messages import SUBJECTS, render
-from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.gateways.email import LocalMailer, Mailer, PermanentDeliveryError, SmtpMailer, make_mailer
+from marketplace_api.gateways.email.templates import SUBJECTS, render
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 CONTEXT: dict[str, Any] = {

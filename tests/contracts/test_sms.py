@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl
 import orjson
 import pytest
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.sms import LocalSms, NumberStopped, SmsSender, is_signed, make_sms
-from marketplace_api.gateways.sms_text import compose, parts
-from marketplace_api.gateways.sms_twilio import TwilioSms
-from marketplace_api.settings import Settings
-from tests.receiving import Receiver, receiving
+from marketplace_api.gateways.sms.text import compose, parts
+from marketplace_api.gateways.sms.twilio import TwilioSms
+from tests.support.webhook_receiver import Receiver, receiving
 
 NUMBER, TEXT = "+4915112345678", "Grüße & 100 % „echt“ — +1?"
 

@@ -16,6 +16,7 @@ import pytest
 import requests
 import time_machine
 
+from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage import (
     KEY,
@@ -28,8 +29,7 @@ from marketplace_api.gateways.storage import (
     new_name,
 )
 from marketplace_api.gateways.storage.s3 import S3Storage
-from marketplace_api.settings import Settings, SettingsError
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
+from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 
 BUCKET = "marketplace"
 SIGNER = UrlSigner.from_secret("a secret of the tests that is long enough")

@@ -13,8 +13,9 @@ import orjson
 import pytest
 import requests
 
+from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways import outbound
+from marketplace_api.gateways import safe_http
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.webpush import (
     LocalPush,
@@ -28,10 +29,9 @@ from marketplace_api.gateways.webpush import (
     make_push,
     vapid_key,
 )
-from marketplace_api.gateways.webpush_vapid import VapidPush
-from marketplace_api.settings import Settings, SettingsError
+from marketplace_api.gateways.webpush.vapid import VapidPush
 from tests.factories.browsers import Browser, claims_of
-from tests.receiving import Receiver, receiving, self_signed
+from tests.support.webhook_receiver import Receiver, receiving, self_signed
 
 PAYLOAD = {"title": "New message", "body": "Grüße — „echt“ 🪑", "url": "https://market.example/#/x", "count": 2}
 PUSH = Push(PAYLOAD, ttl=3600, urgency="high", topic="abc_DEF-123")
@@ -63,7 +63,7 @@ class RealService:
         self.key = VapidKey.from_setting(generate_key())
 
         def open_session() -> requests.Session:
-            session = outbound.session(Settings(outbound_allow_private=True))
+            session = safe_http.session(Settings(outbound_allow_private=True))
             session.verify = str(certificate)
             return session
 
@@ -142,14 +142,14 @@ def test_what_a_push_service_answers_decides_what_follows(real: RealService) -> 
 
 def test_nobody_is_called_who_must_not_be(real: RealService) -> None:
     """The same service by the guard of production: it lies on this machine."""
-    guarded = VapidPush(real.key, "mailto:ops@market.example", lambda: outbound.session(Settings()))
+    guarded = VapidPush(real.key, "mailto:ops@market.example", lambda: safe_http.session(Settings()))
     with pytest.raises(SubscriptionGone, match="none that we may call"):
         guarded.send(real.browser.target, PUSH)
     assert real.server.requests == []
     with pytest.raises(Unavailable):  # nobody knows who made this certificate
-        VapidPush(real.key, "mailto:a@b.example", lambda: outbound.session(Settings(outbound_allow_private=True))).send(
-            real.browser.target, PUSH
-        )
+        VapidPush(
+            real.key, "mailto:a@b.example", lambda: safe_http.session(Settings(outbound_allow_private=True))
+        ).send(real.browser.target, PUSH)
     assert real.server.requests == []
 
 

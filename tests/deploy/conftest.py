@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import generate_latest
 
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from marketplace_api.realtime import metrics as realtime
-from tests.client import Client
+from tests.support.client import Client
 
 RUN = sa.text(
     "INSERT INTO schedule_runs (task, outcome, started_at, finished_at, succeeded_at, next_due_at) "

@@ -20,13 +20,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from marketplace_api import boot, migrations
-from marketplace_api.domain.tokens import generate_seed
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api import boot
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
-from marketplace_api.settings import Settings
-from tests import postgres
 from tests.deploy.world import DEPLOY, ROOT, SECRETS, VARIABLES, check_command
+from tests.support import postgres
 
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 CONDITIONS = {"service_healthy", "service_completed_successfully"}

@@ -15,12 +15,13 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from marketplace_api import boot, migrations
+from marketplace_api import boot
 from marketplace_api.cli import main
-from marketplace_api.db import Databases
-from marketplace_api.domain.health import database_state
-from tests.client import Client
+from marketplace_api.database import migrations
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.operations.health import database_state
 from tests.deploy.world import ROOT, SECRETS, SETTINGS, VARIABLES, check_command
+from tests.support.client import Client
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 # Those that read only, and print something to go by.

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from marketplace_api import boot, migrations
-from marketplace_api.db import Databases
+from marketplace_api import boot
+from marketplace_api.database import migrations
+from marketplace_api.database.engines import Databases
 from tests.deploy.world import DEPLOY, ROOT, production_environment
 from tests.unit.cli.faults import free_port
 

@@ -11,9 +11,9 @@ import click
 
 from marketplace_api import serve
 from marketplace_api.cli import main
-from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
-from marketplace_api.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

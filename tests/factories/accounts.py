@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.passwords import hash_password
-from marketplace_api.models.accounts import AccountSession, User
-from tests.client import Client
+from marketplace_api.domain.identity.passwords import hash_password
+from marketplace_api.models.identity.accounts import AccountSession, User
+from tests.support.client import Client
 
 PASSWORD = "correct horse battery"
 _HASH = hash_password(PASSWORD, 4)

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.push import subscribing
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.outbound.push_subscriptions import subscriptions as push_subscriptions
 from marketplace_api.gateways.webpush import Target
-from marketplace_api.models.accounts import AccountSession, User
+from marketplace_api.models.identity.accounts import AccountSession, User
 from tests.factories.accounts import open_session
-from tests.receiving import Received
+from tests.support.webhook_receiver import Received
 
 
 @dataclass
@@ -53,8 +53,8 @@ class Browser:
         """Let it take the notifications of ``user``, logged in by ``opened`` or by a session of its own."""
         opened = opened or open_session(session, user)
         actor = Actor(user_id=user.user_id, session_id=opened.session_id)
-        own = subscribing.Browser(self.endpoint, self.p256dh, self.auth, "Firefox")
-        row, _ = subscribing.subscribe(session, actor, own)
+        own = push_subscriptions.Browser(self.endpoint, self.p256dh, self.auth, "Firefox")
+        row, _ = push_subscriptions.subscribe(session, actor, own)
         session.commit()
         return int(row.subscription_id)
 

@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.conversations import sending
-from marketplace_api.models.accounts import User
-from marketplace_api.models.conversations import Block, Conversation, Message
+from marketplace_api.domain.community.conversations import send as conversation_send
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.models.community.conversations import Block, Conversation, Message
+from marketplace_api.models.identity.accounts import User
 
 
 def actor_of(user: User) -> Actor:
@@ -20,7 +20,7 @@ def actor_of(user: User) -> Actor:
 
 def send(session: Session, sender: User, receiver: User, content: str = "Is it still there?", **values: Any) -> Any:
     """A message, committed; returns its row."""
-    row = sending.send(session, actor_of(sender), content=content, receiver_id=receiver.user_id, **values)
+    row = conversation_send.send(session, actor_of(sender), content=content, receiver_id=receiver.user_id, **values)
     session.commit()
     return row
 

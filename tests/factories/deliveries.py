@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import now_of
-from marketplace_api.jobs.channels import send_due
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import now_of
+from marketplace_api.jobs.outbound.channels import send_due
 from marketplace_api.jobs.services import Services
-from marketplace_api.settings import Settings
 
 SETTINGS = Settings(public_url="https://market.example", email_from="Market <no-reply@market.example>")
 

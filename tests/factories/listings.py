@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.listings import rows
-from marketplace_api.models.accounts import User
-from marketplace_api.models.listings import Listing
+from marketplace_api.domain.catalog.listings import queries
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
 
 
 def make_listing(session: Session, owner: User, **values: Any) -> Any:
@@ -33,7 +33,7 @@ def make_listing(session: Session, owner: User, **values: Any) -> Any:
     }
     if fields.get("status") == "suspended":
         fields.setdefault("suspended_from", "active")
-    statement = sa.insert(Listing.__table__).values(fields).returning(*rows.COLUMNS)
+    statement = sa.insert(Listing.__table__).values(fields).returning(*queries.COLUMNS)
     row = session.execute(statement).one()
     session.commit()
     return row

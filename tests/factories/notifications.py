@@ -7,16 +7,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.domain.notifications import reading, texts
-from marketplace_api.domain.paging import PageRequest
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.domain.kernel.paging import PageRequest
+from marketplace_api.domain.outbound.notifications import content, reading
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import notices
 from marketplace_api.jobs.handlers import HANDLERS
+from marketplace_api.jobs.outbound import notification_handlers
 from marketplace_api.jobs.services import Services
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.settings import Settings
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
 from tests.factories.conversations import actor_of
 
 SERVICES = Services(Settings(), make_mailer(Settings()))
@@ -31,7 +31,7 @@ def notify(session: Session) -> None:
 def handle(session: Session, event: Event) -> None:
     """Run the handlers of one event that notify, and commit, as the worker does."""
     for handler in HANDLERS.get(event.type, ()):
-        if handler.__module__ == notices.__name__:
+        if handler.__module__ == notification_handlers.__name__:
             handler(session, event, SERVICES)
             session.commit()
 
@@ -59,7 +59,7 @@ def listed(session: Session, user: User, **options: Any) -> list[Any]:
 
 def told(session: Session, user: User) -> list[tuple[str, str]]:
     """Type and sentence of each notification of a person."""
-    return [(row.type, texts.text_of(row).content) for row in listed(session, user)]
+    return [(row.type, content.text_of(row).content) for row in listed(session, user)]
 
 
 def true_counts(session: Session, user: User) -> tuple[int, int]:

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.phones import confirming
-from marketplace_api.models.accounts import User
-from tests.samples import VALUES
+from marketplace_api.domain.outbound.phones import confirmation
+from marketplace_api.models.identity.accounts import User
+from tests.support.samples import VALUES
 
 
 def make_phone(session: Session, user: User, number: str = "+4915112345678") -> None:
@@ -21,7 +21,7 @@ def make_phone(session: Session, user: User, number: str = "+4915112345678") -> 
 
 def make_waiting_phone(session: Session, rules: Any, user: User, number: str = "+4915187654321") -> str:
     """A number of ``user`` that waits for its code, which was sent and is that of the samples."""
-    hashed = confirming._hash(rules, user.user_id, number, VALUES["code"])
+    hashed = confirmation._hash(rules, user.user_id, number, VALUES["code"])
     session.execute(
         sa.text(
             "INSERT INTO phone_codes (user_id, number, code_hash, expires_at) "

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.reports import making
-from marketplace_api.models.accounts import User
+from marketplace_api.domain.trust.reports import create
+from marketplace_api.models.identity.accounts import User
 from tests.factories.reviews import actor_of
 
 
 def make_report(session: Session, reporter: User, subject_type: str, subject_id: int, **values: Any) -> Any:
     """A report by ``reporter``, committed; returns its row."""
     fields = {"reason": "fraud", "comment": "It never came.", **values}
-    row = making.make(session, actor_of(reporter), subject_type=subject_type, subject_id=subject_id, **fields)
+    row = create.make(session, actor_of(reporter), subject_type=subject_type, subject_id=subject_id, **fields)
     session.commit()
     return row

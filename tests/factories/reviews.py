@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain import bookmarks
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.reviews import writing
-from marketplace_api.models.accounts import User
+from marketplace_api.domain.catalog import bookmarks
+from marketplace_api.domain.community.reviews import writing
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.models.identity.accounts import User
 
 
 def actor_of(user: User) -> Actor:

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.verifications import deciding, submitting
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.trust.verifications import decisions, submission
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import Storage
-from marketplace_api.models.accounts import User
+from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import make_user
 from tests.factories.images import make_image
 from tests.factories.reviews import actor_of
@@ -47,7 +47,7 @@ class Office:
 
     def submit(self, user: User, content: bytes = PNG, name: str = "mine.png") -> Any:
         """A pending verification of ``user``'s; returns its row."""
-        row = submitting.submit(
+        row = submission.submit(
             self.session, self.databases, self.storage, self.keys, actor_of(user), document_type="passport",
             stream=BytesIO(content), name=name,
         )  # fmt: skip
@@ -58,9 +58,9 @@ class Office:
         """Approve or reject it, as a new moderator."""
         judge = actor_of(make_user(self.session, roles=["moderator"]))
         if step == "approve":
-            row = deciding.approve(self.session, judge, row.verification_id, **values)
+            row = decisions.approve(self.session, judge, row.verification_id, **values)
         else:
-            row = deciding.reject(self.session, judge, row.verification_id, **{"reason": "It is blurred.", **values})
+            row = decisions.reject(self.session, judge, row.verification_id, **{"reason": "It is blurred.", **values})
         self.session.commit()
         return row
 

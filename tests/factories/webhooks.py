@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.webhooks import endpoints
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.outbound.webhooks import endpoints
 
 OPERATOR = operator("test")
 OPEN = Settings(outbound_allow_private=True)

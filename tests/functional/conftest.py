@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
-from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
+from tests.support.client import Client
 
 
 @pytest.fixture

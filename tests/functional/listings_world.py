@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.client import Client
+from tests.support.client import Client
 
 NEW = {
     "title": "Grand piano", "description": "Black, tuned last spring.", "category": "furniture", "price": 4200.5,

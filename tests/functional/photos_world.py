@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.client import Client
 from tests.factories.images import make_image
+from tests.support.client import Client
 
 PNG = make_image("PNG")
 

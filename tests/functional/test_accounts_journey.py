@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from tests.client import Client
+from marketplace_api.database.engines import Databases
 from tests.factories.accounts import PASSWORD, People
-from tests.problems import assert_problem, named
+from tests.support.client import Client
+from tests.support.problems import assert_problem, named
 
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
 PAIR = {"user_id", "username", "email", "token", "refresh_token", "token_type", "expires_in"}

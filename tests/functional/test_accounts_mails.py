@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.jobs import queue
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
-from marketplace_api.settings import Settings
-from tests.client import Client
 from tests.factories.accounts import PASSWORD
-from tests.postgres import as_owner
-from tests.problems import assert_problem, named
+from tests.support.client import Client
+from tests.support.postgres import as_owner
+from tests.support.problems import assert_problem, named
 
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
 NEW_PASSWORD = "another long passphrase 7"
@@ -38,7 +38,7 @@ Post = Callable[[], list[EmailMessage]]
 @pytest.fixture
 def post(committed_databases: Databases, settings: Settings) -> Post:
     """Runs the jobs that wait and gives the mails that they sent."""
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     folder = settings.data_dir / "mail"
 
     def deliver() -> list[EmailMessage]:

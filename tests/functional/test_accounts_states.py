@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.accounts import lifecycle
-from marketplace_api.domain.actors import operator
-from tests.client import HAL_FORMS, Client
+from marketplace_api.domain.identity.accounts import lifecycle
+from marketplace_api.domain.kernel.actors import operator
 from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem, named
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem, named
 
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
 NEW_PASSWORD = "another long passphrase 7"

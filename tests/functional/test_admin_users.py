@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.resources.admin import AccountContext
-from tests.client import HAL_FORMS, Client
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.resources.identity.account_admin import AccountContext
 from tests.factories.accounts import People, make_user
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.sql_recorder import recorded
 
 ACCOUNTS = "/api/admin/users"
 WHY = {"reason": "It sells what it does not have."}

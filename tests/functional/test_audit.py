@@ -9,17 +9,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain import audit
-from marketplace_api.domain.paging import PageRequest
-from marketplace_api.models.events import Event
-from tests.client import Client
+from marketplace_api.domain.eventlog import audit
+from marketplace_api.domain.kernel.paging import PageRequest
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import send
 from tests.factories.listings import make_listing
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_review
-from tests.postgres import as_owner
-from tests.statements import recorded
+from tests.support.client import Client
+from tests.support.postgres import as_owner
+from tests.support.sql_recorder import recorded
 
 AUDIT = "/api/audit"
 DAY = datetime(2025, 6, 1, tzinfo=UTC)

@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.listings import Listing
-from tests.client import HAL_FORMS, Client
+from marketplace_api.models.catalog.listings import Listing
 from tests.factories.accounts import People, make_user
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_bookmark
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.sql_recorder import recorded
 
 PATH = "/api/users/me/bookmarks"
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from pyramid.request import Request
 
 from marketplace_api import app as application
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.row_security import carries_caller
-from tests.client import Client
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.database.row_security import carries_caller
 from tests.conftest import CurrentDatabases
 from tests.factories.accounts import People
-from tests.statements import recorded
+from tests.support.client import Client
+from tests.support.sql_recorder import recorded
 
 WHO = sa.text(
     "SELECT coalesce(current_setting('app.user_id', true), ''), coalesce(current_setting('app.roles', true), ''), "

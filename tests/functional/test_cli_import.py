@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 
 from marketplace_api import boot
 from marketplace_api.cli import DONE, FAILED, PARTLY_DONE, USAGE, main
-from marketplace_api.db import Databases
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.models.listings import Listing
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -239,16 +239,16 @@ def test_a_killed_import_keeps_whole_batches_and_can_be_finished(
 def test_ctrl_c_tells_how_far_it_came(
     run: Run, file: Write, committed_databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from marketplace_api.cli import listing_files
+    from marketplace_api.cli.listings import formats
 
-    taken = listing_files._mapping
+    taken = formats._mapping
 
     def interrupted(header: list[str], cells: list[str]) -> object:
         if cells[1] == "4":
             raise KeyboardInterrupt
         return taken(header, cells)
 
-    monkeypatch.setattr(listing_files, "_mapping", interrupted)
+    monkeypatch.setattr(formats, "_mapping", interrupted)
     path = file("cars.csv", HEADER + "\n" + "".join(f"a@shop.example,{n},cars,1\n" for n in range(9)))
     result = run("listings", "import", "--create-owners", "--batch", 2, path)
     assert result.exit_code == PARTLY_DONE

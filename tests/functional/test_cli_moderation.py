@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 
 from marketplace_api import boot
 from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE, USAGE, main
-from marketplace_api.db import Databases
-from marketplace_api.domain.moderation import batches
-from marketplace_api.domain.moderation.targets import TARGETS
-from marketplace_api.models.listings import Listing
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.trust.moderation import batches
+from marketplace_api.domain.trust.moderation.targets import TARGETS
+from marketplace_api.models.catalog.listings import Listing
 from tests.factories.accounts import make_user
 
 ROOT = Path(__file__).resolve().parents[2]

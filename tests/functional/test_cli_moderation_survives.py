@@ -12,13 +12,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
-from marketplace_api.db import Databases
-from marketplace_api.domain.listings import editing
-from marketplace_api.domain.moderation.targets import TARGETS
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.catalog.listings import editing
+from marketplace_api.domain.trust.moderation.targets import TARGETS
 from marketplace_api.errors import DomainError
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.models.listings import Listing
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
 from tests.factories.reviews import actor_of
 from tests.functional.test_cli_moderation import SPAM, Run, _process, environment, offer, run, suspended
 

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.models.events import Event
-from marketplace_api.models.listings import Listing
-from marketplace_api.models.reports import Report
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.trust.reports import Report
 from tests.factories.accounts import make_user
 from tests.factories.listings import make_listing
 from tests.factories.reports import make_report

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from marketplace_api.cli import CONFLICT, DONE, NOT_FOUND, PARTLY_DONE, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.models.conversations import Message
-from marketplace_api.models.events import Event
-from marketplace_api.models.reviews import Review
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.community.conversations import Message
+from marketplace_api.models.community.reviews import Review
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import make_user
 from tests.factories.conversations import send
 from tests.factories.reports import make_report

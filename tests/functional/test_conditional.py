@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.models.events import Event
-from tests.client import HAL_FORMS, Client
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
 
 MEDIA = ("application/json", "application/hal+json", HAL_FORMS)
 STRONG = re.compile(r'"[0-9a-f.]+"')

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
 from tests.factories.accounts import People
+from tests.support.client import Client
 
 RESEND = "/api/auth/resend-verification"
 BEGINNINGS = {"register", "login"}

@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import lifecycle
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.files.sweep import Report, sweep
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts import lifecycle
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.media.files.sweep import Report, sweep
 from marketplace_api.gateways.storage import LocalStorage
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
-from marketplace_api.models.events import Event
-from marketplace_api.models.files import File
-from marketplace_api.models.verifications import Verification
-from marketplace_api.settings import Settings
-from tests.client import Client, Named
-from tests.crash_document import POINTS
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.media.files import File
+from marketplace_api.models.trust.verifications import Verification
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.verifications import make_pdf
-from tests.problems import assert_problem
+from tests.support.client import Client, Named
+from tests.support.crash_document import POINTS
+from tests.support.problems import assert_problem
 
 OWN = "/api/users/me/verification"
 PDF = make_pdf(size=200_000)
@@ -78,7 +78,7 @@ def test_a_killed_process_leaves_nothing_apart(
     arguments = [url, str(storage.folder.parent), str(owner.user.user_id), point]
     root = Path(__file__).resolve().parents[2]
     died = subprocess.run(
-        [sys.executable, "-m", "tests.crash_document", *arguments], cwd=root, capture_output=True, text=True,
+        [sys.executable, "-m", "tests.support.crash_document", *arguments], cwd=root, capture_output=True, text=True,
         timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip
     assert died.returncode == -signal.SIGKILL, died.stderr
@@ -144,7 +144,7 @@ def test_erasure_reaches_the_storage(
 ) -> None:  # fmt: skip
     """From the owner's own deletion to the worker that clears the files."""
     monkeypatch.setattr("marketplace_api.jobs.services.make_storage", lambda _settings: storage)
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     moderator = live_people.moderator()
     send(owner)
     address = document_address(moderator)

@@ -14,20 +14,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.cli import CONFLICT, NOT_FOUND, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.domain import api_keys, event_months, feed
-from marketplace_api.domain.actors import ANONYMOUS, operator
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.gateways.limiter import Limiter
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.eventlog import event_partitions, feed
+from marketplace_api.domain.identity import api_keys
+from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.gateways.rate_limiter import Limiter
 from marketplace_api.hal import operations
-from marketplace_api.resources.api_keys import ApiKeyContext, ApiKeysContext
-from tests.client import HAL_FORMS, Client
+from marketplace_api.resources.identity.api_keys import ApiKeyContext, ApiKeysContext
 from tests.factories.accounts import People
 from tests.functional.test_cli_moderation import Run, environment, run
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.postgres import as_owner
-from tests.problems import assert_problem
-from tests.server import served
+from tests.support.client import HAL_FORMS, Client
+from tests.support.postgres import as_owner
+from tests.support.problems import assert_problem
+from tests.support.server import served
 
 __all__ = ["environment", "run"]  # fixtures
 
@@ -151,7 +152,7 @@ def test_an_id_from_before_what_is_kept_is_gone(program: Client, committed_datab
         kept = _record(session)
         session.commit()
         assert _ids(program.get(f"{FEED}?after={younger}")) == [last, kept]
-        assert event_months.drop_oldest(session, operator("test"), 12)
+        assert event_partitions.drop_oldest(session, operator("test"), 12)
         session.commit()
     for gone in (before, younger, last - 1):
         problem = assert_problem(program.get(f"{FEED}?after={gone}"), 410, "events_gone")

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from marketplace_api.jobs import schedule
-from marketplace_api.models.idempotency import StoredAnswer
-from tests.client import Client
+from marketplace_api.models.kernel.idempotency import StoredAnswer
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.problems import assert_problem
 
 NEW = {"title": "Lamp", "category": "furniture", "price": 5, "currency": "EUR"}
 

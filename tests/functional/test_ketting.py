@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.factories.accounts import People, make_user
 from tests.factories.listings import make_listing
-from tests.npm import NODE, home_of, needs_node
-from tests.server import served
+from tests.support.npm import NODE, home_of, needs_node
+from tests.support.server import served
 
 HERE = Path(__file__).resolve().parent.parent / "ketting"
 

@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.events import Event
-from tests.client import Client
+from marketplace_api.models.kernel.events import Event
 from tests.factories.listings import make_listing
 from tests.factories.verifications import PNG
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.problems import assert_problem
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.search import compact_terms
-from tests.client import HAL_FORMS, Client
+from marketplace_api.domain.catalog.search import compact_terms
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
 from tests.functional.listings_world import NEW, found, offer
-from tests.problems import assert_problem
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
 
 PUBLIC_LOCATION = {"city", "state", "zip", "country", "latitude", "longitude", "is_approximate"}
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
 from tests.functional.listings_world import NEW, found, offer
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.problems import assert_problem
 
 FIELDS = {
     "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.events import Event
-from tests.client import Client
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
 from tests.functional.listings_world import found, offer
-from tests.problems import assert_problem, named
+from tests.support.client import Client
+from tests.support.problems import assert_problem, named
 
 
 def _events(db: Session, *types: str) -> list[Event]:

@@ -12,19 +12,19 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
-from marketplace_api.gateways.mail_messages import service_of
-from marketplace_api.models.notifications import SECURITY_TYPES
-from marketplace_api.settings import Settings
-from tests.client import HAL_FORMS, Client
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.outbound.notifications.unsubscribe import Subscription, token_for
+from marketplace_api.gateways.email.templates import service_of
+from marketplace_api.models.outbound.notifications import SECURITY_TYPES
 from tests.factories.accounts import People
 from tests.factories.deliveries import Post, deliveries, send_mails, text_of
 from tests.factories.listings import make_listing
 from tests.factories.notifications import notify
 from tests.factories.reviews import make_review
 from tests.functional.test_shown_is_allowed import undone
-from tests.problems import assert_problem
-from tests.samples import fill
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
+from tests.support.samples import fill
 
 HOOK = "/hooks/email-bounces"
 PREFERENCES = "/api/users/me/notification-preferences"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
-from tests.client import HAL_FORMS, Client
+from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
 
 JSON, HAL = "application/json", "application/hal+json"
 MEDIA = (JSON, HAL, HAL_FORMS)

@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.gateways.limiter import Limiter
-from marketplace_api.models.conversations import Conversation, Message
-from tests.client import HAL_FORMS, Client
+from marketplace_api.gateways.rate_limiter import Limiter
+from marketplace_api.models.community.conversations import Conversation, Message
 from tests.factories.accounts import People
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem, named
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem, named
+from tests.support.sql_recorder import recorded
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api import boot, migrations
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.webhooks import endpoints
-from tests.client import Client
+from marketplace_api import boot
+from marketplace_api.database import migrations
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.outbound.webhooks import endpoints
 from tests.factories.webhooks import OPERATOR, make_webhook
+from tests.support.client import Client
 
 
 def _samples(client: Client) -> dict[str, float]:

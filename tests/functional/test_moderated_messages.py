@@ -8,17 +8,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.conversations import removing
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.trust.moderation import messages
 from marketplace_api.hal import operations
-from marketplace_api.models.conversations import REMOVED
-from marketplace_api.resources.moderated_messages import ModeratedMessageContext
-from tests.client import HAL_FORMS
+from marketplace_api.models.community.conversations import REMOVED
+from marketplace_api.resources.trust.moderated_messages import ModeratedMessageContext
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import send
 from tests.factories.reports import make_report
 from tests.functional.test_reports import QUEUE
 from tests.functional.test_shown_is_allowed import REFUSED, undone
+from tests.support.client import HAL_FORMS
 
 WHERE = "/api/moderation/messages"
 WHY = {"reason": "Insults."}
@@ -95,7 +95,7 @@ def test_a_reported_message_offers_what_it_allows_and_refuses_the_rest(
     if state != "unreported":
         make_report(db, receiver, "message", message.message_id)
     if state in ("deleted", "erased"):  # the sender is
-        removing.remove(db, operator("tester"), message.message_id, reason="Spam.")
+        messages.remove(db, operator("tester"), message.message_id, reason="Spam.")
     client = _client(people, role, sender, receiver)
     if state == "erased" and not role.startswith("send"):
         db.execute(sa.text("UPDATE users SET state = 'erased' WHERE user_id = :id"), {"id": sender.user_id})

@@ -8,17 +8,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.listings import editing, workflow
-from marketplace_api.models.accounts import User
-from marketplace_api.models.notifications import Notification
-from tests.client import HAL_FORMS, Client
+from marketplace_api.domain.catalog.listings import editing, workflow
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.outbound.notifications import Notification
 from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.conversations import actor_of, send
 from tests.factories.listings import make_listing
 from tests.factories.notifications import make_notification, notify
 from tests.factories.reviews import make_bookmark, make_review
-from tests.problems import assert_problem, named
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem, named
+from tests.support.sql_recorder import recorded
 
 LIST = "/api/notifications"
 PREFERENCES = "/api/users/me/notification-preferences"

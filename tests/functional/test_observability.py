@@ -14,8 +14,8 @@ import structlog
 from webob import Request
 
 from marketplace_api import logs
-from tests.client import Client
 from tests.factories.accounts import PASSWORD, People
+from tests.support.client import Client
 
 
 @pytest.fixture

@@ -10,19 +10,18 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 from webtest import TestResponse
 
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.api_keys import issue
-from marketplace_api.domain.notifications.unsubscribing import Subscription, token_for
+from marketplace_api.domain.identity.api_keys import issue
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.outbound.notifications.unsubscribe import Subscription, token_for
 from marketplace_api.hal import operations, shapes
 from marketplace_api.hal.operations import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.resources.conversations import BlockContext
-from marketplace_api.resources.moderated_messages import ModeratedMessageContext
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.resources.community.conversations import BlockContext
+from marketplace_api.resources.trust.moderated_messages import ModeratedMessageContext
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
-from tests.client import Client
 from tests.factories.accounts import PASSWORD, People, make_user
 from tests.factories.browsers import Browser
 from tests.factories.conversations import block, send
@@ -34,7 +33,8 @@ from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
 from tests.factories.webhooks import make_delivery
-from tests.samples import VALUES, sample, sample_of
+from tests.support.client import Client
+from tests.support.samples import VALUES, sample, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
 OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp", "document": "image/png"}

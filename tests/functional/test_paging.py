@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People, make_user, open_session
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem, named
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem, named
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

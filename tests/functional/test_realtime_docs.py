@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from marketplace_api import boot
-from marketplace_api.db import Databases
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from tests.factories.accounts import People
-from tests.npm import NODE, home_of, needs_node
-from tests.realtime import ROOT, Process
-from tests.server import served
+from tests.support.npm import NODE, home_of, needs_node
+from tests.support.realtime import ROOT, Process
+from tests.support.server import served
 
 PAGE = (ROOT / "docs" / "realtime.md").read_text()
 

@@ -7,7 +7,7 @@ import re
 import socket
 
 from tests.functional.test_realtime import Start, start
-from tests.realtime import Process, ask
+from tests.support.realtime import Process, ask
 
 __all__ = ["start"]  # a fixture
 

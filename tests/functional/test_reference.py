@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from webob import Request
 
-from tests.client import Client
+from tests.support.client import Client
 
 TYPES = {
     "swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "reference.js": "text/javascript",

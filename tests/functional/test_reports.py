@@ -8,16 +8,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.events import Event
-from marketplace_api.models.listings import Listing
-from marketplace_api.models.reports import Report
-from tests.client import HAL_FORMS, Client
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.trust.reports import Report
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import send
 from tests.factories.listings import make_listing
 from tests.factories.reports import make_report
 from tests.factories.reviews import make_review
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS, Client
+from tests.support.sql_recorder import recorded
 
 REPORTS = "/api/reports"
 QUEUE = "/api/moderation/reports"

@@ -16,16 +16,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api import migrations
-from marketplace_api.db import Databases, driver_url, make_databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from marketplace_api.row_security import startup_options
-from tests.client import Client
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases, driver_url, make_databases
+from marketplace_api.database.row_security import startup_options
 from tests.conftest import CurrentDatabases
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
-from tests.postgres import as_owner
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.postgres import as_owner
+from tests.support.problems import assert_problem
 
 NEW = {"title": "Lamp", "category": "furniture", "price": 5, "currency": "EUR", "description": "Bright. " * 2_000}
 

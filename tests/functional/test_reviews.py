@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.accounts import User
-from marketplace_api.models.listings import Listing
-from tests.client import Client
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import People, make_user
 from tests.factories.listings import make_listing
 from tests.factories.reviews import make_review
-from tests.statements import recorded
+from tests.support.client import Client
+from tests.support.sql_recorder import recorded
 
 REVIEWS = "/api/reviews"
 REASON = {"reason": "It names a third person."}

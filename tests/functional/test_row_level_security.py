@@ -13,14 +13,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Base, Databases
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.verifications import submitting
-from marketplace_api.domain.webhooks import endpoints as webhooks
-from marketplace_api.row_security import MODERATOR, SYSTEM, elevated
+from marketplace_api.database.engines import Base, Databases
+from marketplace_api.database.row_security import MODERATOR, SYSTEM, elevated
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.outbound.webhooks import endpoints as webhooks
+from marketplace_api.domain.trust.verifications import submission
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.views.service import SERVICES
-from tests.client import Client
 from tests.conftest import OneTransaction, set_caller
 from tests.factories import conversations
 from tests.factories.accounts import People
@@ -32,6 +31,7 @@ from tests.factories.reviews import actor_of
 from tests.factories.verifications import PNG
 from tests.factories.webhooks import make_webhook
 from tests.functional.protected_tables import MODERATED, OFFICE, OPEN, OWNERS
+from tests.support.client import Client
 
 
 @dataclass
@@ -66,7 +66,7 @@ def world(db: Session, databases: OneTransaction, people: People) -> World:
         conversations.block(db, user, neighbour)
         make_notification(db, user, neighbour)
         make_photo(db, make_listing(db, user))
-        submitting.submit(
+        submission.submit(
             db, databases, registry.storage, registry.document_keys, actor_of(user), document_type="passport",
             stream=BytesIO(PNG),
         )  # fmt: skip

@@ -23,9 +23,8 @@ from schemathesis.specs.openapi import checks
 
 from marketplace_api.hal import operations
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
-from marketplace_api.models.events import Event
+from marketplace_api.models.kernel.events import Event
 from marketplace_api.views.openapi import openapi
-from tests.client import Client
 from tests.factories.accounts import People, make_user, open_session
 from tests.factories.browsers import Browser
 from tests.factories.conversations import send
@@ -36,6 +35,7 @@ from tests.factories.reports import make_report
 from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_verification
 from tests.factories.webhooks import make_delivery
+from tests.support.client import Client
 
 ROLES = ("anonymous", "customer", "admin")
 CHECKS: list[CheckFunction] = [

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.listings.workflow import LISTING_WORKFLOW
+from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.hal import operations
-from marketplace_api.resources.accounts import AuthContext, MeContext, SessionContext
-from marketplace_api.resources.listings import ListingContext, ListingsContext
-from tests.client import Client
+from marketplace_api.resources.catalog.listings import ListingContext, ListingsContext
+from marketplace_api.resources.identity.accounts import AuthContext, MeContext, SessionContext
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import block, send
 from tests.factories.listings import make_listing
 from tests.factories.notifications import make_notification
 from tests.factories.reports import make_report
-from tests.samples import fill, sample
+from tests.support.client import Client
+from tests.support.samples import fill, sample
 
 ROLES = ("anonymous", "customer", "suspended", "moderator", "admin", "owner", "suspended_owner", "moderating_owner")
 STATES = (*LISTING_WORKFLOW.states, "deleted", "active-under-review", "active-verified")

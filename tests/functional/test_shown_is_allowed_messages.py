@@ -10,23 +10,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.conversations import keeping
+from marketplace_api.domain.community.conversations import inbox
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.resources.conversations import (
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.resources.community.conversations import (
     BlockContext,
     BlocksContext,
     ConversationContext,
     MessageContext,
     MessagesContext,
 )
-from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import actor_of, block, send
 from tests.functional.test_shown_is_allowed import REFUSED, undone
 from tests.functional.test_shown_is_allowed import ROLES as LISTING_ROLES
 from tests.functional.test_shown_is_allowed import STATES as LISTING_STATES
 from tests.functional.test_shown_is_allowed import World as ListingWorld
+from tests.support.client import HAL_FORMS, Client
 
 CALLERS = ("side", "suspended", "stranger", "moderator", "admin", "anonymous")
 SITUATIONS = (
@@ -57,11 +57,11 @@ class World:
     def _make(self, situation: str, writer: User) -> None:
         db, side, actor, conversation = self.db, self.side, actor_of(writer), self.got.conversation_id
         if situation == "read":
-            keeping.mark_all_read(db, actor, conversation)
+            inbox.mark_all_read(db, actor, conversation)
         elif situation == "archived":
-            keeping.archive(db, actor, conversation, archived=True)
+            inbox.archive(db, actor, conversation, archived=True)
         elif situation.startswith("hidden"):
-            keeping.hide(db, actor, conversation)
+            inbox.hide(db, actor, conversation)
             if situation == "hidden and revived":
                 self.got = send(db, self.other, side, "New")
         if situation in ("blocked by caller", "both blocked"):

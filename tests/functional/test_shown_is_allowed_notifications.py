@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.notifications import keeping
+from marketplace_api.domain.outbound.notifications import inbox
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.resources.notifications import (
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.resources.outbound.notifications import (
     NotificationContext,
     NotificationPreferencesContext,
     NotificationsContext,
 )
-from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import actor_of
 from tests.factories.notifications import make_notification
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.samples import fill
+from tests.support.client import HAL_FORMS, Client
+from tests.support.samples import fill
 
 CALLERS = ("owner", "suspended", "stranger", "moderator", "admin", "anonymous")
 STATES = ("unread", "read", "dismissed")
@@ -66,9 +66,9 @@ def test_a_notification_offers_what_it_allows(
     client, owner = caller_of(people, db, role)
     note = make_notification(db, owner, make_user(db))
     if state != "unread":
-        keeping.mark_read(db, actor_of(owner), note)
+        inbox.mark_read(db, actor_of(owner), note)
     if state == "dismissed":
-        keeping.dismiss(db, actor_of(owner), note)
+        inbox.dismiss(db, actor_of(owner), note)
     db.commit()
     path = f"/api/notifications/{note}"
     offered = check(client, databases, NotificationContext, path, path)

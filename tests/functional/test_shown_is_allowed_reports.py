@@ -9,10 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
-from marketplace_api.models.accounts import User
-from marketplace_api.models.reports import Report
-from marketplace_api.resources.reports import ReportContext
-from tests.client import HAL_FORMS
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.trust.reports import Report
+from marketplace_api.resources.trust.reports import ReportContext
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import send
 from tests.factories.listings import make_listing
@@ -20,6 +19,7 @@ from tests.factories.reports import make_report
 from tests.factories.reviews import make_review
 from tests.functional.test_reports import QUEUE, WHY, reported
 from tests.functional.test_shown_is_allowed import REFUSED, undone
+from tests.support.client import HAL_FORMS
 
 ROLES = (
     "anonymous", "customer", "suspended", "suspended_moderator", "moderator", "admin", "reporter", "reported",

@@ -10,16 +10,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.verifications import deciding, documents
-from marketplace_api.domain.verifications.workflow import VERIFICATION_WORKFLOW
+from marketplace_api.domain.trust.verifications import decisions, documents
+from marketplace_api.domain.trust.verifications.workflow import VERIFICATION_WORKFLOW
 from marketplace_api.hal import operations
-from marketplace_api.models.verifications import Verification
-from marketplace_api.resources.verification import OwnVerificationContext, VerificationContext, VerificationsContext
-from tests.client import HAL_FORMS, Client
+from marketplace_api.models.trust.verifications import Verification
+from marketplace_api.resources.trust.verifications import (
+    OwnVerificationContext,
+    VerificationContext,
+    VerificationsContext,
+)
 from tests.factories.accounts import People, make_user
 from tests.factories.verifications import STATES, Office
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.samples import VALUES, fill
+from tests.support.client import HAL_FORMS, Client
+from tests.support.samples import VALUES, fill
 
 CALLERS = ("owner", "suspended_owner", "moderating_owner", "stranger", "suspended_moderator", "moderator", "admin",
            "anonymous")  # fmt: skip
@@ -54,7 +58,7 @@ class World:
             past = {"expires_at": sa.func.now() - timedelta(seconds=1)}
             changed = sa.update(Verification).where(Verification.verification_id == row.verification_id)
             self.db.execute(changed.values(past), execution_options={"synchronize_session": False})
-            assert deciding.expire_due(self.db, datetime.now(UTC)) == 1
+            assert decisions.expire_due(self.db, datetime.now(UTC)) == 1
         if state == "purged":
             assert documents.purge_due(self.db, datetime.now(UTC)) == 1
         self.db.commit()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.gateways.storage import UrlSigner, make_storage, new_key
-from marketplace_api.settings import Settings
-from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.images import make_image
 from tests.functional.photos_world import add
+from tests.support.client import Client
 
 # The files themselves.
 

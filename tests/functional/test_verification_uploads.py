@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.files import File
-from marketplace_api.models.verifications import Verification
-from marketplace_api.settings import Settings
-from tests.client import Client, Named, multipart
+from marketplace_api.config.settings import Settings
+from marketplace_api.models.media.files import File
+from marketplace_api.models.trust.verifications import Verification
 from tests.factories.accounts import People
 from tests.factories.images import make_image
 from tests.factories.verifications import PNG
 from tests.functional.test_verifications import OWN, PDF, send, waiting
-from tests.problems import assert_problem, named
+from tests.support.client import Client, Named, multipart
+from tests.support.problems import assert_problem, named
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.files import store
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.media.files import store
 from marketplace_api.gateways.storage import LocalStorage
-from marketplace_api.models.events import Event
-from marketplace_api.models.verifications import Verification
-from marketplace_api.settings import Settings
-from tests.client import HAL_FORMS, Client, Named
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.trust.verifications import Verification
 from tests.factories.accounts import People
 from tests.factories.images import make_image
 from tests.factories.verifications import PNG, make_pdf
-from tests.problems import assert_problem, named
+from tests.support.client import HAL_FORMS, Client, Named
+from tests.support.problems import assert_problem, named
 
 OWN = "/api/users/me/verification"
 QUEUE = "/api/moderation/verifications"

@@ -9,17 +9,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.files import store
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.media.files import store
 from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.jobs.services import Services
-from marketplace_api.jobs.verifications import expire_verifications, purge_documents
-from marketplace_api.models.files import File
-from marketplace_api.models.verifications import Verification
-from marketplace_api.settings import Settings
-from tests.client import Client
+from marketplace_api.jobs.trust.maintenance import expire_verifications, purge_documents
+from marketplace_api.models.media.files import File
+from marketplace_api.models.trust.verifications import Verification
 from tests.functional.test_verifications import OWN, is_verified, send, told, waiting
-from tests.problems import assert_problem
+from tests.support.client import Client
+from tests.support.problems import assert_problem
 
 
 @pytest.fixture

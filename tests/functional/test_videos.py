@@ -14,29 +14,29 @@ import sqlalchemy as sa
 from PIL import Image
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import erasure
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.actors import operator
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.gateways import video
 from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.hal import operations
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
-from marketplace_api.models.accounts import User
-from marketplace_api.models.files import File
-from marketplace_api.models.listings import Listing
-from marketplace_api.resources.videos import VideoContext
-from marketplace_api.settings import Settings
-from tests.client import Client, Named
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.media.files import File
+from marketplace_api.resources.catalog.videos import VideoContext
 from tests.factories.accounts import People
 from tests.factories.files import give_video
 from tests.factories.images import make_image
 from tests.factories.listings import make_listing
 from tests.factories.videos import make_video
 from tests.functional.test_shown_is_allowed import REFUSED, ROLES, STATES, World, undone
-from tests.samples import VIDEO, fill
-from tests.statements import recorded
+from tests.support.client import Client, Named
+from tests.support.samples import VIDEO, fill
+from tests.support.sql_recorder import recorded
 
 
 def path_of(row: Any) -> str:
@@ -242,7 +242,7 @@ def test_a_full_disk_saves_nothing(
 def test_an_erased_account_leaves_no_video(
     committed_databases: Databases, storage: LocalStorage, seller: Client, live_people: People, settings: Settings
 ) -> None:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     settings = replace(settings, data_dir=storage.folder.parent)
     send(seller, make_listing(live_people.session, seller.user))
     with committed_databases.session() as session:

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.hal import operations
-from marketplace_api.models.events import Event
-from marketplace_api.models.webhooks import WebhookDelivery, WebhookEndpoint
-from marketplace_api.resources.webhooks import DeliveryContext, WebhookContext, WebhooksContext
-from tests.client import HAL_FORMS
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint
+from marketplace_api.resources.outbound.webhooks import DeliveryContext, WebhookContext, WebhooksContext
 from tests.factories.accounts import People
 from tests.factories.webhooks import make_webhook
 from tests.functional.test_shown_is_allowed import REFUSED, undone
-from tests.statements import recorded
+from tests.support.client import HAL_FORMS
+from tests.support.sql_recorder import recorded
 
 WEBHOOKS = "/api/admin/webhooks"
 HOOK = {"url": "https://receiver.example/hook?key=1", "event_types": ["listing.*"]}

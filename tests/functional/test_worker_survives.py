@@ -15,12 +15,12 @@ from typing import IO, Any
 import sqlalchemy as sa
 
 from marketplace_api import boot
-from marketplace_api.db import Databases
-from marketplace_api.domain.actors import ANONYMOUS
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.jobs import queue
-from tests import mortal_worker
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.jobs import dispatch
 from tests.factories.accounts import make_user
+from tests.support import killable_worker
 
 PEOPLE, LOGINS = 200, 4
 SECONDS = 120
@@ -33,7 +33,7 @@ LEFT = """
 
 @contextmanager
 def _worker(url: str, folder: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", mortal_worker.__name__, url, str(folder)]
+    command = [sys.executable, "-m", killable_worker.__name__, url, str(folder)]
     process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         yield process
@@ -56,7 +56,7 @@ def _until_left(databases: Databases, most: int) -> None:
 
 def _make_jobs(databases: Databases) -> list[str]:
     """A thousand events, each of which notifies somebody and mails them; returns the addresses."""
-    databases.on_event = queue.dispatch
+    databases.on_event = dispatch.dispatch
     with databases.session() as session, session.begin():
         users = [make_user(session) for _ in range(PEOPLE)]
         for user in users:

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tests.client import HAL_FORMS, Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
-from tests.problems import assert_problem, named
+from tests.support.client import HAL_FORMS, Client
+from tests.support.problems import assert_problem, named
 
 MEDIA = ("application/json", "application/hal+json", HAL_FORMS)
 

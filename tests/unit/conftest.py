@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from marketplace_api.models.accounts import User
+from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import make_user
 
 

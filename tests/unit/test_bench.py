@@ -18,7 +18,7 @@ from bench.people import shapes as people_shapes
 from bench.people.plan import QUIET_CONVERSATIONS
 from bench.people.run import People
 from marketplace_api.boot import connection_url
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from tests.conftest import CurrentDatabases
 
 SIZE = 400

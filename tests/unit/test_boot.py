@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from marketplace_api import boot, migrations
-from marketplace_api.db import Databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from marketplace_api.settings import Settings
+from marketplace_api import boot
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases
 
 
 def _refusal(settings: Settings, url: str) -> str:

@@ -14,12 +14,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api import boot, migrations
-from marketplace_api.db import Databases, driver_url
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from marketplace_api.row_security import APP_ROLE
-from marketplace_api.settings import Settings
-from tests import postgres
+from marketplace_api import boot
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases, driver_url
+from marketplace_api.database.row_security import APP_ROLE
+from tests.support import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 

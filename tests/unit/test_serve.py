@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from marketplace_api import boot, serve
-from marketplace_api.db import Databases
-from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.config.settings import SettingsError
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
-from marketplace_api.settings import SettingsError
 from tests.factories.accounts import make_user
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,10 +3,10 @@
 from functools import lru_cache
 from importlib import import_module
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.gateways.storage.base import KEY, Storage, StoredFile, content_type_of, new_key, new_name
 from marketplace_api.gateways.storage.local import LocalStorage
 from marketplace_api.gateways.storage.signing import UrlSigner
-from marketplace_api.settings import Settings
 
 __all__ = [
     "KEY", "LocalStorage", "Storage", "StoredFile", "UrlSigner", "content_type_of", "make_storage",

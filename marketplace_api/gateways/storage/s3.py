@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
+from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage.base import CHUNK, KEY, StoredFile, content_type_of, new_key, parts_of
-from marketplace_api.settings import Settings, SettingsError
 
 try:
     import boto3

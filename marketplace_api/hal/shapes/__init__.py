@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import (
     accounts,
+    api_root,
+    community,
     devices,
-    entry,
     integrations,
     listings,
     mail,
     moderated_messages,
     moderation,
     notifications,
-    people,
-    streams,
+    stream_tickets,
     verifications,
     webhooks,
 )
@@ -30,7 +30,7 @@ __all__ = ["DOCUMENTS", "SHAPES", "component_name", "components", "is_sparse"]
 
 SHAPES: Mapping[str, Shape] = {
     **listings.SHAPES,
-    **people.SHAPES,
+    **community.SHAPES,
     **accounts.SHAPES,
     **notifications.SHAPES,
     **devices.SHAPES,
@@ -39,8 +39,8 @@ SHAPES: Mapping[str, Shape] = {
     **moderated_messages.SHAPES,
     **integrations.SHAPES,
     **webhooks.SHAPES,
-    **streams.SHAPES,
-    **entry.SHAPES,
+    **stream_tickets.SHAPES,
+    **api_root.SHAPES,
     **mail.SHAPES,
 }
 

@@ -18,7 +18,7 @@ from marketplace_api.hal.shapes.base import (
     Shape,
     exactly,
 )
-from marketplace_api.models.phones import PROBLEMS
+from marketplace_api.models.outbound.phones import PROBLEMS
 
 _PROBLEM: Schema = {"type": ["string", "null"], "enum": [*PROBLEMS, None], "description": "Why no code can be sent."}
 _WAITING = exactly(

@@ -15,7 +15,7 @@ from marketplace_api.hal.shapes.base import (
     Schema,
     Shape,
 )
-from marketplace_api.models.api_keys import SCOPES
+from marketplace_api.models.identity.api_keys import SCOPES
 
 _KEY: Mapping[str, Schema] = {
     "api_key_id": IDENTIFIER, "name": TEXT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marketplace_api.domain.notifications.kinds import KINDS
-from marketplace_api.domain.notifications.unsubscribing import DIGEST
+from marketplace_api.domain.outbound.notifications.types import KINDS
+from marketplace_api.domain.outbound.notifications.unsubscribe import DIGEST
 from marketplace_api.hal.shapes.base import TEXT, Shape
 
 SHAPES: Mapping[str, Shape] = {

@@ -20,8 +20,8 @@ from marketplace_api.hal.shapes.base import (
     Shape,
     exactly,
 )
-from marketplace_api.models.accounts import STATES as ACCOUNT_STATES
-from marketplace_api.models.reports import REASONS, STATES, SUBJECT_TYPES
+from marketplace_api.models.identity.accounts import STATES as ACCOUNT_STATES
+from marketplace_api.models.trust.reports import REASONS, STATES, SUBJECT_TYPES
 
 _OPTIONAL_ID: Schema = {"type": ["integer", "null"], "minimum": 1}
 _VALUES: Schema = {"type": "object"}

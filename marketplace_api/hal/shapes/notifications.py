@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marketplace_api.domain.notifications.kinds import CHANNELS, KINDS
+from marketplace_api.domain.outbound.notifications.types import CHANNELS, KINDS
 from marketplace_api.hal.shapes.base import (
     COUNT,
     FLAG,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marketplace_api.domain.verifications.workflow import NONE
+from marketplace_api.domain.trust.verifications.workflow import NONE
 from marketplace_api.hal.shapes.base import (
     IDENTIFIER,
     MOMENT,
@@ -17,7 +17,7 @@ from marketplace_api.hal.shapes.base import (
     Shape,
     exactly,
 )
-from marketplace_api.models.verifications import DOCUMENT_TYPES, VERIFICATION_STATES
+from marketplace_api.models.trust.verifications import DOCUMENT_TYPES, VERIFICATION_STATES
 
 _DOCUMENTS: Schema = {
     "type": "array",

@@ -17,7 +17,7 @@ from marketplace_api.hal.shapes.base import (
     Schema,
     Shape,
 )
-from marketplace_api.models.webhooks import DELIVERY_KINDS, DELIVERY_STATES, DISABLED_REASONS, ENDPOINT_STATES
+from marketplace_api.models.outbound.webhooks import DELIVERY_KINDS, DELIVERY_STATES, DISABLED_REASONS, ENDPOINT_STATES
 
 _WEBHOOK: Mapping[str, Schema] = {
     "endpoint_id": IDENTIFIER, "url": TEXT, "description": TEXT, "event_types": TEXTS,

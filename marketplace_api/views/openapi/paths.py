@@ -9,18 +9,18 @@ from typing import Any
 from pyramid.authorization import Allow, Everyone
 
 from marketplace_api.gateways.documents import ACCEPTED as DOCUMENT_TYPES
-from marketplace_api.hal.entry import RELATIONS
+from marketplace_api.hal.api_root import RELATIONS
 from marketplace_api.hal.operations import Operation, always
 from marketplace_api.hal.problems import CODES
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import DOCUMENTS, SHAPES, component_name
-from marketplace_api.resources.accounts import MeContext
 from marketplace_api.resources.base import Context
-from marketplace_api.resources.files import PhotoContext, PhotosContext
-from marketplace_api.resources.listings import ListingContext
-from marketplace_api.resources.reviews import ReviewContext
+from marketplace_api.resources.catalog.listings import ListingContext
+from marketplace_api.resources.catalog.photos import PhotoContext, PhotosContext
+from marketplace_api.resources.catalog.videos import VideoContext
+from marketplace_api.resources.community.reviews import ReviewContext
+from marketplace_api.resources.identity.accounts import MeContext
 from marketplace_api.resources.root import Root
-from marketplace_api.resources.videos import VideoContext
 from marketplace_api.schemas.describe import form_schema, json_schema
 from marketplace_api.security.permissions import Permission
 from marketplace_api.views.negotiation import HTML

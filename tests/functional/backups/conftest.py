@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases, make_databases
 from marketplace_api.gateways.storage import LocalStorage
-from marketplace_api.jobs import queue
-from tests import postgres
+from marketplace_api.jobs import dispatch
 from tests.factories.accounts import People
 from tests.functional.backups.world import MakePlace, Marketplace, Place
+from tests.support import postgres
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def target(make_place: MakePlace) -> Place:
 
 @pytest.fixture
 def source(committed_databases: Databases, live_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> Place:
-    committed_databases.on_event = queue.dispatch  # before anybody opens a session
+    committed_databases.on_event = dispatch.dispatch  # before anybody opens a session
     return Place(committed_databases, live_storage.folder.parent, monkeypatch)
 
 

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace_api.backup.programs import Process, fitting
-from marketplace_api.row_security import APP_ROLE
+from marketplace_api.backup.pg_tools import Process, fitting
+from marketplace_api.database.row_security import APP_ROLE
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
 pytestmark = pytest.mark.usefixtures("marketplace")

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace_api.domain.webhooks import endpoints
-from marketplace_api.jobs import webhooks
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.outbound.webhooks import endpoints
+from marketplace_api.jobs.outbound import webhooks
 from marketplace_api.jobs.worker import run_pending
-from marketplace_api.settings import Settings
 from tests.factories.webhooks import OPERATOR, make_webhook
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 

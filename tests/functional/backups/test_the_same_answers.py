@@ -11,15 +11,15 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
-from marketplace_api.db import Databases
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
 from marketplace_api.gateways.storage.s3 import S3Storage
-from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
 from tests.factories.conversations import send
 from tests.factories.listings import make_listing
 from tests.functional.backups.world import PDF, Marketplace, Place
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
+from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 
 SIGNER = UrlSigner.from_secret("secret")
 

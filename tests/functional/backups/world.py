@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 
 from marketplace_api.boot import connection_url
 from marketplace_api.cli import main
-from marketplace_api.db import Databases
-from tests.client import HAL_FORMS, Client, Named
+from marketplace_api.database.engines import Databases
 from tests.factories.accounts import People, make_user
 from tests.factories.conversations import send
 from tests.factories.listings import make_listing
@@ -22,6 +21,7 @@ from tests.factories.reviews import make_bookmark, make_review
 from tests.factories.verifications import make_pdf
 from tests.functional.photos_world import add
 from tests.functional.test_shown_is_allowed import documents, links
+from tests.support.client import HAL_FORMS, Client, Named
 
 ROOT = Path(__file__).resolve().parents[3]
 PDF = make_pdf(size=100_000)

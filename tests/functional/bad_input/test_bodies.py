@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.functional.bad_input.world import GOOD, World
-from tests.problems import assert_problem, named
+from tests.support.problems import assert_problem, named
 
 MEGABYTE = 1024 * 1024
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.functional.bad_input.world import GOOD, World
-from tests.problems import assert_problem
+from tests.support.problems import assert_problem
 
 # Media types of bodies.
 

@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.tokens import SigningKeys, generate_seed
+from marketplace_api.domain.kernel.tokens import SigningKeys, generate_seed
 from tests.factories.accounts import make_user, open_session
 from tests.functional.bad_input.world import GOOD, World
-from tests.postgres import as_owner
-from tests.problems import assert_problem
+from tests.support.postgres import as_owner
+from tests.support.problems import assert_problem
 
 # Tokens.
 

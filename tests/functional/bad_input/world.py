@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from webob import Response
 
-from marketplace_api.db import Base
-from tests.client import Client
+from marketplace_api.database.engines import Base
+from tests.support.client import Client
 
 GOOD = {"title": "Lamp", "description": "Bright.", "category": "furniture", "price": 5, "currency": "EUR"}
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from marketplace_api.gateways.storage import LocalStorage, Storage
-from tests.client import Client
 from tests.factories.accounts import People
 from tests.factories.listings import make_listing
+from tests.support.client import Client
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from marketplace_api.db import Databases
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.gateways.storage.s3 import S3Storage
-from marketplace_api.settings import Settings
-from tests.client import Client
-from tests.crash import POINTS
 from tests.functional.files_survive.world import LATER, PNG, SOON, add, assert_together, objects, path_of, states, swept
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
+from tests.support.client import Client
+from tests.support.crash import POINTS
+from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -32,7 +32,7 @@ def test_a_killed_process_leaves_nothing_apart(
     arguments = [url, str(storage.folder.parent), str(listing.listing_id), point]
     root = Path(__file__).resolve().parents[3]
     died = subprocess.run(
-        [sys.executable, "-m", "tests.crash", *arguments], cwd=root, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "tests.support.crash", *arguments], cwd=root, capture_output=True, text=True, timeout=60,
         check=False,
         env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip

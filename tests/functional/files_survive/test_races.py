@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.files import photos, store
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.catalog import photos
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.media.files import store
 from marketplace_api.errors import Conflict, NotFound, Unavailable
 from marketplace_api.gateways.storage import LocalStorage, new_key
-from marketplace_api.models.listings import Listing
-from tests.client import Client
+from marketplace_api.models.catalog.listings import Listing
 from tests.functional.files_survive.world import LATER, PNG, SOON, add, assert_together, path_of, swept
+from tests.support.client import Client
 
 # Many at once.
 

@@ -10,18 +10,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import erasure
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.files.sweep import MOST_STRAYS
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.media.files.sweep import MOST_STRAYS
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.gateways.storage import LocalStorage, new_key
-from marketplace_api.jobs import queue
+from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
-from marketplace_api.models.accounts import User
-from marketplace_api.settings import Settings
-from tests.client import Client
+from marketplace_api.models.identity.accounts import User
 from tests.functional.files_survive.world import LATER, PNG, SOON, add, assert_together, objects, path_of, states, swept
+from tests.support.client import Client
 
 # What no crash explains.
 
@@ -70,7 +70,7 @@ def test_strays_go_but_not_a_whole_storage(committed_databases: Databases, stora
 
 @pytest.fixture
 def with_jobs(committed_databases: Databases) -> None:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
 
 
 def test_files_go_soon_after_their_photo(

@@ -7,14 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.files import store
-from marketplace_api.domain.files.sweep import Report, sweep
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.media.files import store
+from marketplace_api.domain.media.files.sweep import Report, sweep
 from marketplace_api.gateways.storage import Storage
-from marketplace_api.models.files import File, ListingPhoto
-from marketplace_api.models.listings import Listing
-from tests.client import Client
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.media.files import File, ListingPhoto
 from tests.factories.images import make_image
+from tests.support.client import Client
 
 PNG = make_image("PNG")
 SOON = timedelta(minutes=5)

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from marketplace_api import boot
 from marketplace_api.cli import main
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from tests.unit.cli.faults import Installation, free_port
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,8 +15,8 @@ import pytest
 from click.testing import Result
 
 from marketplace_api import boot
-from marketplace_api.db import Databases
-from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from marketplace_api import boot, migrations
+from marketplace_api import boot
 from marketplace_api.cli import COMMANDS, PARTLY_DONE, main
-from marketplace_api.cli.supervisor import Child, ChildError
-from marketplace_api.db import Databases
-from marketplace_api.domain import demo
-from marketplace_api.domain.demo import drawing
+from marketplace_api.cli.up.supervisor import Child, ChildError
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.operations import demo
+from marketplace_api.domain.operations.demo import placeholder_images
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
-from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
 from tests.factories.verifications import Office
 
@@ -151,8 +152,8 @@ def test_migrations_go_both_ways(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_demo_data_waits_for_a_storage(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "WIDTH", 96)
-    monkeypatch.setattr(drawing, "HEIGHT", 72)
+    monkeypatch.setattr(placeholder_images, "WIDTH", 96)
+    monkeypatch.setattr(placeholder_images, "HEIGHT", 72)
     (tmp_path / "files").write_text("in the way")
     refused = run("db", "seed")
     assert refused.exit_code == 1
@@ -227,7 +228,7 @@ def test_a_child_is_revived_and_given_up_when_it_keeps_ending(capsys: pytest.Cap
 
 
 def test_a_child_that_will_not_stop_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace_api.cli.supervisor.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("marketplace_api.cli.up.supervisor.STOP_SECONDS", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(60)"
     child = Child("deaf", [sys.executable, "-c", deaf], dict(os.environ))
     child.start()

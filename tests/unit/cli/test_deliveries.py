@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from marketplace_api.cli.checks.content import deliveries as doctor_looks
-from marketplace_api.cli.checks.finding import Installation
-from marketplace_api.db import Databases
-from marketplace_api.domain.health import vitals
-from marketplace_api.facts import looking
+from marketplace_api.cli.doctor.checks.content import deliveries as doctor_looks
+from marketplace_api.cli.doctor.checks.findings import Installation
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.diagnostics.inspector import looking
+from marketplace_api.domain.operations.health import vitals
 from marketplace_api.jobs.schedule import purge_notifications
-from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
 from tests.factories.deliveries import Post
 

@@ -17,17 +17,17 @@ from aiosmtpd.smtp import AuthResult
 from click.testing import Result
 
 from marketplace_api.app import configure
-from marketplace_api.db import Databases
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from marketplace_api.facts import looking
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases
+from marketplace_api.diagnostics.inspector import looking
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
-from marketplace_api.settings import Settings
 from tests.factories.accounts import make_user
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.verifications import Office
-from tests.server import served
+from tests.support.server import served
 from tests.unit.cli.faults import free_port
 
 Run = Callable[..., Result]

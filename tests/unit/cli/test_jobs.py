@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from marketplace_api.db import Databases
-from marketplace_api.jobs import board
+from marketplace_api.database.engines import Databases
+from marketplace_api.jobs import admin
 
 Run = Callable[..., Result]
 ADD = sa.text(
@@ -89,7 +89,7 @@ def test_only_waiting_jobs_are_cancelled(run: Run, jobs: dict[str, int]) -> None
 
 
 def test_failed_jobs_are_tried_again(run: Run, jobs: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "BATCH", 1)
+    monkeypatch.setattr(admin, "BATCH", 1)
     failed = [jobs["failed"], jobs["broken"]]
     would = json.loads(run("--json", "jobs", "retry", "--failed", "--dry-run").stdout)
     assert (would["matched"], would["changed"], would["dry_run"]) == (2, 2, True)

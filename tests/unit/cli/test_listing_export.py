@@ -23,11 +23,12 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from marketplace_api import boot
-from marketplace_api.cli import CONFLICT, DONE, FAILED, PARTLY_DONE, USAGE, listing_files, main
-from marketplace_api.db import Databases, make_databases
-from marketplace_api.domain.listings import exporting
-from marketplace_api.models.listings import Listing
-from tests import postgres
+from marketplace_api.cli import CONFLICT, DONE, FAILED, PARTLY_DONE, USAGE, main
+from marketplace_api.cli.listings import formats
+from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain.catalog.listings import export as listing_export
+from marketplace_api.models.catalog.listings import Listing
+from tests.support import postgres
 from tests.unit.cli.world import count, offer, person
 
 Run = Callable[..., Result]
@@ -63,7 +64,7 @@ def content(databases: Databases) -> list[tuple[Any, ...]]:
     """Every column that a file has, of all that are not deleted or hidden."""
     with databases.session() as session:
         rows = session.execute(
-            sa.select(*(getattr(Listing, name) for name in listing_files.COLUMNS[1:]))
+            sa.select(*(getattr(Listing, name) for name in formats.COLUMNS[1:]))
             .where(Listing.deleted_at.is_(None), Listing.owner_hidden.is_(False))
             .order_by(Listing.title, Listing.listing_id)
         )
@@ -121,7 +122,7 @@ def test_conditions_choose_and_mistakes_are_named(run: Run, market: Databases, t
     assert [json.loads(line)["title"] for line in chosen.stdout.splitlines()] == ["[1, 2]"]
     assert (
         run("listings", "export", "--where", "price < 0", "--format", "csv").stdout_bytes
-        == (",".join(listing_files.COLUMNS) + "\r\n").encode()
+        == (",".join(formats.COLUMNS) + "\r\n").encode()
     )
     for wrong in ("prize < 1", "category = nonsense", "status", ""):
         result = run("listings", "export", "--where", wrong, "--to", str(tmp_path / "x.csv"))
@@ -148,7 +149,7 @@ def test_a_file_is_replaced_only_when_that_was_said(run: Run, market: Databases,
 
 def test_rows_come_in_parts_of_one_moment(market: Databases) -> None:
     offer(market, 3_000)
-    with exporting.exported(market) as rows:
+    with listing_export.exported(market) as rows:
         titles = [next(iter(rows)).title]
         with market.session() as session:
             session.execute(sa.update(Listing).values(title="Changed meanwhile"))
@@ -178,8 +179,8 @@ def test_standard_input_says_what_it_is(run: Run, committed_databases: Databases
     ],
 )  # fmt: skip
 def test_several_values_in_one_cell(cell: str, values: list[str]) -> None:
-    assert listing_files._list(cell) == values
-    assert listing_files._list(listing_files.list_cell(values)) == values
+    assert formats._list(cell) == values
+    assert formats._list(formats.list_cell(values)) == values
 
 
 def test_an_import_of_json_lines_that_was_killed_is_finished(

@@ -11,13 +11,13 @@ import pytest
 from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.listings import judging
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.catalog.listings import moderation
+from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.errors import Conflict, Invalid
-from marketplace_api.models.listings import Listing
+from marketplace_api.models.catalog.listings import Listing
 from tests.unit.cli.world import count, offer, person, told
-from tests.unit.domain.accounts_world import at_once
+from tests.unit.domain.identity.accounts_world import at_once
 
 Run = Callable[..., Result]
 WHY = ("--reason", "It breaks a rule.")
@@ -109,12 +109,12 @@ def test_who_acts_must_moderate_and_not_their_own(run: Run, committed_databases:
 def test_two_at_once_take_a_step_once(committed_databases: Databases) -> None:
     (listing_id,) = offer(committed_databases)
     steps = [
-        lambda session: judging.judge(session, operator("test"), "suspend", listing_id, reason="It breaks a rule.")
+        lambda session: moderation.judge(session, operator("test"), "suspend", listing_id, reason="It breaks a rule.")
     ] * 6
     results = at_once(committed_databases, *steps)
     assert sum(isinstance(result, Conflict) for result in results) == 5
     with committed_databases.session() as session, pytest.raises(Invalid):
-        judging.judge(session, operator("test"), "suspend", listing_id)
+        moderation.judge(session, operator("test"), "suspend", listing_id)
 
 
 def test_listings_are_looked_through(run: Run, committed_databases: Databases) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import rich_click as click
 from click.testing import CliRunner
 
-from marketplace_api.cli.everywhere import add_to
-from marketplace_api.cli.exits import around_us
+from marketplace_api.cli.exit_codes import around_us
+from marketplace_api.cli.global_options import add_to
 from marketplace_api.cli.output import Output
 from tests.unit.cli.conftest import Run
 

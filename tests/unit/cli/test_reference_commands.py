@@ -14,15 +14,16 @@ from pkgutil import walk_packages
 import pytest
 from click.testing import Result
 
-from marketplace_api import domain, migrations
-from marketplace_api.db import Databases
-from marketplace_api.domain.workflow import Workflow
-from marketplace_api.domain.workflows import WORKFLOWS
+from marketplace_api import domain
+from marketplace_api.config.settings import Settings
+from marketplace_api.database import migrations
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.workflow import Workflow
+from marketplace_api.domain.operations.workflows import WORKFLOWS
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
 from marketplace_api.hal import operations
 from marketplace_api.hal.problems import CODES
-from marketplace_api.settings import Settings
 from marketplace_api.views.openapi import openapi
 from tests.factories.accounts import make_user
 from tests.factories.verifications import Office

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.models.accounts import AccountSession, User
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.identity.accounts import AccountSession, User
 from tests.factories.accounts import make_user, open_session
 from tests.factories.reports import make_report
 from tests.unit.cli.world import count, offer, person, told, waiting

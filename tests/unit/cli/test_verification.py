@@ -18,19 +18,19 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE
-from marketplace_api.db import Databases
-from marketplace_api.domain.actors import operator
-from marketplace_api.domain.verifications import deciding
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.trust.verifications import decisions
 from marketplace_api.gateways.document_cipher import DocumentKeys, generate_key
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.models.verifications import Verification
-from marketplace_api.settings import Settings
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.trust.verifications import Verification
 from tests.factories.accounts import make_user
 from tests.factories.verifications import Office, make_pdf
 from tests.unit.cli.world import count, offer, person, told, waiting
-from tests.unit.domain.accounts_world import at_once
+from tests.unit.domain.identity.accounts_world import at_once
 
 Run = Callable[..., Result]
 APPROVED = Verification.status == "approved"
@@ -323,13 +323,13 @@ def test_one_is_shown_with_who_opened_it(run: Run, sent: Any, tmp_path: Path) ->
 def test_expiry_by_an_operator_and_by_the_clock_meet(committed_databases: Databases) -> None:
     (first,) = waiting(committed_databases, 1)
     with committed_databases.session() as session:
-        deciding.approve(session, operator("test"), first, expires_at=datetime.now(UTC) + timedelta(hours=1))
+        decisions.approve(session, operator("test"), first, expires_at=datetime.now(UTC) + timedelta(hours=1))
         session.commit()
     later = datetime.now(UTC) + timedelta(hours=2)
     at_once(
         committed_databases,
-        lambda session: deciding.expire(session, operator("test"), first),
-        lambda session: deciding.expire_due(session, later),
+        lambda session: decisions.expire(session, operator("test"), first),
+        lambda session: decisions.expire_due(session, later),
     )
     assert count(committed_databases, Verification.status == "expired") == 1
     with committed_databases.session() as session:

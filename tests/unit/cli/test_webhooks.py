@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from marketplace_api.cli import CONFLICT, DONE, FAILED, NOT_FOUND, USAGE
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from tests.factories.webhooks import OPEN, Received, make_webhook, receiving
 from tests.unit.jobs.test_webhooks import run as deliver
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.models.events import Event
-from marketplace_api.models.files import File
-from marketplace_api.models.listings import Listing
-from marketplace_api.models.verifications import Verification
+from marketplace_api.database.engines import Databases
+from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.media.files import File
+from marketplace_api.models.trust.verifications import Verification
 from tests.factories.accounts import make_user
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from marketplace_api.domain.tokens import generate_seed
+from marketplace_api.config.settings import DEVELOPMENT_SECRET, Settings, SettingsError
+from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways import document_cipher as cipher
 from marketplace_api.gateways.document_cipher import (
     CHUNK,
@@ -25,7 +26,6 @@ from marketplace_api.gateways.document_cipher import (
     UnknownKey,
     generate_key,
 )
-from marketplace_api.settings import DEVELOPMENT_SECRET, Settings, SettingsError
 
 VECTORS = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "documents.json").read_text())
 SIZES = (1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 5)

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import registration
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.actors import operator
-from marketplace_api.jobs import queue, worker
-from marketplace_api.models.accounts import User
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts import registration
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.jobs import dispatch, worker
+from marketplace_api.models.identity.accounts import User
 
 
 @pytest.fixture
 def queued(committed_databases: Databases) -> Iterator[Databases]:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     yield committed_databases
 
 

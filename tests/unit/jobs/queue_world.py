@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.actors import ANONYMOUS
-from marketplace_api.domain.events import EventType, record
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.jobs import handlers, worker
-from marketplace_api.models.jobs import Queue
-from marketplace_api.settings import Settings
+from marketplace_api.models.operations.jobs import Queue
 
 
 def happen(databases: Databases, type: EventType, subject_id: int) -> None:

@@ -13,27 +13,27 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.actors import Actor
-from marketplace_api.domain.notifications.deliveries import Letter
-from marketplace_api.domain.phones import confirming, rows
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways import outbound
+from marketplace_api.gateways import safe_http
 from marketplace_api.gateways.email import PermanentDeliveryError, make_mailer
 from marketplace_api.gateways.webpush import PushSender, VapidKey, generate_key
-from marketplace_api.gateways.webpush_vapid import VapidPush
-from marketplace_api.jobs import channels
-from marketplace_api.jobs.letters import Later
-from marketplace_api.jobs.pushes import send_push
+from marketplace_api.gateways.webpush.vapid import VapidPush
+from marketplace_api.jobs.outbound import channels
+from marketplace_api.jobs.outbound.push_sender import send_push
+from marketplace_api.jobs.outbound.sender import Later
+from marketplace_api.jobs.outbound.sms_sender import send_phone_code, send_sms
 from marketplace_api.jobs.services import Services
-from marketplace_api.jobs.text_messages import send_phone_code, send_sms
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.settings import Settings
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import make_user
 from tests.factories.browsers import Browser, subscriptions
 from tests.factories.reviews import actor_of
-from tests.receiving import Receiver, receiving, self_signed
-from tests.unit.domain.accounts_world import RULES
+from tests.support.webhook_receiver import Receiver, receiving, self_signed
+from tests.unit.domain.identity.accounts_world import RULES
 
 NUMBER = "+4915112345678"
 
@@ -74,7 +74,7 @@ def pushing(tmp_path: Path) -> Iterator[tuple[Receiver, Services]]:
     certificate = self_signed(tmp_path)
 
     def open_session() -> Any:
-        session = outbound.session(Settings(outbound_allow_private=True))
+        session = safe_http.session(Settings(outbound_allow_private=True))
         session.verify = str(certificate)
         return session
 
@@ -99,7 +99,7 @@ def texts(services: Services) -> list[tuple[str, str]]:
 
 
 def ask(db: Session, user: User) -> Event:
-    confirming.request_code(db, actor_of(user), RULES, NUMBER)
+    confirmation.request_code(db, actor_of(user), RULES, NUMBER)
     db.commit()
     return db.execute(sa.select(Event).order_by(Event.event_id.desc()).limit(1)).scalar_one()
 
@@ -115,7 +115,7 @@ def test_only_a_confirmed_number_is_told_anything_but_its_code(
     codes = [words.partition("your code is ")[2][:6] for words in (first, text)]
     assert number == NUMBER and text.startswith("Marketplace: your code is ")
     assert send_sms(db, letter(anna), local).note == "no_number"
-    confirming.confirm(db, databases, Actor(user_id=anna.user_id), RULES, codes[1])
+    confirmation.confirm(db, databases, Actor(user_id=anna.user_id), RULES, codes[1])
     outcome = send_sms(db, letter(anna), local)
     assert outcome.status == "sent" and outcome.reference
     assert texts(local)[2:] == [(NUMBER, "Marketplace: ben wrote to you. https://market.example/#/api/conversations/7")]
@@ -137,7 +137,7 @@ def test_who_said_stop_is_told_nothing_whoever_has_the_number(
         send_sms(db, letter(anna), services)
     server.will(400, b'{"code": 21610}')
     assert send_sms(db, letter(anna), services).note == "stopped"
-    assert rows.is_stopped(db, RULES, NUMBER)
+    assert queries.is_stopped(db, RULES, NUMBER)
     asked = len(server.requests)
     assert send_sms(db, letter(anna), services).note == "stopped"
     assert len(server.requests) == asked
@@ -154,7 +154,7 @@ def test_a_code_that_cannot_be_sent_is_told_to_who_waits_for_it(
     for code, problem in ((21211, "undeliverable"), (21610, "stopped")):
         server.will(400, orjson.dumps({"code": code}))
         send_phone_code(db, event, services)
-        assert rows.find(db, anna.user_id).problem == problem
+        assert queries.find(db, anna.user_id).problem == problem
 
 
 def test_every_browser_of_a_person_is_told(db: Session, anna: User, pushing: tuple[Receiver, Services]) -> None:

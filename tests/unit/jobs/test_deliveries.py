@@ -11,26 +11,26 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import driver_connection, now_of
-from marketplace_api.domain.conversations import keeping as conversations
-from marketplace_api.domain.events import EventType
-from marketplace_api.domain.listings import editing
-from marketplace_api.domain.notifications import deliveries as domain
-from marketplace_api.domain.notifications import delivery_log, preferences
-from marketplace_api.domain.notifications.deliveries import MOST_ATTEMPTS, Taken
-from marketplace_api.domain.notifications.telling import due_channels
+from marketplace_api.database.engines import driver_connection, now_of
+from marketplace_api.domain.catalog.listings import editing
+from marketplace_api.domain.community.conversations import inbox as conversations
+from marketplace_api.domain.kernel.events import EventType
+from marketplace_api.domain.outbound.notifications import deliveries as domain
+from marketplace_api.domain.outbound.notifications import delivery_log, preferences
+from marketplace_api.domain.outbound.notifications.create import due_channels
+from marketplace_api.domain.outbound.notifications.deliveries import MOST_ATTEMPTS, Taken
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
-from marketplace_api.jobs.channels import send_due
-from marketplace_api.models.accounts import User
+from marketplace_api.jobs.outbound.channels import send_due
+from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import make_user, open_session
 from tests.factories.conversations import actor_of, block, send
 from tests.factories.deliveries import Post, deliveries, send_mails, text_of
 from tests.factories.listings import make_listing
 from tests.factories.notifications import happen, listed, notify
 from tests.factories.reviews import make_bookmark, make_review
-from tests.postgres import as_owner
-from tests.statements import recorded
+from tests.support.postgres import as_owner
+from tests.support.sql_recorder import recorded
 
 MANY_MESSAGES = """
     SELECT pg_restore_relation_stats(

@@ -14,19 +14,19 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.accounts import recovery, registration
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.actors import ANONYMOUS, operator
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.domain.listings import owners
+from marketplace_api.config.settings import Settings
+from marketplace_api.domain.catalog.listings import owners
+from marketplace_api.domain.identity.accounts import recovery, registration
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
+from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.gateways.email import LocalMailer, PermanentDeliveryError
-from marketplace_api.gateways.mail_messages import SUBJECTS
+from marketplace_api.gateways.email.templates import SUBJECTS
 from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS
 from marketplace_api.jobs.services import Services
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
-from marketplace_api.models.webhooks import WebhookEndpoint
-from marketplace_api.settings import Settings
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
+from marketplace_api.models.outbound.webhooks import WebhookEndpoint
 from tests.factories.accounts import make_user, open_session
 from tests.factories.webhooks import make_webhook
 

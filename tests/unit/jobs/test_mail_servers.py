@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import queue, worker
-from marketplace_api.jobs.channels import send_due
+from marketplace_api.jobs import dispatch, worker
+from marketplace_api.jobs.outbound.channels import send_due
 from marketplace_api.jobs.schedule import wake_due_deliveries
 from marketplace_api.jobs.services import Services
-from marketplace_api.settings import Settings
 from tests.contracts.smtp_server import Server, free_port, listening
 from tests.factories.accounts import make_user
 from tests.factories.deliveries import SETTINGS, deliveries
@@ -36,11 +36,11 @@ WORKER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from marketplace_api.db import make_databases
+from marketplace_api.database.engines import make_databases
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs.channels import send_due
+from marketplace_api.jobs.outbound.channels import send_due
 from marketplace_api.jobs.services import Services
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
 url, smtp, data = sys.argv[1:]
 settings = Settings(email_backend="smtp", smtp_url=smtp, data_dir=Path(data))
 with make_databases(url, system=True).session() as session:
@@ -50,7 +50,7 @@ with make_databases(url, system=True).session() as session:
 
 @pytest.fixture
 def queued(committed_databases: Databases) -> Iterator[Databases]:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     yield committed_databases
 
 

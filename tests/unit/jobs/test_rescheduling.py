@@ -10,21 +10,21 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases, now_of
-from marketplace_api.domain.notifications import deliveries, delivery_log, preferences, rescheduling
-from marketplace_api.domain.notifications.telling import due_channels
+from marketplace_api.database.engines import Databases, now_of
+from marketplace_api.domain.outbound.notifications import deliveries, delivery_log, preferences, rescheduling
+from marketplace_api.domain.outbound.notifications.create import due_channels
 from marketplace_api.errors import Conflict, Unavailable
-from marketplace_api.jobs.channels import send_due
 from marketplace_api.jobs.handlers import HANDLERS
-from marketplace_api.models.accounts import User
-from marketplace_api.models.events import Event
+from marketplace_api.jobs.outbound.channels import send_due
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import make_user
 from tests.factories.conversations import actor_of, send
 from tests.factories.deliveries import Post
 from tests.factories.listings import make_listing
 from tests.factories.notifications import SERVICES, notify
 from tests.factories.reviews import make_review
-from tests.waiting import until_somebody_waits
+from tests.support.polling import until_somebody_waits
 
 
 def choose(db: Session, user: User, **changes: Any) -> None:

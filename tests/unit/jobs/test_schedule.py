@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from procrastinate.periodic import PeriodicDeferrer
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from marketplace_api.errors import Unavailable
-from marketplace_api.jobs import clock, runs, schedule, worker
-from marketplace_api.settings import Settings
+from marketplace_api.jobs import cron, schedule, schedule_runs, worker
 
 MINUTELY, NIGHTLY = "compact_search_terms", "recount"
 
@@ -52,15 +52,15 @@ def test_after_a_day_without_workers_or_a_clock_that_was_set_each_task_ticks_onc
 
 def test_a_clock_that_is_set_is_noticed_and_one_that_is_corrected_is_not() -> None:
     offsets: Iterator[float] = iter([0.0, 30.0, 60.0, 90.0, -3600.0])
-    jumped = asyncio.run(asyncio.wait_for(clock.jumped(lambda: next(offsets), every=0.001), 10))
+    jumped = asyncio.run(asyncio.wait_for(cron.jumped(lambda: next(offsets), every=0.001), 10))
     assert jumped == -3690
 
 
 def test_when_something_is_due() -> None:
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    assert clock.last_due("0 * * * *", now.timestamp()) == now.timestamp()
-    assert clock.last_due("0 * * * *", now.timestamp() - 1) == now.timestamp() - 3600
-    assert clock.next_due("37 4 * * *", now) == datetime(2026, 3, 2, 4, 37, tzinfo=UTC)
+    assert cron.last_due("0 * * * *", now.timestamp()) == now.timestamp()
+    assert cron.last_due("0 * * * *", now.timestamp() - 1) == now.timestamp() - 3600
+    assert cron.next_due("37 4 * * *", now) == datetime(2026, 3, 2, 4, 37, tzinfo=UTC)
 
 
 def _run(databases: Databases, settings: Settings) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _run(databases: Databases, settings: Settings) -> dict[str, Any]:
 
 
 def _lines(session: Session, now: datetime) -> list[dict[str, Any]]:
-    return runs.tell(session, schedule.CRONS, now)
+    return schedule_runs.tell(session, schedule.CRONS, now)
 
 
 def test_each_run_is_told_with_its_outcome_and_overdue_until_one_succeeds(
@@ -95,7 +95,7 @@ def test_each_run_is_told_with_its_outcome_and_overdue_until_one_succeeds(
             raise errors.pop(0)
         return {}
 
-    monkeypatch.setattr(schedule.recounting, "recount", fail)
+    monkeypatch.setattr(schedule.counters, "recount", fail)
     line = _run(databases, settings)
     assert (line["outcome"], line["error"]) == ("failed", "KeyError")
     assert _ticks(databases) == [], "the next tick tries again"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from procrastinate.jobs import Status
 
-from marketplace_api.db import Databases
+from marketplace_api.database.engines import Databases
 from marketplace_api.jobs import worker
-from marketplace_api.jobs.outbox import defer
+from marketplace_api.jobs.enqueue import defer
 
 
 def _statuses(databases: Databases) -> Sequence[str]:

@@ -18,20 +18,22 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.events import EventType, record
-from marketplace_api.domain.webhooks import delivering, endpoints, relaying
-from marketplace_api.gateways.outbound import Limits
-from marketplace_api.jobs import queue, webhooks, worker
-from marketplace_api.models.webhooks import WebhookDelivery, WebhookEndpoint
-from marketplace_api.settings import Settings
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.domain.outbound.webhooks import delivery as webhook_delivery
+from marketplace_api.domain.outbound.webhooks import endpoints, fanout
+from marketplace_api.gateways.safe_http import Limits
+from marketplace_api.jobs import dispatch, worker
+from marketplace_api.jobs.outbound import webhooks
+from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint
 from tests.factories.accounts import make_user
 from tests.factories.webhooks import OPERATOR, Received, Receiver, make_webhook, receiving
 
 
 @pytest.fixture
 def queued(committed_databases: Databases) -> Databases:
-    committed_databases.on_event = queue.dispatch
+    committed_databases.on_event = dispatch.dispatch
     return committed_databases
 
 
@@ -148,7 +150,7 @@ def test_what_fails_is_tried_again_under_the_same_id_and_a_gone_endpoint_is_swit
     run(queued, ours)
     (waiting,) = deliveries(queued)
     assert (waiting.status, waiting.attempts, waiting.response_status) == ("waiting", 1, 500)
-    assert len(waiting.response_body or "") == delivering.LONGEST_BODY
+    assert len(waiting.response_body or "") == webhook_delivery.LONGEST_BODY
     assert waiting.next_attempt_at is not None
     assert waiting.next_attempt_at - waiting.date_created >= timedelta(minutes=59)
     run(queued, ours)
@@ -179,7 +181,7 @@ def test_an_endpoint_that_fails_for_days_is_switched_off_and_one_success_forgive
 ) -> None:
     made(queued, receiver.url)
     receiver.answer = lambda _request: (500, {}, b"")
-    happen(queued, delivering.LEAST_FAILURES - 1)
+    happen(queued, webhook_delivery.LEAST_FAILURES - 1)
     run(queued, ours)
     receiver.answer = lambda _request: (204, {}, b"")
     happen(queued)
@@ -199,12 +201,12 @@ def test_an_endpoint_that_fails_for_days_is_switched_off_and_one_success_forgive
 
 
 def test_waits_grow_to_more_than_the_days_after_which_an_endpoint_is_given_up() -> None:
-    waits = [delivering.wait_before(number, None) for number in range(1, len(delivering.WAITS) + 2)]
+    waits = [webhook_delivery.wait_before(number, None) for number in range(1, len(webhook_delivery.WAITS) + 2)]
     assert waits[-1] is None
     known = [wait for wait in waits if wait is not None]
-    assert sum(known, timedelta()) > delivering.FAILING_FOR
-    assert len(known) >= delivering.LEAST_FAILURES
-    assert delivering.wait_before(1, timedelta(days=400)) == delivering.LONGEST_RETRY_AFTER
+    assert sum(known, timedelta()) > webhook_delivery.FAILING_FOR
+    assert len(known) >= webhook_delivery.LEAST_FAILURES
+    assert webhook_delivery.wait_before(1, timedelta(days=400)) == webhook_delivery.LONGEST_RETRY_AFTER
 
 
 def test_any_number_of_relays_make_each_delivery_once(queued: Databases, ours: Settings) -> None:
@@ -246,14 +248,14 @@ def test_who_dies_between_two_steps_leaves_nothing_out_and_nothing_twice(
         happen(queued, 2)
         # Dies after the deliveries were made, before the commit.
         with queued.session() as session:
-            relaying.pass_on(session)
+            fanout.pass_on(session)
             session.rollback()
         webhooks.relay(queued)
         late.commit()
     # Dies when it has taken what is due, before it sends.
     webhooks.relay(queued)
     with queued.session() as session, session.begin():
-        taken = delivering.take(session, endpoint_id, 10)[1]
+        taken = webhook_delivery.take(session, endpoint_id, 10)[1]
         assert len(taken) == 3
     run(queued, ours)
     assert receiver.got == [], "within the lease nobody else sends them"
@@ -376,5 +378,5 @@ def test_while_nobody_listens_a_look_writes_nothing(databases: Any, db: Session)
     position = sa.text("SELECT xmax::text, event_id FROM webhook_position")
     record(db, OPERATOR, EventType.LISTING_DELETED, 1)
     before = db.execute(position).one()
-    assert relaying.pass_on(db) is None
+    assert fanout.pass_on(db) is None
     assert db.execute(position).one() == before

@@ -13,17 +13,17 @@ import sqlalchemy as sa
 from procrastinate.jobs import Job
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.accounts import recovery
-from marketplace_api.domain.accounts.rules import AccountRules
-from marketplace_api.domain.actors import ANONYMOUS
-from marketplace_api.domain.events import EventType
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.identity.accounts import recovery
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.errors import NotFound, Unavailable
 from marketplace_api.gateways.email import make_mailer
-from marketplace_api.jobs import board, failures, schedule, worker
+from marketplace_api.jobs import admin, failures, schedule, worker
 from marketplace_api.jobs.services import Services
-from marketplace_api.models.accounts import User
-from marketplace_api.settings import Settings
+from marketplace_api.models.identity.accounts import User
 from tests.unit.jobs.queue_world import happen, jobs_of, mails_of, make_due, use
 
 
@@ -90,7 +90,7 @@ def test_a_mistake_is_not_tried_again_and_changes_nothing(
     assert [job.status for job in jobs_of(queued)] == ["failed"]
     with queued.session() as session:
         assert session.get_one(User, ada.user_id).bio is None
-        board.retry(session, jobs_of(queued)[0].id)
+        admin.retry(session, jobs_of(queued)[0].id)
         session.commit()
     monkeypatch.undo()
     worker.run_pending(ours, queued)
@@ -159,7 +159,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     _rescue(queued)
     worker.run_pending(ours, queued)
     with queued.session() as session:
-        (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
+        (listed,) = admin.list_jobs(session, admin.Chosen(status="failed"), 9)
     assert listed["error"] == f"WorkerDied: {failures.WORKER_DIED.message}"
 
 
@@ -216,13 +216,13 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         make_due(queued)
         worker.run_pending(ours, queued)
     with queued.session() as session:
-        (listed,) = board.list_jobs(session, board.Chosen(status="failed"), 9)
+        (listed,) = admin.list_jobs(session, admin.Chosen(status="failed"), 9)
         assert listed["error"].startswith("KeyError: The code looked something up")
-        board.retry(session, listed["job_id"])
+        admin.retry(session, listed["job_id"])
         session.commit()
     worker.run_pending(ours, queued)
     with queued.session() as session:
-        found = board.find(session, listed["job_id"])
+        found = admin.find(session, listed["job_id"])
         errors = [(error["attempt"], error["error"], error["message"]) for error in found["errors"]]
         assert errors[:2] == [
             (1, "Unavailable", "The mail server does not answer (TimeoutError)."),

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from marketplace_api import work_facts
-from marketplace_api.db import Databases
-from marketplace_api.domain.events import EventType
-from marketplace_api.jobs import board
-from marketplace_api.jobs.outbox import defer
-from marketplace_api.models.accounts import User
-from marketplace_api.models.jobs import Queue
-from marketplace_api.settings import Settings
-from tests.postgres import as_owner
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.diagnostics import queries
+from marketplace_api.domain.kernel.events import EventType
+from marketplace_api.jobs import admin
+from marketplace_api.jobs.enqueue import defer
+from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.operations.jobs import Queue
+from tests.support.postgres import as_owner
 from tests.unit.jobs.queue_world import happen, jobs_of, mails_of, use, wait_for, working
 
 
@@ -39,7 +39,7 @@ def test_a_running_worker_hears_of_a_job_and_survives_a_lost_connection(
         happen(queued, EventType.USER_PASSWORD_CHANGED, ada.user_id)
         wait_for(lambda: len(mails_of(ours)) == 2)
         with queued.session() as session:
-            assert session.execute(sa.text(work_facts.WORKERS)).scalar_one() == 1, "it is not counted twice"
+            assert session.execute(sa.text(queries.WORKERS)).scalar_one() == 1, "it is not counted twice"
 
 
 def test_a_worker_told_to_stop_finishes_the_job_in_hand(
@@ -90,10 +90,10 @@ def test_a_worker_serves_the_queues_that_it_is_told_to(queued: Databases, ours: 
     with working(ours, queued, Queue.MAIL, Queue.SMS):
         wait_for(lambda: len(mails_of(ours)) == 1)
     with queued.session() as session:
-        (left,) = board.list_jobs(session, board.Chosen(task="notify_of_password"), 9)
+        (left,) = admin.list_jobs(session, admin.Chosen(task="notify_of_password"), 9)
     assert (left["status"], left["queue"]) == ("todo", "default")
 
 
 def _waiting(databases: Databases, task: str) -> bool:
     with databases.session() as session:
-        return bool(board.list_jobs(session, board.Chosen(task=task, queue="sms"), 1))
+        return bool(admin.list_jobs(session, admin.Chosen(task=task, queue="sms"), 1))

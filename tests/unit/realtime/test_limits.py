@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
-from marketplace_api.db import Databases
-from marketplace_api.domain.tokens import AccessClaims
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import Invalid
 from marketplace_api.realtime.app import Realtime
 from marketplace_api.realtime.clients import MOST_TOPICS
-from marketplace_api.realtime.streams import StreamClient
-from marketplace_api.settings import Settings
+from marketplace_api.realtime.sse import StreamClient
 from tests.factories.accounts import make_user, open_session
 from tests.factories.conversations import actor_of
 from tests.factories.listings import make_listing

@@ -6,13 +6,13 @@ import asyncio
 
 import sqlalchemy as sa
 
-from marketplace_api.db import Databases
-from marketplace_api.domain import event_months, feed
-from marketplace_api.domain.actors import ANONYMOUS, operator
-from marketplace_api.domain.events import EventType, record
+from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
+from marketplace_api.domain.eventlog import event_partitions, feed
+from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
+from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.realtime.app import Realtime
-from marketplace_api.settings import Settings
-from tests.postgres import as_owner
+from tests.support.postgres import as_owner
 
 
 def test_nobody_is_brought_up_to_date_from_a_month_that_was_dropped(
@@ -28,7 +28,7 @@ def test_nobody_is_brought_up_to_date_from_a_month_that_was_dropped(
         with as_owner(session):
             session.execute(sa.text("SELECT make_event_month(now() - interval '20 months')"))
         last = session.execute(sa.text(old)).scalar_one()
-        assert event_months.drop_oldest(session, operator("test"), 12)
+        assert event_partitions.drop_oldest(session, operator("test"), 12)
         record(session, ANONYMOUS, EventType.LISTING_EDITED, 1)
         session.commit()
         newest = feed.horizon(session)

@@ -14,15 +14,15 @@ import colander
 import pytest
 
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
-from marketplace_api.domain import money
-from marketplace_api.domain.passwords import weaknesses
+from marketplace_api.domain.identity.passwords import weaknesses
+from marketplace_api.domain.kernel import money
 from marketplace_api.hal.operations import ALL
-from marketplace_api.schemas.accounts import NewPassword, Register
 from marketplace_api.schemas.base import Body, field_errors
+from marketplace_api.schemas.catalog.listings import CreateListing
 from marketplace_api.schemas.describe import properties_of
-from marketplace_api.schemas.listings import CreateListing
+from marketplace_api.schemas.identity.accounts import NewPassword, Register
 from marketplace_api.schemas.types import Nullable
-from tests.samples import VALUES
+from tests.support.samples import VALUES
 
 BODIES = {type(operation.body).__name__: operation.body for operation in ALL if operation.body is not None}
 NODE = shutil.which("node")

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
-from marketplace_api.db import BIGINT_MAX
-from marketplace_api.domain import money
+from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.domain.kernel import money
 from marketplace_api.hal import operations
-from marketplace_api.schemas import base, listings, types
+from marketplace_api.schemas import base, types
 from marketplace_api.schemas.base import field_errors
+from marketplace_api.schemas.catalog import listings
 from marketplace_api.schemas.describe import json_schema
 from tests.unit.schemas.values import ANYTHING, CHARACTERS, NASTY, SCALARS, WORDS, right
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyramid.authorization import ACLHelper, Allow, Deny
 
-from marketplace_api.domain.actors import Actor
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.security.policy import may
 from marketplace_api.security.principals import principals_of
 

@@ -1,0 +1,34 @@
+"""Looking at a database that is in use: does the server trust it, and are its files there?"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import psycopg
+
+from marketplace_api.backup import files, tables
+from marketplace_api.backup.dump import asking, has_table, reading
+from marketplace_api.domain.media.files.store import PENDING_FOR
+from marketplace_api.gateways.storage import Storage
+
+
+def unsound(url: str) -> list[str]:
+    """A sentence for each index and constraint that the server itself holds for unfinished."""
+    with reading(url) as connection:
+        return list(json.loads(asking(connection)(tables.UNSOUND)))
+
+
+def files_of(url: str, storage: Storage, *, contents: bool) -> files.Found:
+    """The files of the database held against the storage, see :func:`files.compare`; requests may go on meanwhile.
+
+    Raises BackupError, and Unavailable while the storage is away.
+    """
+    with reading(url) as connection:
+        listed = files.rows(connection) if has_table(connection, "files") else iter(())
+        found = files.compare(listed, storage, contents=contents, strays_before=datetime.now(UTC) - PENDING_FOR)
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        kept = files.still_stored(connection, found.missing) if found.missing else []
+    found.missing_count -= len(found.missing) - len(kept)
+    found.missing = kept
+    return found

@@ -1,0 +1,1 @@
+"""`marketplace-admin doctor`: the command, and its checks by subject."""

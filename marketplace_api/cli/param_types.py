@@ -1,0 +1,76 @@
+"""What options take beyond words and numbers: reasons as the API asks for them, and times."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import rich_click as click
+
+from marketplace_api.cli.exit_codes import Refused
+
+
+class _Reason(click.ParamType[str, Any]):
+    """A sentence for the audit trail, held to the same length as in the API."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        import colander
+
+        from marketplace_api.schemas.identity.account_admin import REASON as STORED
+
+        try:
+            return STORED.check(colander.SchemaNode(STORED), value)
+        except colander.Invalid as problem:
+            self.fail(str(problem.msg), param, ctx)
+
+
+class _Moment(click.ParamType[datetime, Any]):
+    """A time, as conditions take it: a date, a date with a time (UTC unless it has an offset), or an age such as 7d.
+
+    An age counts from now, into the future or into the past.
+    """
+
+    name = "when"
+
+    def __init__(self, *, ahead: bool) -> None:
+        self.ahead = ahead
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        from marketplace_api.domain.kernel.filters import is_age, moment
+
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC)
+        try:
+            found = moment(str(value), now)
+            return now + (now - found) if self.ahead and is_age(value) else found
+        except (ValueError, OverflowError):
+            example = "2027-01-31" if self.ahead else "2026-11-01"
+            self.fail(f"{value!r} is neither a date such as {example} nor a span of time such as 7d.", param, ctx)
+
+
+def require_span(since: datetime | None, until: datetime | None) -> None:
+    """Raises Refused where the time from ``since`` to ``until`` (aware) ends before it begins."""
+    if since is not None and until is not None and until <= since:
+        raise Refused(
+            f"--until ({until:%Y-%m-%d %H:%M} UTC) must be later than --since ({since:%Y-%m-%d %H:%M} UTC). Ages count back "
+            "from now: the hour that ended an hour ago is --since 2h --until 1h."
+        )
+
+
+def asked_reason(given: str | None, question: str) -> str:
+    """The reason of an act that leaves a mark; asked for on a terminal. Raises Refused where nobody could answer."""
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise Refused("Say why with --reason; it goes into the audit trail.")
+    told: str = click.prompt(question, type=REASON, err=True)
+    return told
+
+
+REASON = _Reason()
+UNTIL = _Moment(ahead=True)
+SINCE = _Moment(ahead=False)

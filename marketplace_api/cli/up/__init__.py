@@ -1,0 +1,1 @@
+"""`marketplace-admin up`: everything for development, and the supervisor of its processes."""

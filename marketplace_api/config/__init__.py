@@ -1,0 +1,1 @@
+"""Settings: what can be set, how it is parsed, and what is wrong with it."""

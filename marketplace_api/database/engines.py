@@ -1,0 +1,345 @@
+"""The database seen from Python: the declarative base, column types, engines and sessions.
+
+Which connection serves a request is decided here too: safe requests read through AUTOCOMMIT connections that
+never open a transaction; all others get a session of the unit of work.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque, namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Any, Protocol
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+
+from marketplace_api.database import row_security
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
+
+_CURSOR = "cursor of prepared statements"
+
+BIGINT_MAX = 2**63 - 1
+RELEASE_EVERY = 60.0
+"""Seconds after which idle readers go through the engine's pool once, which replaces those that are too old."""
+
+BigId = Annotated[int, mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)]
+BigInt = Annotated[int, mapped_column(sa.BigInteger)]
+Timestamp = Annotated[datetime, mapped_column(sa.DateTime(timezone=True))]
+Created = Annotated[datetime, mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())]
+Money = Annotated[Decimal, mapped_column(sa.Numeric(12, 2))]
+Version = Annotated[int, mapped_column(sa.Integer, server_default=sa.text("1"))]
+Json = Annotated[dict[str, Any], mapped_column(postgresql.JSONB)]
+# How many ratings of 1, 2, 3, 4 and 5 stars.
+RatingHistogram = Annotated[
+    list[int], mapped_column(postgresql.ARRAY(sa.Integer), server_default=sa.text("'{0,0,0,0,0}'"))
+]
+TextArray = Annotated[list[str], mapped_column(postgresql.ARRAY(sa.Text), server_default=sa.text("'{}'"))]
+
+
+class Base(DeclarativeBase):
+    """Base of all mapped classes."""
+
+    metadata = sa.MetaData(naming_convention=NAMING)
+
+
+def table_of(model: type[DeclarativeBase]) -> sa.Table:
+    """The table of a mapped class, for Core statements."""
+    table = model.__table__
+    assert isinstance(table, sa.Table)
+    return table
+
+
+class Reader(Protocol):
+    """What a query needs: a session or a bare connection."""
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any: ...
+
+
+class Prepared:
+    """A statement of Core's (or a ``text``), compiled once in the process and run on the driver's own cursor.
+
+    For what is asked on every request: rows are named tuples, and nothing is built or compiled for a call. The
+    transaction is the one of the session or connection that is passed in. ``IN`` does not work here. Errors are the driver's, see
+    :func:`is_outage`; a broken connection empties its pool.
+    """
+
+    def __init__(self, statement: sa.Select[Any] | sa.TextClause) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
+        self._sql = str(compiled)
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+        self._make: Callable[[Any], Any] | None = None
+
+    def first(self, db: Reader, parameters: Mapping[str, Any]) -> Any | None:
+        """The first row, or ``None``."""
+        cursor = self._run(db, parameters)
+        row = cursor.fetchone()
+        return None if row is None else self._maker(cursor)(row)
+
+    def all(self, db: Reader, parameters: Mapping[str, Any]) -> list[Any]:
+        cursor = self._run(db, parameters)
+        make = self._maker(cursor)
+        return [make(row) for row in cursor.fetchall()]
+
+    def scalar(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
+        """The only column of the only row."""
+        (value,) = self._run(db, parameters).fetchone()
+        return value
+
+    def _maker(self, cursor: Any) -> Callable[[Any], Any]:
+        """The rows' class, made from the names of the first answer's columns."""
+        if self._make is None:
+            row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]
+            # What ``_make`` does, without a call of Python's for each row.
+            self._make = partial(tuple.__new__, row)
+        return self._make
+
+    def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
+        connection: Any = db.connection() if isinstance(db, Session) else db
+        held: Any = connection.connection
+        cursor = held.info.get(_CURSOR)
+        if cursor is None:
+            # One for all that is asked through a connection: to make one is a fifth of what a cheap statement costs.
+            cursor = held.info[_CURSOR] = held.driver_connection.cursor()
+        try:
+            return cursor.execute(self._sql, {**self._fixed, **parameters})
+        except psycopg.OperationalError:
+            if cursor.connection.broken or cursor.connection.closed:
+                connection.invalidate()
+                # The others in the pool were lost with it, most likely: none shall cost a request of its own.
+                connection.engine.dispose()
+            raise
+
+
+class Readers:
+    """AUTOCOMMIT connections that stay taken from their engine's pool while no request reads through them.
+
+    To take one from that pool and to give it back is 12 % of a cheap request; from here it is next to nothing. The
+    pool still sets the limits: how many there are, how long one waits, when one is too old. Those that carry a caller
+    lie apart from those that carry nobody, so that it is rare that one has to forget.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._idle: dict[bool, deque[sa.Connection]] = {True: deque(), False: deque()}
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._release_at = time.monotonic() + RELEASE_EVERY
+
+    def take(self, *, known: bool = False) -> sa.Connection:
+        """The one that rested the shortest, of those that carry a caller if the next is ``known`` as well; raises what
+        the engine's pool raises."""
+        try:
+            return self._idle[known].pop()
+        except IndexError:
+            if not known and self._has_room():
+                return self._engine.connect()
+        try:
+            return self._idle[not known].pop()
+        except IndexError:
+            return self._from_pool()
+
+    def _has_room(self) -> bool:
+        pool = self._engine.pool
+        return isinstance(pool, sa.QueuePool) and pool.checkedout() < pool.size()
+
+    def give_back(self, connection: sa.Connection) -> None:
+        if connection.invalidated:
+            # The idle were lost with it, most likely: none shall cost a request of its own.
+            self.release(dead=True)
+            connection.close()
+            return
+        if connection.in_transaction():
+            connection.rollback()
+        self._idle[row_security.carries_caller(connection)].append(connection)
+        now = time.monotonic()
+        if self._waiting or now >= self._release_at:
+            self._release_at = now + RELEASE_EVERY
+            self.release()
+
+    def release(self, *, dead: bool = False) -> None:
+        """Give all idle ones back to the engine's pool, or close the ``dead`` ones."""
+        for idle in self._idle.values():
+            while idle:
+                try:
+                    connection = idle.pop()
+                except IndexError:  # another thread was faster
+                    break
+                if dead:
+                    connection.invalidate()
+                connection.close()
+
+    def _from_pool(self) -> sa.Connection:
+        with self._lock:
+            self._waiting += 1
+        try:
+            # What was given back before it was known that somebody waits lies here; later ones go to the pool.
+            for idle in self._idle.values():
+                with suppress(IndexError):
+                    return idle.pop()
+            return self._engine.connect()
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+
+class Databases:
+    """The engines of one process and the ways to talk through them.
+
+    ``on_event`` is called with the session and each event recorded in it, inside the same transaction; the jobs
+    room hangs itself in there. ``owner_url`` is for what the application's role may not do: migrations.
+    """
+
+    def __init__(
+        self,
+        write: sa.Engine,
+        read: sa.Engine,
+        on_event: Callable[[Session, Any], None] | None = None,
+        owner_url: str = "",
+    ) -> None:
+        self.write = write
+        self.read = read
+        self.readers = Readers(read)
+        self.on_event = on_event
+        self.owner_url = owner_url
+
+    @property
+    def has_replica(self) -> bool:
+        return self.read.url != self.write.url
+
+    def session(self) -> Session:
+        """A new unit of work on the primary; the caller commits or rolls back."""
+        return Session(self.write, expire_on_commit=False, info={"on_event": self.on_event})
+
+    @contextmanager
+    def owner_session(self) -> Iterator[Session]:
+        """A unit of work of the owner's, who is bound by no policy: for what goes before the migrations."""
+        engine = sa.create_engine(driver_url(self.owner_url), poolclass=sa.NullPool)
+        with Session(engine) as session:
+            yield session
+
+    def reader(self, *, known: bool = False) -> sa.Connection:
+        """An AUTOCOMMIT connection for reading; the caller gives it back, or closes it.
+
+        It may carry the caller of a request before: who takes it says who calls now, or forgets who called. ``known``
+        tells which of the two is likely.
+        """
+        return self.readers.take(known=known)
+
+    def give_back(self, reader: sa.Connection) -> None:
+        self.readers.give_back(reader)
+
+    def primary_reader(self) -> sa.Connection:
+        """An AUTOCOMMIT connection to the primary, for what must not lag (sessions, bans)."""
+        return self.write.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+    @contextmanager
+    def separately(self, user_id: int | None = None, roles: str | None = None) -> Iterator[Session]:
+        """A short transaction of its own, for what must survive the refusal of the request (failed log-ins, theft).
+
+        It is that of the account ``user_id`` with these ``roles``, else nobody's.
+        """
+        with self.session() as session, session.begin():
+            if user_id is not None:
+                row_security.act_for(session, user_id, roles)
+            yield session
+
+    def dispose(self) -> None:
+        self.readers.release()
+        self.write.dispose()
+        self.read.dispose()
+
+
+def make_databases(
+    url: str,
+    read_url: str = "",
+    *,
+    pool_size: int = 10,
+    timeout: int = 15,
+    on_event: Callable[[Session, Any], None] | None = None,
+    owner_url: str = "",
+    system: bool = False,
+) -> Databases:
+    """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds.
+
+    All connections are the application's role, whatever role they log in as. ``system`` sees every row, for a process
+    that works for everybody; else a connection sees nobody's before somebody is known.
+    """
+    options: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": 5,
+        "pool_recycle": 1800,
+        "hide_parameters": True,  # values may be personal, and errors are logged
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": "marketplace",
+            # Estimates of parametrised searches are high enough to start the JIT compiler and parallel workers, which cost
+            # more than the search itself.
+            "options": (
+                f"-c statement_timeout={timeout * 1000} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 "
+                + row_security.startup_options(system=system)
+            ),
+        },
+    }
+    write = sa.create_engine(driver_url(url), **options)
+    # Nothing is pending on an AUTOCOMMIT connection, so returning it to the pool needs no ROLLBACK.
+    read = sa.create_engine(
+        driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+    )
+    return Databases(write, read, on_event, owner_url or url)
+
+
+def driver_url(url: str) -> sa.URL:
+    """``postgres://`` and ``postgresql://`` as hosting providers write them, for psycopg 3."""
+    parsed = sa.make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername != "postgresql+psycopg":
+        raise ValueError("the database URL must start with postgresql://")
+    return parsed
+
+
+def libpq_url(url: str | sa.URL) -> str:
+    """The same for programs that connect without SQLAlchemy, password included: libpq takes no bare spaces."""
+    parsed = driver_url(url) if isinstance(url, str) else url
+    return parsed.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
+
+
+def now_of(session: Session) -> datetime:
+    """The time of the transaction by the database's clock, which all processes share; an aware UTC time."""
+    moment: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def driver_connection(session: Session) -> Any:
+    """The psycopg connection that this session's transaction runs on."""
+    return session.connection().connection.driver_connection
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database was away, too slow or too busy: a later try may succeed, and nothing was saved."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    state = cause.sqlstate or ""
+    # Classes 08 connection, 53 resources, 57 operator intervention (shutdown, timeout), 40 serialization, deadlock.
+    return state[:2] in ("08", "53", "57", "40") or (isinstance(cause, psycopg.OperationalError) and not state)

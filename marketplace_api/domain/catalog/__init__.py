@@ -1,0 +1,1 @@
+"""Behaviour of listings, categories, search, bookmarks."""

@@ -1,0 +1,1 @@
+"""Behaviour of the audit log, the feed, tickets for streams."""

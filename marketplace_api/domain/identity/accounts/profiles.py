@@ -1,0 +1,182 @@
+"""Profiles: reading and editing them, changing the password."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from marketplace_api.database.engines import Databases, Reader
+from marketplace_api.domain.identity import passwords
+from marketplace_api.domain.identity.accounts import errors, login_throttle, pictures, queries, recovery, sessions
+from marketplace_api.domain.identity.accounts.columns import OWN_COLUMNS, PUBLIC_COLUMNS
+from marketplace_api.domain.identity.accounts.config import AccountRules
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.kernel.events import EventType, record
+from marketplace_api.domain.privacy import export as privacy_export
+from marketplace_api.errors import Conflict, NotFound, PreconditionFailed, Unauthenticated
+from marketplace_api.models.identity.accounts import User
+
+_u = User.__table__.c
+
+EDITABLE = ("username", "email", "profile_picture_url", "bio", "contact_information")
+
+_FIND_PUBLIC = sa.select(*PUBLIC_COLUMNS).where(_u.user_id == sa.bindparam("user_id"))
+_FIND_MANY_PUBLIC = sa.select(*PUBLIC_COLUMNS).where(
+    _u.user_id == sa.any_(sa.bindparam("user_ids", type_=postgresql.ARRAY(sa.BigInteger))), _u.state.in_(queries.LIVING)
+)
+_FIND_OWN = sa.select(*OWN_COLUMNS).where(_u.user_id == sa.bindparam("user_id"))
+
+
+def find_public(db: Reader, user_id: int) -> Any | None:
+    """The row of an account with :data:`PUBLIC_COLUMNS`, or ``None``.
+
+    Raises :class:`Gone` for a deactivated or erased account and :class:`NotFound` for a banned one.
+    """
+    row = db.execute(_FIND_PUBLIC, {"user_id": user_id}).first()
+    if row is not None and row.state not in queries.LIVING:
+        raise _hidden(row.state)
+    return row
+
+
+def find_many_public(db: Reader, user_ids: Collection[int]) -> Sequence[Any]:
+    """The rows of these accounts with :data:`PUBLIC_COLUMNS`, in one query; those that are gone are left out."""
+    return db.execute(_FIND_MANY_PUBLIC, {"user_ids": sorted(user_ids)}).all() if user_ids else ()
+
+
+def find_own(db: Reader, user_id: int | None) -> Any:
+    """The row of an account with :data:`OWN_COLUMNS`, in whatever state; raises :class:`NotFound`."""
+    row = db.execute(_FIND_OWN, {"user_id": user_id}).first()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return row
+
+
+def edit(
+    session: Session, actor: Actor, user_id: int,
+    *, changes: Mapping[str, Any], expected_version: int | None = None, merge: bool = False,
+) -> User:  # fmt: skip
+    """Change what ``changes`` names among :data:`EDITABLE`; only what differs counts as a change.
+
+    A new ``email`` waits in ``pending_email`` until its token comes back. Whether somebody has that address
+    is never told here: only who reads its mail finds out, at the confirmation. ``merge`` keeps the parts of
+    ``contact_information`` that are not named (RFC 7396); either way those that are null go. The event names
+    the changed fields without their values, for the log is never erased and a person's data must be.
+
+    Raises :class:`PreconditionFailed` when ``expected_version`` is not the present one, :class:`Conflict`
+    ``already_taken`` for a user name, :class:`Gone` or :class:`NotFound` for an account that is no more.
+    """
+    unknown = set(changes).difference(EDITABLE)
+    if unknown:
+        raise ValueError(f"not editable: {sorted(unknown)}")
+    user, now = queries.lock_user(session, user_id)
+    if user.state not in queries.LIVING:
+        raise _hidden(user.state)
+    if expected_version is not None and user.version != expected_version:
+        raise PreconditionFailed("The profile has changed since you read it.", extra={"version": user.version})
+    plain = _plain_changes(user, changes, merge=merge)
+    asks_for_email = _note_email(user, changes["email"]) if "email" in changes else False
+    if not plain and not session.is_modified(user):
+        return user
+    if "profile_picture_url" in plain:
+        pictures.let_go(session, user_id)
+    if "username" in plain:
+        queries.require_free(session, username=plain["username"], email=None, user_id=user_id)
+    with queries.keeping_unique(session, username=plain.get("username"), email=None, user_id=user_id):
+        for name, value in plain.items():
+            setattr(user, name, value)
+        user.version += 1
+        user.date_updated = now
+    if plain:
+        record(session, actor, EventType.USER_EDITED, user_id, new={"fields": sorted(plain)})
+    if asks_for_email:
+        record(session, actor, EventType.USER_EMAIL_CHANGE_REQUESTED, user_id)
+    return user
+
+
+def export(db: Reader, actor: Actor) -> dict[str, Any]:
+    """All that is held about the caller, JSON-ready; see ``exports.collect``. Raises :class:`Unauthenticated`."""
+    if actor.user_id is None:
+        raise Unauthenticated("Log in first.")
+    return privacy_export.collect(db, actor.user_id)
+
+
+def change_password(
+    session: Session, databases: Databases, actor: Actor, rules: AccountRules,
+    *, current_password: str, new_password: str,
+) -> None:  # fmt: skip
+    """Give the caller another password and end their other sessions.
+
+    A pending change of e-mail dies too: whoever knew the old password may have asked for it. Raises
+    :class:`Invalid` ``weak_password`` (field ``newPassword``) or ``wrong_password`` (``currentPassword``),
+    :class:`RateLimited` after too many wrong ones, :class:`Conflict` when the password was changed at the
+    same moment.
+    """
+    proved = prove_password(
+        databases, actor, rules, current_password, field="currentPassword", new_password=new_password
+    )
+    hashed = passwords.hash_password(new_password, rules.bcrypt_cost)
+    user, now = queries.lock_user(session, proved.user_id)
+    if user.password_hash != proved.password_hash:
+        raise Conflict("The password was changed at the same moment.")
+    recovery.set_password(session, user, hashed, now)
+    sessions.end_all(session, user.user_id, "password_changed", except_session=actor.session_id, actor=actor)
+    login_throttle.clear(session, login_throttle.Subjects(rules, proved.email))
+    record(session, actor, EventType.USER_PASSWORD_CHANGED, user.user_id)
+
+
+def prove_password(
+    databases: Databases, actor: Actor, rules: AccountRules, password: str,
+    *, field: str, new_password: str | None = None,
+) -> Any:  # fmt: skip
+    """The row (``user_id``, ``username``, ``email``, ``password_hash``) of the caller, who knows their
+    password.
+
+    Raises :class:`Invalid` ``wrong_password`` for ``field`` and counts the failure like one at log-in; also
+    ``weak_password`` where a ``new_password`` is given, before the old one is looked at.
+    """
+    with databases.separately() as short:
+        columns = (_u.user_id, _u.username, _u.email, _u.password_hash)
+        row = short.execute(sa.select(*columns).where(_u.user_id == actor.user_id)).one_or_none()
+        if row is None or row.email is None:
+            raise Unauthenticated("Log in first.")
+        if new_password is not None:
+            errors.require_strong(new_password, username=row.username, email=row.email, field="newPassword")
+        subjects = login_throttle.Subjects(rules, row.email)
+        login_throttle.admit(short, subjects)
+    if not passwords.matches(password, row.password_hash, rules.bcrypt_cost):
+        with databases.separately() as short:
+            login_throttle.count_failure(short, subjects)
+        raise errors.wrong_password(field)
+    return row
+
+
+def _plain_changes(user: User, changes: Mapping[str, Any], *, merge: bool) -> dict[str, Any]:
+    """What differs from the account, but for the e-mail address, which has its own way."""
+    wanted = {name: value for name, value in changes.items() if name != "email"}
+    if "contact_information" in wanted:
+        wanted["contact_information"] = _contact(user, wanted["contact_information"], merge=merge)
+    return {name: value for name, value in wanted.items() if getattr(user, name) != value}
+
+
+def _contact(user: User, given: Mapping[str, Any] | None, *, merge: bool) -> dict[str, Any]:
+    parts = {**user.contact_information, **(given or {})} if merge and given is not None else dict(given or {})
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _note_email(user: User, email: str) -> bool:
+    """Note the address that the owner wants; returns whether it has to be confirmed."""
+    if email == user.email:  # as it was: the pending change is off
+        user.pending_email = None
+        return False
+    if email == user.pending_email:
+        return False
+    user.pending_email = email
+    return True
+
+
+def _hidden(state: str) -> Exception:
+    return NotFound("There is no such account.") if state == "banned" else errors.gone()

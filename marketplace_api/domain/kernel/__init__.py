@@ -1,0 +1,1 @@
+"""Behaviour of what every context stands on."""

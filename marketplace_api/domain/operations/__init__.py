@@ -1,0 +1,1 @@
+"""Behaviour of health, counters, reporting, demo data."""

@@ -1,0 +1,1 @@
+"""Behaviour of notifications and the ways they leave."""

@@ -1,0 +1,1 @@
+"""Behaviour of export, erasure and overview of personal data."""

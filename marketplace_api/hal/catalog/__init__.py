@@ -1,0 +1,1 @@
+"""Representations of listings, categories, search, bookmarks."""

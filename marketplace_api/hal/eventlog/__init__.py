@@ -1,0 +1,1 @@
+"""Representations of the audit log, the feed, tickets for streams."""

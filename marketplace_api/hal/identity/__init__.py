@@ -1,0 +1,1 @@
+"""Representations of accounts, sessions, API keys."""

@@ -1,0 +1,1 @@
+"""Representations of notifications and the ways they leave."""

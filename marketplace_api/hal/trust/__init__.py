@@ -1,0 +1,1 @@
+"""Representations of verifications, reports, moderation."""

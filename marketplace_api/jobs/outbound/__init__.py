@@ -1,0 +1,1 @@
+"""Jobs of notifications and the ways they leave."""

@@ -1,0 +1,56 @@
+"""The sender of e-mails: notifications as letters, one or a day's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.outbound.notifications.deliveries import DIGEST, Letter
+from marketplace_api.domain.outbound.notifications.types import is_fixed, is_urgent
+from marketplace_api.domain.outbound.notifications.unsubscribe import PREFERENCES, Subscription, token_for
+from marketplace_api.gateways.email.templates import NEWS, domain_of, render
+from marketplace_api.jobs.outbound.sender import Outcome
+from marketplace_api.jobs.services import Services
+from marketplace_api.models.identity.accounts import User
+
+_u = User.__table__.c
+
+
+def send_mail(session: Session, letter: Letter, services: Services) -> Outcome:
+    """Send a letter to the address of its receiver, if that is theirs and takes mail.
+
+    To an address that nobody confirmed or that bounces goes only what guards the account.
+    """
+    statement = sa.select(_u.username, _u.email, _u.email_confirmed_at, _u.email_bounced_at)
+    user = session.execute(statement.where(_u.user_id == letter.user_id)).one()
+    if user.email is None:
+        return Outcome("skipped", note="no_address")
+    if not is_urgent(letter.type) and user.email_confirmed_at is None:
+        return Outcome("skipped", note="unconfirmed")
+    if not is_urgent(letter.type) and user.email_bounced_at is not None:
+        return Outcome("skipped", note="bouncing")
+    message = _message(letter, services, user)
+    services.mailer.send(message)
+    return Outcome("sent", reference=str(message["Message-ID"]))
+
+
+def _message(letter: Letter, services: Services, user: Any) -> Any:
+    settings = services.settings
+    # The same for the same delivery, so that one sent twice after a crash can be told by who receives it.
+    moment = round(letter.date_created.timestamp() * 1_000_000)
+    headers = {"Message-ID": f"<{letter.delivery_id}.{moment:x}@{domain_of(settings.email_from)}>"}
+    link = ""
+    if letter.type == DIGEST or not is_fixed(letter.type, "email"):
+        token = token_for(settings.secret, Subscription(letter.user_id, letter.type))
+        link = f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
+        headers |= {
+            "List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Precedence": "bulk",
+        }  # fmt: skip
+    return render(
+        NEWS, sender=settings.email_from, to=user.email, subject=letter.title, headers=headers,
+        username=user.username, text=letter.text, url=letter.url, items=letter.items, unsubscribe=link,
+        preferences=settings.page_of(PREFERENCES),
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Web push: one notification to all browsers that take those of an account."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import structlog
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.notifications.types import is_urgent
+from marketplace_api.domain.outbound.push_subscriptions import queries, subscriptions
+from marketplace_api.errors import Unavailable
+from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.webpush import Push, PushSender, SubscriptionGone, Target
+from marketplace_api.jobs.outbound.sender import Later, Outcome
+from marketplace_api.jobs.services import Services
+
+TTL_SECONDS = 24 * 3600
+"""A browser that is not reached within a day is not told any more; what was told stands in the application."""
+
+LONGEST_TITLE, LONGEST_BODY = 100, 400
+PAUSE_SECONDS = 60
+
+log = structlog.get_logger(__name__)
+
+
+def send_push(session: Session, letter: Letter, services: Services) -> Outcome:
+    """The sender of the channel ``web_push``.
+
+    What one browser took counts as sent, and is not repeated for the others. Where a push service does not answer, only
+    its browser waits: a channel is not out of order for what may be one person's own server.
+    """
+    push, sender = _push(letter), services.push
+    results = [
+        "paused" if row.is_paused else _send(session, sender, row.subscription_id, _target(row), push)
+        for row in queries.targets(session, letter.user_id)
+    ]
+    if "sent" in results:
+        return Outcome("sent")
+    if "paused" in results:
+        raise Later("No browser could be reached.")
+    if "refused" in results:
+        raise PermanentDeliveryError("No push service took the notification.")
+    return Outcome("skipped", note="no_browser")
+
+
+def _send(session: Session, sender: PushSender, subscription_id: int, target: Target, push: Push) -> str:
+    """``sent``, ``paused``, ``gone`` or ``refused``."""
+    told = {"subscription_id": subscription_id}
+    try:
+        sender.send(target, push)
+    except SubscriptionGone as error:
+        subscriptions.drop(session, subscription_id)
+        log.info("push.gone", reason=str(error), **told)
+        return "gone"
+    except PermanentDeliveryError as error:
+        log.warning("push.refused", reason=str(error), **told)
+        return "refused"
+    except Unavailable as error:
+        seconds = error.retry_after if error.retry_after is not None else PAUSE_SECONDS
+        queries.pause(session, subscription_id, datetime.now(UTC) + timedelta(seconds=seconds))
+        log.warning("push.put_off", reason=str(error), seconds=seconds, **told)
+        return "paused"
+    queries.note_sent(session, subscription_id)
+    return "sent"
+
+
+def _target(row: object) -> Target:
+    return Target(row.endpoint, row.p256dh, row.auth)  # type: ignore[attr-defined]
+
+
+def _push(letter: Letter) -> Push:
+    payload = {
+        "title": _short(letter.title, LONGEST_TITLE), "body": _short(letter.text, LONGEST_BODY), "url": letter.url,
+        "type": letter.type, "group": letter.group_key, "count": letter.count,
+    }  # fmt: skip
+    urgency = "high" if is_urgent(letter.type) else "normal"
+    return Push(payload, TTL_SECONDS, urgency, None if letter.group_key is None else _topic(letter))
+
+
+def _topic(letter: Letter) -> str:
+    """What names the group to a push service and tells it nothing: 32 characters (RFC 8030, section 5.4)."""
+    digest = sha256(f"{letter.user_id}:{letter.group_key}".encode()).digest()
+    return urlsafe_b64encode(digest[:24]).decode()
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

@@ -1,0 +1,30 @@
+"""What a channel's sender takes and gives; the senders themselves are listed in ``channels``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.jobs.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a letter: ``reference`` is how the provider knows it, ``note`` a code that says why not."""
+
+    status: Literal["sent", "skipped"]
+    reference: str | None = None
+    note: str | None = None
+
+
+class Later(Exception):
+    """This letter is to be tried again later, for a reason that is its receiver's alone: the channel is in order."""
+
+
+Sender = Callable[[Session, Letter, Services], Outcome]
+"""Sends one letter, and neither commits nor rolls back. Raises Unavailable where the channel is out of order, Later
+where this letter is to be tried again, and PermanentDeliveryError where that is useless."""

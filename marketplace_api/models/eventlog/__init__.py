@@ -1,0 +1,1 @@
+"""Tables of the audit log, the feed, tickets for streams."""

@@ -1,0 +1,1 @@
+"""Tables of health, counters, reporting, demo data."""

@@ -1,0 +1,1 @@
+"""Tables of notifications and the ways they leave."""

@@ -1,0 +1,1 @@
+"""Contexts of the tree of the audit log, the feed, tickets for streams."""

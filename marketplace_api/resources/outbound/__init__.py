@@ -1,0 +1,1 @@
+"""Contexts of the tree of notifications and the ways they leave."""

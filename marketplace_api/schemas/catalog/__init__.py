@@ -1,0 +1,1 @@
+"""Input of listings, categories, search, bookmarks."""

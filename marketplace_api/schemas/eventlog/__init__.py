@@ -1,0 +1,1 @@
+"""Input of the audit log, the feed, tickets for streams."""

@@ -1,0 +1,1 @@
+"""Input of accounts, sessions, API keys."""

@@ -1,0 +1,1 @@
+"""Input of notifications and the ways they leave."""

@@ -1,0 +1,1 @@
+"""Verbs of listings, categories, search, bookmarks."""

@@ -1,0 +1,1 @@
+"""Verbs of the audit log, the feed, tickets for streams."""

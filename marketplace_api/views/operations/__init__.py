@@ -1,0 +1,1 @@
+"""Verbs of health, counters, reporting, demo data."""

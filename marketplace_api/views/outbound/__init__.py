@@ -1,0 +1,1 @@
+"""Verbs of notifications and the ways they leave."""

