@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 
 import marketplace_api.models  # noqa: F401  every table must be known before a comparison
 from alembic import context
-from marketplace_api.database.engines import Base, driver_url
+from marketplace_api.database.base import Base
+from marketplace_api.database.engines import driver_url
 from marketplace_api.models.catalog.listings import Cube
 
 # An extension's type, which reflection would warn about.

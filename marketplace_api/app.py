@@ -14,6 +14,7 @@ from pyramid.request import Request
 from marketplace_api import boot, logs
 from marketplace_api.config.settings import Settings, strange_keys
 from marketplace_api.database.engines import Databases
+from marketplace_api.domain import contexts
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
 from marketplace_api.gateways import crash_reports
@@ -28,13 +29,15 @@ from marketplace_api.resources.traverser import Walk, steps_of
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.version import VERSION
 from marketplace_api.views import api_root
-from marketplace_api.views.catalog import bookmarks, listings, photos, videos
+from marketplace_api.views.catalog import bookmarks, listings, my_listings, photos, videos
 from marketplace_api.views.community import blocks, conversations, messages, reviews
 from marketplace_api.views.eventlog import audit, feed, stream_tickets
-from marketplace_api.views.identity import account_admin, api_keys, auth, users
+from marketplace_api.views.identity import account_admin, api_keys, auth, pictures, users
+from marketplace_api.views.media import files
 from marketplace_api.views.middleware import limit_rate
 from marketplace_api.views.operations import health
 from marketplace_api.views.outbound import mail, notifications, phones, push_subscriptions, webhooks
+from marketplace_api.views.privacy import export
 from marketplace_api.views.service import SERVICES, UNUSED
 from marketplace_api.views.trust import moderated_messages, moderation, reports, verifications
 
@@ -50,9 +53,13 @@ FIXED = {
 VIEWS = (
     listings,
     photos,
+    pictures,
+    files,
     videos,
     auth,
     users,
+    my_listings,
+    export,
     bookmarks,
     reviews,
     conversations,
@@ -106,6 +113,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
 
 def configure(settings: Settings, databases: Databases) -> Configurator:
     """The configuration of an application on these databases; tests bring their own."""
+    contexts.load()
     config = Configurator(settings=FIXED, root_factory=entrance)
     registry = config.registry
     registry.app_settings = settings

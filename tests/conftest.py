@@ -22,6 +22,7 @@ from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations, row_security
 from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 from marketplace_api.database.engines import Databases, make_databases
+from marketplace_api.domain import contexts
 from marketplace_api.domain.media.files.sweep import Report, sweep
 from marketplace_api.gateways.storage import make_storage
 from tests.factories.accounts import People
@@ -32,6 +33,7 @@ from tests.support.client import Client
 def pytest_configure() -> None:
     """A shell without job control ignores Ctrl-C for what it runs behind itself, and our children would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    contexts.load()
 
 
 class OneTransaction(Databases):

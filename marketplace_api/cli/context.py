@@ -154,10 +154,12 @@ class Context:
 
         Raises Forbidden for an account of ``--as`` that does not moderate: what it may do, it may do by the API.
         """
+        from marketplace_api.domain import contexts
         from marketplace_api.domain.identity.accounts import lifecycle
         from marketplace_api.domain.kernel.actors import Actor, operator
         from marketplace_api.errors import Forbidden
 
+        contexts.load()
         if self.actor_reference is None:
             return operator(f"operator {_login()}".strip()[:100], reason, self.request_id)
         user = lifecycle.find(session, self.actor_reference)

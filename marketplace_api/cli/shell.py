@@ -76,7 +76,7 @@ def _names(context: Context, databases: Databases, session: Any) -> dict[str, An
 
 def _models() -> dict[str, Any]:
     import marketplace_api.models  # noqa: F401  the mappers know all once it is loaded
-    from marketplace_api.database.engines import Base
+    from marketplace_api.database.base import Base
 
     return {mapper.class_.__name__: mapper.class_ for mapper in Base.registry.mappers}
 

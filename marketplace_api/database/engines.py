@@ -1,4 +1,4 @@
-"""The database seen from Python: the declarative base, column types, engines and sessions.
+"""Engines, sessions and readers: how a process talks to the database.
 
 Which connection serves a request is decided here too: safe requests read through AUTOCOMMIT connections that
 never open a transaction; all others get a session of the unit of work.
@@ -8,123 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque, namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import partial
-from typing import Annotated, Any, Protocol
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from marketplace_api.database import row_security
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-_DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
-
-_CURSOR = "cursor of prepared statements"
-
-BIGINT_MAX = 2**63 - 1
 RELEASE_EVERY = 60.0
 """Seconds after which idle readers go through the engine's pool once, which replaces those that are too old."""
-
-BigId = Annotated[int, mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)]
-BigInt = Annotated[int, mapped_column(sa.BigInteger)]
-Timestamp = Annotated[datetime, mapped_column(sa.DateTime(timezone=True))]
-Created = Annotated[datetime, mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())]
-Money = Annotated[Decimal, mapped_column(sa.Numeric(12, 2))]
-Version = Annotated[int, mapped_column(sa.Integer, server_default=sa.text("1"))]
-Json = Annotated[dict[str, Any], mapped_column(postgresql.JSONB)]
-# How many ratings of 1, 2, 3, 4 and 5 stars.
-RatingHistogram = Annotated[
-    list[int], mapped_column(postgresql.ARRAY(sa.Integer), server_default=sa.text("'{0,0,0,0,0}'"))
-]
-TextArray = Annotated[list[str], mapped_column(postgresql.ARRAY(sa.Text), server_default=sa.text("'{}'"))]
-
-
-class Base(DeclarativeBase):
-    """Base of all mapped classes."""
-
-    metadata = sa.MetaData(naming_convention=NAMING)
-
-
-def table_of(model: type[DeclarativeBase]) -> sa.Table:
-    """The table of a mapped class, for Core statements."""
-    table = model.__table__
-    assert isinstance(table, sa.Table)
-    return table
-
-
-class Reader(Protocol):
-    """What a query needs: a session or a bare connection."""
-
-    def execute(self, statement: Any, parameters: Any = None, /) -> Any: ...
-
-
-class Prepared:
-    """A statement of Core's (or a ``text``), compiled once in the process and run on the driver's own cursor.
-
-    For what is asked on every request: rows are named tuples, and nothing is built or compiled for a call. The
-    transaction is the one of the session or connection that is passed in. ``IN`` does not work here. Errors are the driver's, see
-    :func:`is_outage`; a broken connection empties its pool.
-    """
-
-    def __init__(self, statement: sa.Select[Any] | sa.TextClause) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
-        self._sql = str(compiled)
-        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
-        self._make: Callable[[Any], Any] | None = None
-
-    def first(self, db: Reader, parameters: Mapping[str, Any]) -> Any | None:
-        """The first row, or ``None``."""
-        cursor = self._run(db, parameters)
-        row = cursor.fetchone()
-        return None if row is None else self._maker(cursor)(row)
-
-    def all(self, db: Reader, parameters: Mapping[str, Any]) -> list[Any]:
-        cursor = self._run(db, parameters)
-        make = self._maker(cursor)
-        return [make(row) for row in cursor.fetchall()]
-
-    def scalar(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
-        """The only column of the only row."""
-        (value,) = self._run(db, parameters).fetchone()
-        return value
-
-    def _maker(self, cursor: Any) -> Callable[[Any], Any]:
-        """The rows' class, made from the names of the first answer's columns."""
-        if self._make is None:
-            row = namedtuple("Row", [column.name for column in cursor.description], rename=True)  # type: ignore[misc]
-            # What ``_make`` does, without a call of Python's for each row.
-            self._make = partial(tuple.__new__, row)
-        return self._make
-
-    def _run(self, db: Reader, parameters: Mapping[str, Any]) -> Any:
-        connection: Any = db.connection() if isinstance(db, Session) else db
-        held: Any = connection.connection
-        cursor = held.info.get(_CURSOR)
-        if cursor is None:
-            # One for all that is asked through a connection: to make one is a fifth of what a cheap statement costs.
-            cursor = held.info[_CURSOR] = held.driver_connection.cursor()
-        try:
-            return cursor.execute(self._sql, {**self._fixed, **parameters})
-        except psycopg.OperationalError:
-            if cursor.connection.broken or cursor.connection.closed:
-                connection.invalidate()
-                # The others in the pool were lost with it, most likely: none shall cost a request of its own.
-                connection.engine.dispose()
-            raise
 
 
 class Readers:

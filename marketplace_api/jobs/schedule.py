@@ -18,15 +18,15 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import now_of
 from marketplace_api.domain.catalog import search
-from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.media.files.sweep import sweep
 from marketplace_api.domain.operations import counters
 from marketplace_api.domain.outbound.notifications import delivery_log
 from marketplace_api.domain.outbound.notifications import inbox as notifications
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.jobs import failures, schedule_runs
+from marketplace_api.jobs.catalog.maintenance import TERMS_BATCH
 from marketplace_api.jobs.eventlog.maintenance import keep_event_months
-from marketplace_api.jobs.maintenance import TERMS_BATCH
 from marketplace_api.jobs.outbound import channels
 from marketplace_api.jobs.outbound.webhooks import purge_webhook_deliveries
 from marketplace_api.jobs.services import Services
@@ -59,7 +59,7 @@ log = structlog.get_logger(__name__)
 def erase_due_accounts(session: Session, services: Services) -> None:
     """Erases the personal data of accounts that were deactivated long enough ago."""
     rules = AccountRules.from_settings(services.settings)
-    while erased := lifecycle.erase_due(session, rules, datetime.now(UTC)):
+    while erased := erasure.erase_due(session, rules, datetime.now(UTC)):
         session.commit()
         log.info("accounts.erased", count=erased)
 

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases, libpq_url
+from marketplace_api.domain import contexts
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import cron, failures, schedule
 from marketplace_api.jobs.concurrency import Lanes, threads_of
@@ -113,6 +114,7 @@ def make_app(
 ) -> procrastinate.App:
     """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet. ``former`` is as
     in :class:`Lanes`."""
+    contexts.load()
     url = libpq_url(databases.write.url)
     connector = procrastinate.PsycopgConnector(
         conninfo=url,

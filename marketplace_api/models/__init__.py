@@ -3,10 +3,10 @@
 Import this package to have every table in ``Base.metadata``.
 """
 
-from marketplace_api.models.catalog import bookmarks, categories, listings, search
+from marketplace_api.models.catalog import bookmarks, categories, listings, photos, search, videos
 from marketplace_api.models.community import conversations, reviews
 from marketplace_api.models.eventlog import stream_tickets
-from marketplace_api.models.identity import accounts, api_keys
+from marketplace_api.models.identity import accounts, api_keys, pictures
 from marketplace_api.models.kernel import events, idempotency
 from marketplace_api.models.media import files
 from marketplace_api.models.operations import jobs
@@ -28,11 +28,14 @@ __all__ = [
     "listings",
     "notifications",
     "phones",
+    "photos",
+    "pictures",
     "push_subscriptions",
     "reports",
     "reviews",
     "search",
     "stream_tickets",
     "verifications",
+    "videos",
     "webhooks",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from marketplace_api.config.settings import Settings
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import DomainError, Invalid

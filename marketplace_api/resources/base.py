@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pyramid.authorization import Allow, Everyone
 from pyramid.request import Request
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.errors import Conflict, DomainError, Unauthenticated
 
 ACL = list[tuple[str, str, tuple[str, ...]]]

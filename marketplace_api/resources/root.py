@@ -6,23 +6,40 @@ from pyramid.authorization import Allow
 from pyramid.request import Request
 
 from marketplace_api.resources.base import ACL, Branch, Context, everyone
+from marketplace_api.resources.catalog.bookmarks import BookmarksContext
 from marketplace_api.resources.catalog.listings import ListingsContext
-from marketplace_api.resources.catalog.photos import FilesContext
-from marketplace_api.resources.community.conversations import ConversationsContext, MessagesContext
+from marketplace_api.resources.community.conversations import BlocksContext, ConversationsContext, MessagesContext
 from marketplace_api.resources.community.reviews import ReviewsContext
 from marketplace_api.resources.eventlog.audit import AuditContext
 from marketplace_api.resources.eventlog.feed import FeedContext
 from marketplace_api.resources.eventlog.stream_tickets import StreamContext
-from marketplace_api.resources.identity.account_admin import AdminContext
-from marketplace_api.resources.identity.accounts import AuthContext, UsersContext
+from marketplace_api.resources.identity.account_admin import AccountsContext
+from marketplace_api.resources.identity.accounts import AuthContext, MeContext, UsersContext
+from marketplace_api.resources.identity.api_keys import ApiKeysContext
+from marketplace_api.resources.media.files import FilesContext
 from marketplace_api.resources.outbound.mail import HooksContext, SubscriptionsContext
-from marketplace_api.resources.outbound.notifications import NotificationsContext
+from marketplace_api.resources.outbound.notifications import NotificationPreferencesContext, NotificationsContext
+from marketplace_api.resources.outbound.phones import PhoneContext
+from marketplace_api.resources.outbound.push_subscriptions import PushSubscriptionsContext
+from marketplace_api.resources.outbound.webhooks import WebhooksContext
 from marketplace_api.resources.trust.moderation import ModerationContext
 from marketplace_api.resources.trust.reports import ReportsContext
+from marketplace_api.resources.trust.verifications import OwnVerificationContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import ADMIN, MONITOR
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+MeContext.children.update(
+    {
+        "bookmarks": BookmarksContext,
+        "blocks": BlocksContext,
+        "verification": OwnVerificationContext,
+        "notification-preferences": NotificationPreferencesContext,
+        "phone": PhoneContext,
+        "push-subscriptions": PushSubscriptionsContext,
+    }
+)
 
 
 class CategoriesContext(Context):
@@ -39,6 +56,12 @@ class SuggestionsContext(Context):
 
 class SearchContext(Branch):
     children = {"suggestions": SuggestionsContext}
+
+
+class AdminContext(Branch):
+    """``/api/admin``: what belongs to those who look after the marketplace."""
+
+    children = {"users": AccountsContext, "api-keys": ApiKeysContext, "webhooks": WebhooksContext}
 
 
 class ApiContext(Branch):

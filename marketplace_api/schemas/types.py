@@ -17,7 +17,7 @@ import colander
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import EMAIL_MAX_LENGTH
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 
 SHOWN = 60  # characters of a caller's value that an error message repeats at most
 

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.gateways.storage import Storage, content_type_of, new_key
 from marketplace_api.models.catalog.listings import Listing
-from marketplace_api.models.media.files import File, ListingPhoto, ListingVideo
+from marketplace_api.models.catalog.photos import ListingPhoto
+from marketplace_api.models.catalog.videos import ListingVideo
+from marketplace_api.models.media.files import File
 from tests.factories.images import make_image
 from tests.factories.videos import make_video
 

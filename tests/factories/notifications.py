@@ -13,7 +13,6 @@ from marketplace_api.domain.kernel.paging import PageRequest
 from marketplace_api.domain.outbound.notifications import content, reading
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs.handlers import HANDLERS
-from marketplace_api.jobs.outbound import notification_handlers
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
@@ -31,7 +30,7 @@ def notify(session: Session) -> None:
 def handle(session: Session, event: Event) -> None:
     """Run the handlers of one event that notify, and commit, as the worker does."""
     for handler in HANDLERS.get(event.type, ()):
-        if handler.__module__ == notification_handlers.__name__:
+        if handler.__module__.endswith(".notification_handlers"):
             handler(session, event, SERVICES)
             session.commit()
 

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.media.files.sweep import Report, sweep
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.gateways.storage import LocalStorage
 from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
@@ -155,7 +155,7 @@ def test_erasure_reaches_the_storage(
     assert "mkt:profile" not in moderator.get(item).json["_links"]
     with committed_databases.session() as session, session.begin():
         rules = AccountRules.from_settings(settings)
-        assert lifecycle.erase_due(session, rules, datetime.now(UTC) + timedelta(days=31)) == 1
+        assert erasure.erase_due(session, rules, datetime.now(UTC) + timedelta(days=31)) == 1
     assert_problem(moderator.get(item), 404, "not_found")
     assert_problem(moderator.get(address), 404, "not_found")
     run_pending(settings, committed_databases)

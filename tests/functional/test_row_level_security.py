@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Base, Databases
+from marketplace_api.database.base import Base
+from marketplace_api.database.engines import Databases
 from marketplace_api.database.row_security import MODERATOR, SYSTEM, elevated
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.outbound.webhooks import endpoints as webhooks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from marketplace_api.cli.output import csv_cells
 
 if TYPE_CHECKING:
-    from marketplace_api.database.engines import Reader
+    from marketplace_api.database.prepared import Reader
 
 FIELDS = (
     "event_id", "type", "actor_id", "actor_name", "on_behalf_of_id", "subject_type", "subject_id", "previous", "new",

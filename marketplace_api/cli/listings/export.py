@@ -48,9 +48,10 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
 
     kind = format_ or _format_of(context, output)
     conditions = parse(where, LISTINGS.fields, datetime.now(UTC)) if where is not None else ()
+    clause = (lambda session: LISTINGS.clause(session, conditions)) if conditions else None
     with (
         context.databases() as databases,
-        listing_export.exported(databases, conditions) as rows,
+        listing_export.exported(databases, clause) as rows,
         written(context, output) as stream,
         context.output.working("Exporting …") as tell,
     ):

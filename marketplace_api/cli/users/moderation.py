@@ -125,7 +125,7 @@ def erase(context: Context, user: str, reason: str | None, dry_run: bool) -> Non
     """
     from marketplace_api.domain.identity.accounts import lifecycle
     from marketplace_api.domain.identity.accounts.config import AccountRules
-    from marketplace_api.domain.privacy import overview
+    from marketplace_api.domain.privacy import erasure, overview
 
     rules = AccountRules.from_settings(context.settings)
     with context.databases() as databases:
@@ -139,7 +139,7 @@ def erase(context: Context, user: str, reason: str | None, dry_run: bool) -> Non
         whom = f"the account {name} ({email or 'no address'})" + (f" with {told}" if told else "")
         last_admin.ask(context, f"Erase {whom}? Nobody can undo this.", is_last=is_last, dry_run=dry_run)
         with databases.session() as session, session.begin():
-            lifecycle.erase(session, rules, actor, user_id, also_last_admin=is_last)
+            erasure.erase(session, rules, actor, user_id, also_last_admin=is_last)
             if dry_run:
                 session.rollback()
     values = {"action": "erase", "user_id": user_id, "username": name, "erased": goes, "dry_run": dry_run}

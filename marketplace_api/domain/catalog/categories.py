@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.listings import editing, queries, workflow
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType
@@ -18,7 +20,7 @@ from marketplace_api.errors import Conflict, FieldError, Invalid, NotFound
 from marketplace_api.gateways import images
 from marketplace_api.gateways.storage import Storage, new_key, new_name
 from marketplace_api.models.catalog.listings import Listing
-from marketplace_api.models.media.files import MOST_PHOTOS, ListingPhoto
+from marketplace_api.models.catalog.photos import MOST_PHOTOS, ListingPhoto
 
 KIND = "photo"
 

@@ -8,7 +8,9 @@ from typing import IO, Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.listings import editing, queries, workflow
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType
@@ -17,7 +19,7 @@ from marketplace_api.errors import NotFound, Unavailable
 from marketplace_api.gateways import video
 from marketplace_api.gateways.storage import Storage, new_key, new_name
 from marketplace_api.models.catalog.listings import Listing
-from marketplace_api.models.media.files import ListingVideo
+from marketplace_api.models.catalog.videos import ListingVideo
 
 KIND = "video"
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel import paging
 from marketplace_api.domain.kernel.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
-from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
 
@@ -97,16 +97,6 @@ def names(db: Reader, user_ids: Collection[int]) -> Mapping[int, str]:
         return {}
     found = sa.select(User.user_id, User.username).where(User.user_id.in_(sorted(user_ids)))
     return {row.user_id: row.username for row in db.execute(found)}
-
-
-def standing_listings(db: Reader, listing_ids: Collection[int]) -> frozenset[int]:
-    """Those of these listings that are not deleted."""
-    if not listing_ids:
-        return frozenset()
-    statement = sa.select(Listing.listing_id).where(
-        Listing.listing_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(_BIGINT))), Listing.deleted_at.is_(None)
-    )
-    return frozenset(db.execute(statement, {"ids": sorted(listing_ids)}).scalars())
 
 
 def span(db: Reader, wanted: Wanted) -> tuple[int, int]:

@@ -16,7 +16,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Databases, Reader, is_outage, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases, is_outage
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.eventlog.audit import Wanted
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.errors import Conflict, Gone

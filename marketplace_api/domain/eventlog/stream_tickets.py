@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.database import row_security
-from marketplace_api.database.engines import Databases, Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.tokens import hash_opaque, new_opaque
 from marketplace_api.errors import Unauthenticated

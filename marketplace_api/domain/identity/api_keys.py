@@ -11,7 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, Prepared, Reader, now_of, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases, now_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.kernel import paging
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record

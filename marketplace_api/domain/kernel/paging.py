@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.errors import FieldError, Invalid
 
 TOTAL_CAP = 10_000

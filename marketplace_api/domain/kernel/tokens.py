@@ -18,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from marketplace_api.config.parsing import KEY_BYTES, SettingsError, signing_seeds
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.errors import Unauthenticated
 
 ISSUER = "marketplace-api"

@@ -6,18 +6,20 @@ change: that is why events name ids and fields, and never a person's values.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.identity.accounts import login_throttle, queries, sessions
+from marketplace_api.domain.identity.accounts import admins, errors, lifecycle, login_throttle, queries, sessions
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.domain.outbound.phones import confirmation
 from marketplace_api.domain.outbound.push_subscriptions import subscriptions
 from marketplace_api.domain.trust.verifications import documents
+from marketplace_api.errors import Forbidden
 from marketplace_api.models.catalog.bookmarks import Bookmark
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.community.conversations import REMOVED, Block, Conversation, Message
@@ -34,7 +36,44 @@ _EMPTY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def erase(session: Session, rules: AccountRules, user: User, actor: Actor) -> None:
+def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int = 100) -> int:
+    """Erase up to ``limit`` accounts that were deactivated long enough before ``now`` (aware); returns how
+    many.
+
+    For a periodic job; several may run at once, each takes what no other has.
+    """
+    due = (
+        sa.select(User)
+        .where(User.state == "deactivated", User.deactivated_at <= now - rules.erase_after)
+        .order_by(User.deactivated_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    users = session.execute(due).scalars().all()
+    for user in users:
+        erase_account(session, rules, user, Actor(username="erasure"))
+    return len(users)
+
+
+def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int, *, also_last_admin: bool = False) -> User:
+    """Erase an account's personal data at once, whatever its state; raises :class:`Forbidden` for who is no admin and for
+    one's own account, :class:`Gone` when that was done before, and :class:`Conflict` ``last_admin`` unless
+    ``also_last_admin``."""
+    if not actor.administers:
+        raise Forbidden("Only admins erase the accounts of others.")
+    admins.take_turns(session, [user_id])
+    user, _ = queries.lock_user(session, user_id)
+    if user.state == "erased":
+        raise errors.gone()
+    lifecycle.require_power(actor, user)
+    if not also_last_admin:
+        admins.require_another(session, user)
+    erase_account(session, rules, user, actor)
+    return user
+
+
+def erase_account(session: Session, rules: AccountRules, user: User, actor: Actor) -> None:
     """Erase the personal data of a locked account; files of its own are deleted by the job that the event
     starts.
 

@@ -9,14 +9,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
+from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.errors import Unauthenticated
 from marketplace_api.models.catalog.bookmarks import Bookmark
 from marketplace_api.models.catalog.listings import Listing
+from marketplace_api.models.catalog.photos import ListingPhoto
+from marketplace_api.models.catalog.videos import ListingVideo
 from marketplace_api.models.community.conversations import REMOVED, Block, Conversation, ConversationSide, Message
 from marketplace_api.models.community.reviews import Review
 from marketplace_api.models.identity.accounts import AccountSession, OneTimeToken, User
 from marketplace_api.models.kernel.events import Event
-from marketplace_api.models.media.files import ListingPhoto, ListingVideo
 from marketplace_api.models.outbound.deliveries import Delivery
 from marketplace_api.models.outbound.notifications import Notification, NotificationChoice, NotificationPreferences
 from marketplace_api.models.outbound.phones import Phone, PhoneCode
@@ -62,6 +65,13 @@ _phone, _code, _push = Phone.__table__.c, PhoneCode.__table__.c, PushSubscriptio
 _CODES = [column for column in _code if column.name not in ("code_hash", "event_id")]
 _SUBSCRIPTIONS = [column for column in _push if column.name not in ("p256dh", "auth")]
 _EVENTS = [_e.event_id, _e.type, _e.subject_type, _e.subject_id, _e.previous, _e.new, _e.date_created]
+
+
+def collect_own(db: Reader, actor: Actor) -> dict[str, Any]:
+    """All that is held about the caller, JSON-ready; see :func:`collect`. Raises :class:`Unauthenticated`."""
+    if actor.user_id is None:
+        raise Unauthenticated("Log in first.")
+    return collect(db, actor.user_id)
 
 
 def collect(db: Reader, user_id: int) -> dict[str, Any]:

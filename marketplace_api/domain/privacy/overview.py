@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.domain.trust.verifications import queries as verifications
 from marketplace_api.models.catalog.bookmarks import Bookmark

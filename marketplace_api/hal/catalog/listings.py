@@ -17,8 +17,8 @@ from marketplace_api.domain.kernel.paging import Page
 from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.hal.catalog import photos as catalog_photos
 from marketplace_api.hal.community import reviews
-from marketplace_api.hal.community.conversations import message_link
 from marketplace_api.hal.identity import accounts
+from marketplace_api.hal.message_link import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Link, Representation, link

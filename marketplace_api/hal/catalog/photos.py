@@ -8,7 +8,6 @@ from typing import Any
 from pyramid.request import Request
 
 from marketplace_api.domain.catalog import photos as domain
-from marketplace_api.domain.identity.accounts import pictures
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
 from marketplace_api.resources.base import Context
@@ -55,11 +54,6 @@ def photos_of(
         ]
         for row in listings
     }
-
-
-def picture_url(request: Request, stored: str | None) -> str | None:
-    """Where somebody's picture is fetched, whole, so that the account may be sent back as it was read."""
-    return pictures.address(request.registry.pictures_url, stored)
 
 
 def _child(parent: PhotosContext | None, row: Any) -> PhotoContext | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlencode
 
 from pyramid.request import Request
 
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.paging import Page
 from marketplace_api.domain.trust.reports import queries as report_rows
-from marketplace_api.hal.catalog.photos import picture_url
+from marketplace_api.hal.identity.pictures import picture_url
+from marketplace_api.hal.message_link import MESSAGES, message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link
@@ -22,31 +22,9 @@ from marketplace_api.resources.community.conversations import (
     BlocksContext,
     ConversationContext,
     MessageContext,
-    MessagesContext,
 )
-from marketplace_api.security.permissions import Permission
-from marketplace_api.security.policy import may
 
 _COLLECTION = link("/api/conversations")
-_MESSAGES = "/api/messages"
-
-
-def message_link(page: Context) -> Links:
-    """Where the caller may write to the person that ``page`` shows; empty where they may not."""
-    if page.request.actor.user_id is None:
-        return {}  # no ACL lets the unknown write; to find that out from all of them is 4 % of reading a listing
-    context = MessagesContext.seen_from(page, _MESSAGES)
-    if not (may(page.request.actor, context, Permission.MESSAGE_SEND) and context.is_open):
-        return {}
-    return {"mkt:message": link(prepared(context), title="Write a message")}
-
-
-def prepared(context: MessagesContext) -> str:
-    """The address of the form for what ``context`` has settled."""
-    if isinstance(context.page, ConversationContext):
-        return f"{_MESSAGES}?receiver_id={context.page.person_id}"
-    known = {name: value for name, value in context.fills.items() if value is not None and name != "conversation_id"}
-    return f"{_MESSAGES}?{urlencode(known)}" if known else _MESSAGES
 
 
 @represents(ConversationContext)
@@ -156,7 +134,7 @@ def _message(
     if row.is_removed and actor.owns(row.sender_id):
         values["moderation_reason"] = row.moderation_reason
     links: Links = {
-        "self": link(f"{_MESSAGES}/{row.message_id}"),
+        "self": link(f"{MESSAGES}/{row.message_id}"),
         "mkt:conversation": link(f"/api/conversations/{row.conversation_id}"),
     }
     if actor.owns(row.sender_id) or other_username is not None:

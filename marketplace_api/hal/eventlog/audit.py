@@ -7,7 +7,7 @@ from typing import Any
 
 from pyramid.request import Request
 
-from marketplace_api.domain.eventlog import audit as domain
+from marketplace_api.domain.catalog.listings import queries as listings
 from marketplace_api.domain.kernel.paging import Page
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
@@ -38,9 +38,7 @@ def events(request: Request, page: Page, context: AuditContext) -> Representatio
 
 
 def _standing(request: Request, rows: Collection[Any]) -> frozenset[int]:
-    return domain.standing_listings(
-        request.db, {row.subject_id for row in rows if row.subject_type == "listing"} - {None}
-    )
+    return listings.standing(request.db, {row.subject_id for row in rows if row.subject_type == "listing"} - {None})
 
 
 def _event(row: Any, standing: frozenset[int], request: Request) -> Representation:

@@ -8,7 +8,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.identity.accounts import admin_search
 from marketplace_api.domain.kernel.paging import Page
-from marketplace_api.hal.catalog.photos import picture_url
+from marketplace_api.hal.identity.pictures import picture_url
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link

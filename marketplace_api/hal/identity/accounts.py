@@ -10,8 +10,8 @@ from pyramid.request import Request
 from marketplace_api.domain.identity.accounts import profiles
 from marketplace_api.domain.identity.accounts.sessions import TokenPair
 from marketplace_api.domain.kernel.paging import Page
-from marketplace_api.hal.catalog.photos import picture_url
-from marketplace_api.hal.community.conversations import message_link
+from marketplace_api.hal.identity.pictures import picture_url
+from marketplace_api.hal.message_link import message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog.listings import review_queue as waiting_listings
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.paging import TOTAL_CAP

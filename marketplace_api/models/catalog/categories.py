@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base
+from marketplace_api.database.base import Base
 
 
 class Category(Base):

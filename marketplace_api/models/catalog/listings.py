@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from marketplace_api.database.engines import (
+from marketplace_api.database.base import (
     Base,
     BigId,
     BigInt,

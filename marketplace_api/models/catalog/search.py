@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt
+from marketplace_api.database.base import Base, BigId, BigInt
 
 LEXEME, WORD, PHRASE, PLACE = 0, 1, 2, 3
 """The kinds of terms: lexemes and marks of ``listings.document``; words of titles, pairs of them, "City, State"."""

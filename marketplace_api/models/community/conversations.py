@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Timestamp, Version
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Timestamp, Version
 
 PREVIEW = 140
 """Characters of the last message that a list of conversations shows at most."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Json, RatingHistogram, Timestamp, Version
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Json, RatingHistogram, Timestamp, Version
 
 ROLES = ("customer", "driver", "moderator", "staff", "admin")
 STATES = ("active", "suspended", "banned", "deactivated", "erased")

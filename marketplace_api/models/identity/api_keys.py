@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, TextArray, Timestamp
+from marketplace_api.database.base import Base, BigId, BigInt, Created, TextArray, Timestamp
 
 SCOPES = ("events:read",)
 """What a key may be for."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, Created
+from marketplace_api.database.base import Base, Created
 
 
 class StoredAnswer(Base):

@@ -7,7 +7,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigInt, Created, Timestamp
+from marketplace_api.database.base import Base, BigInt, Created, Timestamp
 
 LONGEST_TOLD = 500
 """Characters of an error's class, sentence and place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Json, Timestamp
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Json, Timestamp
 
 CHANNELS = ("email", "sms", "web_push")
 STATUSES = ("due", "sent", "delivered", "skipped", "failed")

@@ -10,7 +10,7 @@ from datetime import time
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Json, Version
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Json, Version
 
 CHANNELS = ("in_app", "email", "sms", "web_push")
 SECURITY_TYPES = ("password_changed", "new_login", "account_suspended", "account_reinstated")

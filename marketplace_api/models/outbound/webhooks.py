@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Timestamp, Version
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Timestamp, Version
 
 ENDPOINT_STATES = ("enabled", "disabled")
 DISABLED_REASONS = ("by_hand", "gone", "failing")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from marketplace_api.database.engines import Base, BigId, BigInt, Created, Timestamp, Version
+from marketplace_api.database.base import Base, BigId, BigInt, Created, Timestamp, Version
 from marketplace_api.models.media.files import KEY
 
 DOCUMENT_TYPES = ("passport", "id_card", "driver_licence", "proof_of_address")

@@ -8,8 +8,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.catalog import photos
 from marketplace_api.errors import DomainError
-from marketplace_api.gateways.storage import content_type_of
-from marketplace_api.resources.base import ACL, Context, everyone, identifier
+from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.security.permissions import Permission as P
 
 
@@ -93,20 +92,3 @@ class PhotosContext(OfListing):
     def refreshed(self) -> PhotosContext:
         """The photos as they are in the database now."""
         return PhotosContext(self.request, self.listing.refreshed(), self.__name__)
-
-
-class FileContext(Context):
-    """``/files/{key}``: some file of this key, if there is one; a private one also asks for a signature."""
-
-    __acl__ = everyone(P.FILE_READ)
-
-
-class FilesContext(Context):
-    """``/files``."""
-
-    def __getitem__(self, name: str) -> Context:
-        try:
-            content_type_of(name)
-        except ValueError as error:
-            raise KeyError(name) from error
-        return FileContext(self.request, self, name)

@@ -9,9 +9,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.identity.accounts import admin_search, lifecycle
 from marketplace_api.errors import DomainError
-from marketplace_api.resources.base import ACL, Branch, Context, identifier
-from marketplace_api.resources.identity.api_keys import ApiKeysContext
-from marketplace_api.resources.outbound.webhooks import WebhooksContext
+from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import ADMIN, MODERATOR, STAFF, owner
 
@@ -64,7 +62,3 @@ class AccountsContext(Context):
         if row is None:
             raise KeyError(name)
         return AccountContext(self.request, self, name, row)
-
-
-class AdminContext(Branch):
-    children = {"users": AccountsContext, "api-keys": ApiKeysContext, "webhooks": WebhooksContext}

@@ -14,12 +14,6 @@ from marketplace_api.domain.identity.accounts import admins, profiles, sessions
 from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
-from marketplace_api.resources.catalog.bookmarks import BookmarksContext
-from marketplace_api.resources.community.conversations import BlocksContext
-from marketplace_api.resources.outbound.notifications import NotificationPreferencesContext
-from marketplace_api.resources.outbound.phones import PhoneContext
-from marketplace_api.resources.outbound.push_subscriptions import PushSubscriptionsContext
-from marketplace_api.resources.trust.verifications import OwnVerificationContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
 
@@ -83,14 +77,8 @@ class AuthContext(Branch):
 class MeContext(Context):
     """``/api/users/me``: the caller's own account; nothing for callers who are not known."""
 
-    children: ClassVar[dict[str, type[Context]]] = {
-        "bookmarks": BookmarksContext,
-        "blocks": BlocksContext,
-        "verification": OwnVerificationContext,
-        "notification-preferences": NotificationPreferencesContext,
-        "phone": PhoneContext,
-        "push-subscriptions": PushSubscriptionsContext,
-    }
+    children: ClassVar[dict[str, type[Context]]] = {}
+    """What hangs below it is of higher contexts; the root of the tree fills it in."""
 
     def __init__(self, request: Request, parent: Context | None, name: str) -> None:
         super().__init__(request, parent, name)

@@ -8,19 +8,12 @@ import colander
 from colander import SchemaNode, drop
 
 from marketplace_api.gateways.images import ACCEPTED
-from marketplace_api.models.media.files import LONGEST_ALT_TEXT, MOST_PHOTOS
-from marketplace_api.schemas.base import Body, ObjectType, Query
-from marketplace_api.schemas.types import FromQuery, Integer, ListOf, StrictType, Text
+from marketplace_api.models.catalog.photos import LONGEST_ALT_TEXT, MOST_PHOTOS
+from marketplace_api.schemas.base import Body, ObjectType
+from marketplace_api.schemas.types import Integer, ListOf, StrictType, Text
 from marketplace_api.schemas.uploads import UploadForm
 
 PHOTO = UploadForm(ACCEPTED, "photo_limit", title="Photo", description="What it shows counts, not what it is called.")
-VIDEO = UploadForm(
-    ("video/mp4", "video/webm"),
-    "video_limit",
-    title="Video",
-    description="MP4 (H.264, H.265, AV1) or WebM (VP8, VP9, AV1).",
-)
-PICTURE = UploadForm(ACCEPTED, "photo_limit", title="Picture", description="The square in its middle is kept.")
 
 
 class AddPhoto(Body):
@@ -69,10 +62,3 @@ class ArrangePhotos(Body):
         ListOf(_Place(), MOST_PHOTOS), title="Photos",
         description="Each with its photo_id, and alt_text where it changes.",
     )  # fmt: skip
-
-
-class FetchFile(Query):
-    """What signed addresses carry; it cannot be made up."""
-
-    expires = SchemaNode(FromQuery(Integer(0)), missing=None, description="Unix time.")
-    signature = SchemaNode(FromQuery(Text(64)), missing=None, description="Taken from a signed address.")

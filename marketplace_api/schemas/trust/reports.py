@@ -7,7 +7,7 @@ from typing import Any
 import colander
 from colander import SchemaNode
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.models.trust.reports import LONGEST_COMMENT, REASONS, STATES, SUBJECT_TYPES
 from marketplace_api.schemas.base import Body, PageQuery
 from marketplace_api.schemas.types import (

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from pyramid.request import Request
-from pyramid.response import Response
 
 from marketplace_api.domain.catalog import photos as photo_domain
-from marketplace_api.domain.identity.accounts import pictures
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.domain.media.files import store
-from marketplace_api.errors import Forbidden, NotFound
 from marketplace_api.hal.catalog import photos as represent
-from marketplace_api.hal.identity import accounts
 from marketplace_api.hal.representation import Representation, message
-from marketplace_api.models.media.files import MOST_PHOTOS
+from marketplace_api.models.catalog.photos import MOST_PHOTOS
 from marketplace_api.resources.catalog.listings import ListingContext
-from marketplace_api.resources.catalog.photos import FileContext, OfListing, PhotoContext, PhotosContext
-from marketplace_api.resources.identity.accounts import MeContext
+from marketplace_api.resources.catalog.photos import OfListing, PhotoContext, PhotosContext
 from marketplace_api.schemas.catalog import photos as schemas
 from marketplace_api.security.permissions import Permission as P
-from marketplace_api.views.file_response import send
 from marketplace_api.views.negotiation import expected_version
 from marketplace_api.views.service import Service
 
 PHOTOS = "/api/listings/{listing_id}/photos"
 photos = Service("photos", PHOTOS, PhotosContext, limits="upload")
 photo = Service("photo", f"{PHOTOS}/{{photo_id}}", PhotoContext)
-picture = Service("me-picture", "/api/users/me/picture", MeContext, on="/api/users/me", limits="upload")
-file = Service("file", "/files/{key}", FileContext, limits="files")
-
-IMMUTABLE = "public, max-age=31536000, immutable"
-PRIVATE = "private, no-store"
 
 
 def present(context: OfListing, _actor: Actor) -> bool:
@@ -119,53 +107,3 @@ def remove(request: Request) -> Representation:
         expected_version=expected_version(request),
     )
     return message("Photo removed", context.__parent__.path)
-
-
-@picture.operation(
-    "POST",
-    "set-picture",
-    P.ACCOUNT_EDIT,
-    title="Send a picture of yourself",
-    upload=schemas.PICTURE,
-    result="me",
-    description="A JPEG, PNG or WebP; the square in its middle is encoded anew, without metadata.",
-)
-def set_picture(request: Request) -> Representation:
-    registry, user_id = request.registry, request.actor.user_id
-    pictures.replace(
-        request.db,
-        registry.databases,
-        registry.storage,
-        request.actor,
-        user_id,
-        stream=request.upload.stream,
-        expected_version=expected_version(request),
-    )
-    return accounts.me(request.context.refreshed())
-
-
-@picture.operation("DELETE", "remove-picture", P.ACCOUNT_EDIT, title="Remove your picture", result="me")
-def remove_picture(request: Request) -> Representation:
-    pictures.remove(request.db, request.actor, request.actor.user_id, expected_version=expected_version(request))
-    return accounts.me(request.context.refreshed())
-
-
-@file.operation(
-    "GET",
-    "fetch-file",
-    P.FILE_READ,
-    title="A file",
-    query=schemas.FetchFile,
-    result="file",
-    errors=(403, 416),
-    description="Photos are public and never change; other files open by the signed address that somebody was given.",
-)
-def fetch(request: Request) -> Response:
-    key, query, registry = request.context.__name__, request.query, request.registry
-    if store.is_public(key.partition("-")[0]):
-        return send(request, registry.storage, key, IMMUTABLE)
-    if query["signature"] is None or query["expires"] is None:
-        raise NotFound("There is nothing at this address.")
-    if not registry.url_signer.is_valid(key, query["expires"], query["signature"]):
-        raise Forbidden("This address has expired or was changed; ask for a new one where you got it.")
-    return send(request, registry.storage, key, PRIVATE)

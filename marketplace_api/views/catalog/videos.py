@@ -12,7 +12,7 @@ from marketplace_api.hal.catalog import videos as represent
 from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.catalog.listings import ListingContext
 from marketplace_api.resources.catalog.videos import VideoContext
-from marketplace_api.schemas.catalog import photos as schemas
+from marketplace_api.schemas.catalog import videos as schemas
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.views.catalog.photos import present
 from marketplace_api.views.negotiation import expected_version

@@ -8,6 +8,7 @@ from marketplace_api.domain.community.conversations import inbox
 from marketplace_api.domain.community.conversations import send as conversation_send
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.hal.community import conversations as represent
+from marketplace_api.hal.message_link import prepared
 from marketplace_api.hal.representation import Representation, form, link
 from marketplace_api.hal.representation import message as answered
 from marketplace_api.resources.catalog.listings import ListingContext
@@ -57,7 +58,7 @@ def prepare(request: Request) -> Representation:
     if any(request.query.values()):
         context.fill(**request.query)
     shown = form(context, collection.declared[0])
-    shown.links["self"] = link(represent.prepared(context))
+    shown.links["self"] = link(prepared(context))
     shown.is_public = False
     return shown
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from pyramid.request import Request
-from pyramid.response import Response
 
-from marketplace_api.domain.catalog.search import owned
 from marketplace_api.domain.identity.accounts import lifecycle, profiles
-from marketplace_api.hal.catalog.listings import listings
-from marketplace_api.hal.catalog.photos import picture_url
 from marketplace_api.hal.identity import accounts as represent
-from marketplace_api.hal.representation import JSON, Representation, message
+from marketplace_api.hal.identity.pictures import picture_url
+from marketplace_api.hal.representation import Representation, message
 from marketplace_api.resources.identity.accounts import MeContext, UserContext
-from marketplace_api.schemas.catalog.listings import ListListings, ListOwnListings
 from marketplace_api.schemas.identity import accounts as schemas
 from marketplace_api.security.permissions import Permission as P
-from marketplace_api.views.negotiation import expected_version, page_request
-from marketplace_api.views.responses import document
+from marketplace_api.views.negotiation import expected_version
 from marketplace_api.views.service import Service
 
 ME = "/api/users/me"
 own = Service("me", ME, MeContext)
 password = Service("me-password", f"{ME}/password", MeContext, on=ME, limits="auth")
-export = Service("me-export", f"{ME}/export", MeContext, on=ME)
-own_listings = Service("me-listings", f"{ME}/listings", MeContext, on=ME)
 profile = Service("user", "/api/users/{user_id}", UserContext)
-their_listings = Service("user-listings", "/api/users/{user_id}/listings", UserContext, on="/api/users/{user_id}")
 
 
 @own.operation("GET", "read-me", P.ACCOUNT_READ, title="Read your account", query=schemas.ReadMe, result="me")
@@ -102,40 +94,6 @@ def change_password(request: Request) -> Representation:
     return message("Password changed; other sessions ended", ME)
 
 
-@export.operation("GET", "export", P.ACCOUNT_EXPORT, title="Take out your data", result="export")
-def take_out(request: Request) -> Response:
-    data = profiles.export(request.db, request.actor)
-    return document(
-        data, 200, JSON, [("Cache-Control", "no-store"), ("Content-Disposition", 'attachment; filename="export.json"')]
-    )
-
-
-@own_listings.operation(
-    "GET", "my-listings", P.ACCOUNT_READ, title="Your listings", query=ListOwnListings, result="listings"
-)
-def list_own(request: Request) -> Representation:
-    wanted = tuple(request.query["status"])
-    page = owned(
-        request.db,
-        request.actor.user_id,
-        page_request(request.query),
-        include_private=True,
-        statuses=tuple(s for s in wanted if s != "deleted") or None,
-        deleted="deleted" in wanted,
-    )
-    return listings(request, page, f"{ME}/listings", fields=request.query["fields"])
-
-
 @profile.operation("GET", "read-user", P.PROFILE_READ, title="Read a profile", query=schemas.ReadUser, result="user")
 def read_user(request: Request) -> Representation:
     return represent.user(request.context, request.query["fields"])
-
-
-@their_listings.operation(
-    "GET", "user-listings", P.LISTING_SEARCH, title="What somebody offers", query=ListListings, result="listings"
-)
-def list_theirs(request: Request) -> Representation:
-    page = owned(
-        request.db, request.context.row.user_id, page_request(request.query), include_private=False, statuses=None
-    )
-    return listings(request, page, f"{request.context.path}/listings", fields=request.query["fields"], is_public=True)

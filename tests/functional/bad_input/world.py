@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from webob import Response
 
-from marketplace_api.database.engines import Base
+from marketplace_api.database.base import Base
 from tests.support.client import Client
 
 GOOD = {"title": "Lamp", "description": "Bright.", "category": "furniture", "price": 5, "currency": "EUR"}

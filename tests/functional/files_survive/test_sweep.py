@@ -106,7 +106,7 @@ def test_an_erased_account_leaves_no_pictures(
     assert len(objects(storage)) == 5
     with committed_databases.session() as session:
         user = session.get_one(User, owner.user.user_id)
-        erasure.erase(session, AccountRules.from_settings(settings), user, operator("test"))
+        erasure.erase_account(session, AccountRules.from_settings(settings), user, operator("test"))
         session.commit()
         session.execute(sa.text("UPDATE procrastinate_jobs SET scheduled_at = NULL"))
         session.commit()

@@ -12,7 +12,8 @@ from marketplace_api.domain.media.files import store
 from marketplace_api.domain.media.files.sweep import Report, sweep
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.models.catalog.listings import Listing
-from marketplace_api.models.media.files import File, ListingPhoto
+from marketplace_api.models.catalog.photos import ListingPhoto
+from marketplace_api.models.media.files import File
 from tests.factories.images import make_image
 from tests.support.client import Client
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.kernel import money
 from marketplace_api.hal import operations
 from marketplace_api.schemas import base, types

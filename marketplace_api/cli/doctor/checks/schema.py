@@ -7,7 +7,7 @@ from typing import Any
 
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem
-from marketplace_api.database.engines import Base
+from marketplace_api.database.base import Base
 from marketplace_api.diagnostics.inspector import Look, ServerFacts
 
 

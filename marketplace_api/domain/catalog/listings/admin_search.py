@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog import categories
 from marketplace_api.domain.catalog.listings import queries
 from marketplace_api.errors import FieldError, Invalid, NotFound

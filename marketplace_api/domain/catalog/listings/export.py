@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.catalog.listings.editing import PLACE
 from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
-from marketplace_api.domain.kernel.filters import Condition
-from marketplace_api.domain.trust.moderation.targets import LISTINGS
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.identity.accounts import User
 
@@ -38,15 +38,17 @@ _ROWS = (
 
 
 @contextmanager
-def exported(databases: Databases, conditions: Sequence[Condition] = ()) -> Iterator[Iterable[Any]]:
-    """The listings that the conditions match, by id, all as of one moment; memory holds :data:`FETCHED` of them.
+def exported(
+    databases: Databases, where: Callable[[Session], sa.ColumnElement[bool]] | None = None
+) -> Iterator[Iterable[Any]]:
+    """The listings that ``where`` gives the condition of, else all, by id, all as of one moment; memory holds :data:`FETCHED` of them.
 
     Rows have the columns of a file that is imported, and ``is_restarted``: whether ``status`` is :data:`RESTARTED`
-    instead of its own. Without those that are deleted or hidden with their owner (banned, or leaving). Raises Invalid
-    for a condition on a category that does not exist.
+    instead of its own. Without those that are deleted or hidden with their owner (banned, or leaving). Raises what
+    ``where`` raises.
     """
     with databases.session() as session:
-        statement = _ROWS.where(LISTINGS.clause(session, conditions)) if conditions else _ROWS
+        statement = _ROWS.where(where(session)) if where is not None else _ROWS
         streaming = {"stream_results": True, "yield_per": FETCHED}
         with closing(session.connection().execute(statement, execution_options=streaming)) as rows:
             yield rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.identity.accounts import registration
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.identity.accounts.queries import RESERVED_USERNAME

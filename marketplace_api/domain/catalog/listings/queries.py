@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.errors import Gone, NotFound, PreconditionFailed
 from marketplace_api.models.catalog.listings import Listing
 
@@ -75,3 +77,14 @@ def require_version(present: int, expected: int | None) -> None:
     """Raises PreconditionFailed unless ``expected`` is ``None`` or the present version."""
     if expected is not None and expected != present:
         raise PreconditionFailed("It changed since you read it; `current` shows what it is now.")
+
+
+def standing(db: Reader, listing_ids: Collection[int]) -> frozenset[int]:
+    """Those of these listings that are not deleted."""
+    if not listing_ids:
+        return frozenset()
+    statement = sa.select(Listing.listing_id).where(
+        Listing.listing_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger()))),
+        Listing.deleted_at.is_(None),
+    )
+    return frozenset(db.execute(statement, {"ids": sorted(listing_ids)}).scalars())

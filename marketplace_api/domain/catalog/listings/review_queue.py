@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.listings import queries
 from marketplace_api.domain.kernel import paging
 from marketplace_api.domain.kernel.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of

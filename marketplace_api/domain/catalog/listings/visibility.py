@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.errors import Gone, NotFound
+from marketplace_api.models.catalog.listings import Listing
 
 
 def is_visible(row: Any, actor: Actor) -> bool:
@@ -29,6 +33,16 @@ def absent() -> NotFound:
 
 def deleted() -> Gone:
     return Gone("This listing was deleted; nothing was saved.")
+
+
+def hide_of_owner(session: Session, user_id: int, hidden: bool) -> None:
+    """Take an account's listings out of public view, or put them back."""
+    session.execute(
+        sa.update(Listing)
+        .where(Listing.user_id == user_id, Listing.owner_hidden.is_not(hidden))
+        .values(owner_hidden=hidden)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _is_concerned(row: Any, actor: Actor) -> bool:

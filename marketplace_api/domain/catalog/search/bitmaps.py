@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog.search import predicates, statements, text
 from marketplace_api.domain.catalog.search.plan import Plan
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog.search import bitmaps, facets, geo, plan, predicates, statements, statistics, text
 from marketplace_api.domain.catalog.search.query import SearchQuery, check, key_kinds
 from marketplace_api.domain.kernel.paging import Page, PageRequest, Position, assemble, decode_cursor, offset_of

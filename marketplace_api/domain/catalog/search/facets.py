@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.search import predicates, statements
 from marketplace_api.domain.catalog.search.plan import Plan
 from marketplace_api.domain.catalog.search.query import SearchQuery

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.listings import queries
 from marketplace_api.domain.catalog.search.query import ORDERS
 from marketplace_api.domain.kernel import paging

@@ -6,7 +6,7 @@ import re
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared
+from marketplace_api.database.prepared import Prepared
 
 _PARAMETER = re.compile(r"CAST\((:\w+) AS ([\w\[\]]+)\)")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from marketplace_api.database.engines import Prepared
+from marketplace_api.database.prepared import Prepared
 from marketplace_api.domain.catalog.listings import queries
 from marketplace_api.domain.catalog.search.bitmap_sql import (
     MATCHED,
@@ -90,13 +90,13 @@ def whole_blocks(names: tuple[str, ...]) -> str:
     """The matches block by block until ``:cap`` are reached; no block is left half read, so none is newer than they."""
     inside = conditions(tuple(name for name in names if name != "block"))
     return f"""
-        blocks (ordinal, ids, total) AS (
+        read_blocks (ordinal, ids, total) AS (
             SELECT 0, CAST('{{}}' AS bigint[]), 0
             UNION ALL
-            SELECT ordinal + 1, block.ids, total + cardinality(block.ids) FROM blocks CROSS JOIN LATERAL (
+            SELECT ordinal + 1, block.ids, total + cardinality(block.ids) FROM read_blocks CROSS JOIN LATERAL (
                 SELECT ARRAY(
                     SELECT listing_id FROM listings WHERE {inside}
-                    AND document @@ CAST((CAST(:blocks AS text[]))[blocks.ordinal + 1] AS tsquery) LIMIT :most_collected
+                    AND document @@ CAST((CAST(:blocks AS text[]))[read_blocks.ordinal + 1] AS tsquery) LIMIT :most_collected
                 ) AS ids
             ) AS block
             WHERE total < :cap AND ordinal < cardinality(CAST(:blocks AS text[]))
@@ -193,7 +193,7 @@ def _newest_hits(names: tuple[str, ...], keyed: bool) -> str:
     if "bitmaps" in names:
         return f"{MATCHED}, {others(names)}, {newest_matched(names, keyed)}"
     if "block" in names:
-        hits_of_blocks = "SELECT unnest(ids) AS listing_id, ordinal FROM blocks"
+        hits_of_blocks = "SELECT unnest(ids) AS listing_id, ordinal FROM read_blocks"
         return f"{whole_blocks(names)} hits AS MATERIALIZED ({hits_of_blocks}),"
     return f"hits AS MATERIALIZED ({hits(names, 'listing_id')}),"
 

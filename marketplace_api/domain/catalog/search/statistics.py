@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog.search import geo, text
 from marketplace_api.domain.catalog.search.query import SearchQuery
 from marketplace_api.domain.catalog.search.sql import prepared

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog import categories
 from marketplace_api.domain.catalog.search.sql import prepared
 from marketplace_api.models.catalog.search import PHRASE, PLACE, WORD

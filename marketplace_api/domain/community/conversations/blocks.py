@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.community.conversations.send import lock_pair
 from marketplace_api.domain.identity.accounts import errors
 from marketplace_api.domain.identity.accounts.queries import LIVING

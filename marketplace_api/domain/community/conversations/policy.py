@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.catalog.listings import visibility
 from marketplace_api.domain.identity.accounts.queries import LIVING
 from marketplace_api.domain.kernel.actors import Actor

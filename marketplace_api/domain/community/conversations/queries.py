@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.identity.accounts.queries import LIVING
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.community.conversations import REMOVED, Block, Conversation, ConversationSide, Message

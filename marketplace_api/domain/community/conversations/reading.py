@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.community.conversations import queries
 from marketplace_api.domain.kernel.paging import (
     Page,

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared
 from marketplace_api.domain.catalog.listings import queries as listing_rows
 from marketplace_api.domain.catalog.listings import visibility
 from marketplace_api.domain.community.conversations import policy, queries

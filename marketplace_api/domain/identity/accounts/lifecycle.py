@@ -16,7 +16,6 @@ from marketplace_api.domain.identity.accounts import admins, errors, profiles, q
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
-from marketplace_api.domain.privacy import erasure
 from marketplace_api.errors import DomainError, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
 from marketplace_api.models.identity.accounts import User
 
@@ -71,47 +70,10 @@ def deactivate(session: Session, databases: Databases, actor: Actor, rules: Acco
     user.deactivated_at = now
     _enter(session, user, "deactivated", now)
     sessions.end_all(session, user.user_id, "deactivated", actor=actor)
-    queries.hide_listings(session, user.user_id, hidden=True)
+    queries.hide_belongings(session, user.user_id, hidden=True)
     erased_at = now + rules.erase_after
     record(session, actor, EventType.USER_DEACTIVATED, user.user_id, new={"erased_at": erased_at.isoformat()})
     return erased_at
-
-
-def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int = 100) -> int:
-    """Erase up to ``limit`` accounts that were deactivated long enough before ``now`` (aware); returns how
-    many.
-
-    For a periodic job; several may run at once, each takes what no other has.
-    """
-    due = (
-        sa.select(User)
-        .where(User.state == "deactivated", User.deactivated_at <= now - rules.erase_after)
-        .order_by(User.deactivated_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    users = session.execute(due).scalars().all()
-    for user in users:
-        erasure.erase(session, rules, user, Actor(username="erasure"))
-    return len(users)
-
-
-def erase(session: Session, rules: AccountRules, actor: Actor, user_id: int, *, also_last_admin: bool = False) -> User:
-    """Erase an account's personal data at once, whatever its state; raises :class:`Forbidden` for who is no admin and for
-    one's own account, :class:`Gone` when that was done before, and :class:`Conflict` ``last_admin`` unless
-    ``also_last_admin``."""
-    if not actor.administers:
-        raise Forbidden("Only admins erase the accounts of others.")
-    admins.take_turns(session, [user_id])
-    user, _ = queries.lock_user(session, user_id)
-    if user.state == "erased":
-        raise errors.gone()
-    _require_power(actor, user)
-    if not also_last_admin:
-        admins.require_another(session, user)
-    erasure.erase(session, rules, user, actor)
-    return user
 
 
 def set_roles(
@@ -167,7 +129,7 @@ def reinstate(
     """Lift a suspension or ban at once (``until`` means nothing here); raises as :func:`suspend` does."""
     del until
     user, now = _moderated(session, actor, user_id, "reinstate", expected_version)
-    queries.hide_listings(session, user_id, hidden=False)
+    queries.hide_belongings(session, user_id, hidden=False)
     return _judge(session, actor, user, EventType.USER_REINSTATED, state="active", reason=reason, now=now)
 
 
@@ -183,7 +145,7 @@ def ban(
         admins.require_another(session, user)
     with row_security.elevated(session):
         sessions.end_all(session, user_id, "banned", actor=actor)
-    queries.hide_listings(session, user_id, hidden=True)
+    queries.hide_belongings(session, user_id, hidden=True)
     return _judge(session, actor, user, EventType.USER_BANNED, state="banned", reason=reason, now=now)
 
 
@@ -193,7 +155,7 @@ def log_out(session: Session, actor: Actor, user_id: int, session_id: int | None
     Raises :class:`NotFound` when there is no such session, :class:`Forbidden` as :func:`suspend` does.
     """
     user, _ = queries.lock_user(session, user_id)
-    _require_power(actor, user)
+    require_power(actor, user)
     if session_id is None:
         return sessions.end_all(session, user_id, "ended_by_operator", actor=actor)
     sessions.end_one(session, user_id, session_id, "ended_by_operator", actor=actor)
@@ -207,12 +169,12 @@ def put_back(
 
     Listings are shown or hidden with it. Raises :class:`Forbidden` and :class:`Conflict` as :func:`suspend` does.
     """
-    _require_power(actor, user)
+    require_power(actor, user)
     if state != "active":
         admins.require_another(session, user)
     now = queries.lock_user(session, user.user_id)[1]
     previous = _told(user)
-    queries.hide_listings(session, user.user_id, hidden=state in ("banned", "deactivated"))
+    queries.hide_belongings(session, user.user_id, hidden=state in ("banned", "deactivated"))
     user.state_reason, user.suspended_until = reason, until
     user.deactivated_at = now if state == "deactivated" else None
     _enter(session, user, state, now)
@@ -228,7 +190,7 @@ def _moderated(
     user, now = queries.lock_user(session, user_id)
     if user.state == "erased":
         raise errors.gone()
-    _require_power(actor, user)
+    require_power(actor, user)
     if expected_version is not None and user.version != expected_version:
         raise PreconditionFailed("It changed since you read it; `current` shows what it is now.")
     if not possible(user.state, step):
@@ -273,7 +235,8 @@ def _enter(session: Session, user: User, state: str, now: datetime) -> None:
     session.flush()
 
 
-def _require_power(actor: Actor, user: User) -> None:
+def require_power(actor: Actor, user: User) -> None:
+    """Raises Forbidden for one's own account, and for one of the same rank or above unless an admin asks."""
     refusal = _powerless(actor, user)
     if refusal is not None:
         raise refusal

@@ -10,7 +10,8 @@ from typing import IO, Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import queries
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
@@ -19,7 +20,7 @@ from marketplace_api.errors import PreconditionFailed
 from marketplace_api.gateways import images
 from marketplace_api.gateways.storage import Storage, new_key, new_name
 from marketplace_api.models.identity.accounts import User
-from marketplace_api.models.media.files import UserPicture
+from marketplace_api.models.identity.pictures import UserPicture
 
 KIND = "picture"
 PATH = "/files/"

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, Reader
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.identity import passwords
 from marketplace_api.domain.identity.accounts import errors, login_throttle, pictures, queries, recovery, sessions
 from marketplace_api.domain.identity.accounts.columns import OWN_COLUMNS, PUBLIC_COLUMNS
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
-from marketplace_api.domain.privacy import export as privacy_export
 from marketplace_api.errors import Conflict, NotFound, PreconditionFailed, Unauthenticated
 from marketplace_api.models.identity.accounts import User
 
@@ -95,13 +95,6 @@ def edit(
     if asks_for_email:
         record(session, actor, EventType.USER_EMAIL_CHANGE_REQUESTED, user_id)
     return user
-
-
-def export(db: Reader, actor: Actor) -> dict[str, Any]:
-    """All that is held about the caller, JSON-ready; see ``exports.collect``. Raises :class:`Unauthenticated`."""
-    if actor.user_id is None:
-        raise Unauthenticated("Log in first.")
-    return privacy_export.collect(db, actor.user_id)
 
 
 def change_password(

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
+from marketplace_api.domain.kernel.registries import OWNER_EFFECTS
 from marketplace_api.errors import Conflict, FieldError, NotFound
-from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.identity.accounts import User
 
 LIVING = ("active", "suspended")
@@ -85,14 +85,10 @@ def keeping_unique(session: Session, *, username: str | None, email: str | None,
         raise _already_taken([_UNIQUE_INDEXES[index]]) from error
 
 
-def hide_listings(session: Session, user_id: int, *, hidden: bool) -> None:
-    """Take an account's listings out of public view, or put them back."""
-    session.execute(
-        sa.update(Listing)
-        .where(Listing.user_id == user_id, Listing.owner_hidden.is_not(hidden))
-        .values(owner_hidden=hidden)
-        .execution_options(synchronize_session=False)
-    )
+def hide_belongings(session: Session, user_id: int, *, hidden: bool) -> None:
+    """Take what an account has out of public view, or put it back: whatever contexts have registered."""
+    for effect in OWNER_EFFECTS:
+        effect.hide(session, user_id, hidden)
 
 
 def _already_taken(names: list[str]) -> Conflict:

@@ -13,7 +13,7 @@ import hmac
 import struct
 from dataclasses import dataclass
 
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.identity.accounts import errors
 from marketplace_api.domain.identity.accounts.config import AccountRules
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.database import row_security
-from marketplace_api.database.engines import Databases, Prepared, Reader
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.identity import passwords
 from marketplace_api.domain.identity.accounts import errors, login_throttle, queries, refresh_tokens, token_rotation
 from marketplace_api.domain.identity.accounts.config import AccountRules
@@ -261,7 +262,7 @@ def _come_back(session: Session, user: User, actor: Actor) -> None:
     if user.state == "deactivated":
         user.state, user.deactivated_at = "active", None
         user.version += 1
-        queries.hide_listings(session, user.user_id, hidden=False)
+        queries.hide_belongings(session, user.user_id, hidden=False)
         record(session, _as(user, actor), EventType.USER_REACTIVATED, user.user_id)
 
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.errors import DomainError, Unavailable
 from marketplace_api.gateways.storage import Storage, content_type_of
 from marketplace_api.models.media.files import File

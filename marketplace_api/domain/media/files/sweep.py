@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.domain.kernel.registries import SWEEPERS
 from marketplace_api.domain.media.files import store
 from marketplace_api.gateways.storage import Storage
-from marketplace_api.models.media.files import File, ListingPhoto, ListingVideo
+from marketplace_api.models.media.files import File
 
 MOST_STRAYS = 20
 MOST_STRAYS_SHARE = 0.1
@@ -21,11 +22,6 @@ MOST_STRAYS_SHARE = 0.1
 
 _t = table_of(File)
 _f = _t.c
-# What is not shown while one of its files is missing, and which files those are.
-_SHOWN = (
-    (table_of(ListingPhoto), ("full_key", "card_key", "thumb_key")),
-    (table_of(ListingVideo), ("video_key", "poster_key")),
-)
 _DIGITS = "0123456789abcdef"
 
 
@@ -119,8 +115,9 @@ def _mark(session: Session, keys: Sequence[str], state: str, to: str) -> None:
 def _show_or_hide(session: Session, keys: Iterable[str]) -> None:
     """What has any of these files is broken as long as one of its files is missing."""
     named = list(keys)
-    for table, names in _SHOWN:
-        columns = [table.c[name] for name in names]
+    for sweeper in SWEEPERS:
+        table = sweeper.table
+        columns = [table.c[name] for name in sweeper.columns]
         concerned = sa.or_(*(column.in_(named) for column in columns))
         lost = sa.exists(sa.select(1).where(_f.key.in_(columns), _f.state == "missing"))
         session.execute(sa.update(table).where(concerned).values(is_broken=lost))

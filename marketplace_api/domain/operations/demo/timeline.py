@@ -15,7 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.operations.demo.image_pool import Studio
 from marketplace_api.gateways.document_cipher import DocumentKeys

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.operations.reporting import tally
 from marketplace_api.domain.operations.reporting.period import Period
 from marketplace_api.models.catalog.listings import IS_WAITING, WAITING_SINCE

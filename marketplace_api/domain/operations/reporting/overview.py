@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.domain.operations.reporting import listings, moderation, users
 from marketplace_api.domain.operations.reporting.period import Period

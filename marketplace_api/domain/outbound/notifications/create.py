@@ -7,7 +7,7 @@ makes what leaves the house: a row of ``deliveries`` for each other channel by w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.catalog import bookmarks
 from marketplace_api.domain.catalog.listings import queries as listing_rows
 from marketplace_api.domain.identity.accounts.queries import LIVING
@@ -24,14 +24,12 @@ from marketplace_api.domain.kernel.actors import ANONYMOUS
 from marketplace_api.domain.kernel.events import Entry, EventType, record_quietly
 from marketplace_api.domain.outbound.notifications.preferences import WANTED, wanted, wanting
 from marketplace_api.domain.outbound.notifications.types import NotificationType, by_default, is_mailed_otherwise
-from marketplace_api.models.community.conversations import ConversationSide, Message
 from marketplace_api.models.outbound.deliveries import CHANNELS
 from marketplace_api.models.outbound.notifications import OPEN_GROUP, NotifiedEvent
 
 BATCH = 1_000
 _DUE_CHANNELS = "channels with something due"
 
-_s, _m = table_of(ConversationSide).c, table_of(Message).c
 _claims = table_of(NotifiedEvent)
 
 
@@ -71,7 +69,7 @@ GATHER = "CASE WHEN channel = 'email' AND group_key IS NOT NULL THEN interval '2
 """SQL: how long a delivery waits after it was made. E-mails of a group do for more of it, and for being read in the
 application."""
 
-_CLAIM = """
+CLAIM = """
     INSERT INTO notified_events (event_id, type) VALUES (:event_id, CAST(:type AS text))
     ON CONFLICT DO NOTHING RETURNING event_id
 """
@@ -84,7 +82,7 @@ _IDS = "actor_id, listing_id, conversation_id, review_id, session_id"
 _LIVING = ", ".join(f"'{state}'" for state in LIVING)
 
 
-def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
+def statement(source: str, start: str = "", **own: str) -> sa.TextClause:
     """Tell the accounts of ``source`` (rows with a ``user_id``), those of them that are there and want to know.
 
     ``own`` are expressions for what is another for each: of how many things (``count``), and ids of what they are.
@@ -125,26 +123,10 @@ def _statement(source: str, start: str = "", **own: str) -> sa.TextClause:
     )
 
 
-_TELL_ONE = _statement(
-    "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"claimed AS ({_CLAIM}), "
+_TELL_ONE = statement(
+    "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"claimed AS ({CLAIM}), "
 )
-_TELL_MANY = _statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
-
-_TELL_OWNERS = _statement(
-    """
-    claimed CROSS JOIN (
-        SELECT listing.user_id, count(*) AS listings,
-            CASE WHEN count(*) = 1 THEN max(listing.listing_id) END AS listing_id
-        FROM moderation_batch_rows AS part JOIN listings AS listing ON listing.listing_id = part.subject_id
-        WHERE part.batch_id = :batch_id AND part.subject_id BETWEEN :first_id AND :last_id AND part.outcome = ANY(CAST(:outcomes AS text[]))
-        AND listing.user_id IS DISTINCT FROM CAST(:moderator_id AS bigint)
-        GROUP BY listing.user_id
-    ) AS receiver
-    """,
-    f"claimed AS ({_CLAIM}), ",
-    count="receiver.listings",
-    listing_id="receiver.listing_id",
-)
+_TELL_MANY = statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
 
 
 def due_channels(session: Session) -> list[str]:
@@ -157,47 +139,13 @@ def note_due(session: Session, channels: Iterable[str]) -> None:
     session.info.setdefault(_DUE_CHANNELS, set()).update(channels)
 
 
-def tell_owners(
-    session: Session, notice: Notice, *, batch_id: int, first_id: int, last_id: int, outcomes: Sequence[str],
-    moderator_id: int | None,
-) -> None:  # fmt: skip
-    """Tell those whose listings a part of a batch of moderation changed or restored (``outcomes``), each once.
-
-    ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
-    """
-    of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcomes": list(outcomes)}
-    _run(session, _TELL_OWNERS, {**of_part, "moderator_id": moderator_id}, notice)
-
-
 def tell(session: Session, user_id: int, notice: Notice) -> None:
     """Tell one person, once for each event and type, in one statement.
 
     Nobody is told of what they did themselves, of what somebody did whom they have blocked, or of what they chose not to
     be told; nor is anybody who is not there any more.
     """
-    _run(session, _TELL_ONE, {"user_id": user_id}, notice)
-
-
-def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
-    """Tell of a message that was neither read nor removed meanwhile.
-
-    The receiver's side of the conversation is held, so that who reads it now does so before this, or marks as read what
-    this makes.
-    """
-    side = (
-        sa.select(_s.read_through, _s.hidden_through)
-        .where(_s.conversation_id == notice.conversation_id, _s.user_id == receiver_id)
-        .with_for_update(read=True)
-    )
-    seen = session.execute(side).first()
-    if seen is None or message_id <= max(seen):
-        return
-    # Not together with the side: what was committed while that was waited for must be seen.
-    news = sa.select(_m.message_id).where(
-        _m.message_id == message_id, _m.is_read.is_(False), _m.deleted_at.is_(None)
-    )  # fmt: skip
-    if session.execute(news).first() is not None:
-        tell(session, receiver_id, notice)
+    run(session, _TELL_ONE, {"user_id": user_id}, notice)
 
 
 def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None, ...]) -> bool:
@@ -221,14 +169,14 @@ def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None,
     )
     told = [user_id for user_id in keepers if user_id not in except_ids]
     if told:
-        _run(session, _TELL_MANY, {"user_ids": told}, notice)
+        run(session, _TELL_MANY, {"user_ids": told}, notice)
     is_done = len(keepers) < BATCH
     through_id = keepers[-1] if keepers else progress.through_id
     session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))
     return not is_done
 
 
-def _run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
+def run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
     """Run a statement that tells; record whom it told, because open connections follow the log and nothing else, and
     remember what is to leave the house at once."""
     rows = session.execute(statement, {**receivers, **notice.parameters()}).all()

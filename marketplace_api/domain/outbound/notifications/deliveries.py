@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.outbound.notifications import scheduling
 from marketplace_api.domain.outbound.notifications.content import text_of
 from marketplace_api.domain.outbound.notifications.reading import FOUND, JOINS

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.domain.outbound.notifications.types import CHANNELS, KINDS, NotificationType, by_default, is_fixed

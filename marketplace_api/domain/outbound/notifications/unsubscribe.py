@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.orm import Session
 
 from marketplace_api.database import row_security
-from marketplace_api.database.engines import BIGINT_MAX
+from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.identity.accounts import queries
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.outbound.notifications import preferences

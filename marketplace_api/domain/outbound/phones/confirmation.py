@@ -16,7 +16,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from marketplace_api.database import row_security
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import queries as accounts
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor

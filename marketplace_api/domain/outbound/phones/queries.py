@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.outbound.phones import MOST_ATTEMPTS, Phone, PhoneCode, PhoneStop

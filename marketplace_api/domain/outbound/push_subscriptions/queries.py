@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.kernel.paging import Page, PageRequest, assemble, decode_cursor, fingerprint, offset_of
 from marketplace_api.models.identity.accounts import AccountSession
 from marketplace_api.models.outbound.push_subscriptions import MOST_SUBSCRIPTIONS, PushSubscription

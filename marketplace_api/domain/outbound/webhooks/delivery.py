@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.outbound.webhooks.endpoints import disabled
 from marketplace_api.models.kernel.events import Event

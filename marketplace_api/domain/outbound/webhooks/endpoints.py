@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.eventlog.event_patterns import PATTERNS
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record

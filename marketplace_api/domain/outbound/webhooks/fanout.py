@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import table_of
+from marketplace_api.database.base import table_of
 from marketplace_api.domain.eventlog import feed
 from marketplace_api.domain.eventlog.event_patterns import types_of, wants
 from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint, WebhookPosition

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.identity.accounts import admins, lifecycle, queries
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result, foreseen

@@ -16,7 +16,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.domain.kernel.filters import Condition, is_storable

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog.listings import editing, workflow
 from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.domain.kernel.actors import Actor

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Databases, Reader
+from marketplace_api.database.engines import Databases
+from marketplace_api.database.prepared import Reader
 
 # Shared, for several may carry out the same one. Its number is that of the batch, told apart from other locks by a hash.
 _HOLD = sa.text("SELECT pg_advisory_lock_shared(hashtextextended('moderation batch', :batch_id))")

@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.models.community.conversations import Message
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.trust.reports import Report

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.community.reviews import queries
 from marketplace_api.errors import NotFound
 from marketplace_api.models.community.reviews import Review

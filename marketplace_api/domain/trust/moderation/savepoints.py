@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result
 from marketplace_api.errors import DomainError

@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.catalog import categories
 from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.domain.community.reviews import queries as review_rows

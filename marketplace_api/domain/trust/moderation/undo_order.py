@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.trust.moderation.targets import Target
 from marketplace_api.models.trust.batches import BatchRow
 

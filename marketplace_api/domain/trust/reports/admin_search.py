@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.trust.reports import queries
 from marketplace_api.errors import NotFound
 

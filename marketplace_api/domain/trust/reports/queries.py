@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Prepared, Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.identity.accounts.queries import LIVING
 from marketplace_api.errors import NotFound, PreconditionFailed
 from marketplace_api.models.catalog.listings import Listing

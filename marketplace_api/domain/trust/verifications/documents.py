@@ -12,7 +12,8 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.domain.media.files import store

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marketplace_api.database.engines import Reader, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.paging import (
     TOTAL_CAP,
     Page,

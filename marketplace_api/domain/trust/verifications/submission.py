@@ -7,7 +7,8 @@ from typing import IO, Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database.engines import Databases, table_of
+from marketplace_api.database.base import table_of
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import errors
 from marketplace_api.domain.identity.accounts.queries import LIVING, lock_user
 from marketplace_api.domain.kernel.actors import Actor

@@ -104,7 +104,7 @@ def test_erasure_forgets_them_and_an_export_tells_them(db: Session, settings: Se
     make_bookmark(db, user, listing)
     assert [row["listing_id"] for row in privacy_export.collect(db, user.user_id)["bookmarks"]] == [listing.listing_id]
     locked, _now = queries.lock_user(db, user.user_id)
-    erasure.erase(db, AccountRules.from_settings(settings), locked, operator("test"))
+    erasure.erase_account(db, AccountRules.from_settings(settings), locked, operator("test"))
     assert privacy_export.collect(db, user.user_id)["bookmarks"] == []
 
 

@@ -314,12 +314,12 @@ def test_messages_outlive_one_of_the_two(db: Session, two: tuple[User, User]) ->
     anna, ben = two
     row = send(db, anna, ben, "Keep this")
     block(db, anna, ben)
-    erasure.erase(db, RULES, anna, OPERATOR)
+    erasure.erase_account(db, RULES, anna, OPERATOR)
     db.flush()
     assert contents(db, ben, row.conversation_id) == ["Keep this"]
     assert queries.find(db, row.conversation_id, ben.user_id).other_username is None
     assert db.execute(sa.select(sa.func.count()).select_from(Block)).scalar_one() == 0
-    erasure.erase(db, RULES, ben, OPERATOR)
+    erasure.erase_account(db, RULES, ben, OPERATOR)
     for table in (Conversation, ConversationSide, Message):
         assert db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
     assert inbox(db, ben) == (0, 0, 0) == inbox(db, anna)

@@ -221,7 +221,7 @@ def test_erasure_takes_the_name_and_leaves_the_review(db: Session, settings: Set
     assert review.reviewer_username == author.username
     assert [row["review_id"] for row in privacy_export.collect(db, author.user_id)["reviews"]] == [review.review_id]
     locked, _now = account_rows.lock_user(db, author.user_id)
-    erasure.erase(db, AccountRules.from_settings(settings), locked, operator("test"))
+    erasure.erase_account(db, AccountRules.from_settings(settings), locked, operator("test"))
     kept = queries.find(db, review.review_id)
     assert kept is not None
     assert (kept.comment, kept.reviewer_username) == (review.comment, None)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import lifecycle, profiles, recovery, registration
 from marketplace_api.domain.kernel.actors import ANONYMOUS, Actor
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.errors import Conflict, DomainError, Forbidden, Gone, Invalid, NotFound, Unauthenticated
 from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import make_user
@@ -71,10 +72,10 @@ def test_only_what_is_due_is_erased(db: Session, world: World) -> None:
     now = datetime.now(UTC)
     due = [make_user(db, state="deactivated", deactivated_at=now - MONTH - timedelta(days=n)) for n in range(3)]
     kept = [make_user(db, state="deactivated", deactivated_at=now - timedelta(days=29)), make_user(db)]
-    assert lifecycle.erase_due(db, world.rules, now, limit=2) == 2
+    assert erasure.erase_due(db, world.rules, now, limit=2) == 2
     assert [fresh(db, user.user_id).state for user in due] == ["deactivated", "erased", "erased"]
-    assert lifecycle.erase_due(db, world.rules, now) == 1
-    assert lifecycle.erase_due(db, world.rules, now) == 0
+    assert erasure.erase_due(db, world.rules, now) == 1
+    assert erasure.erase_due(db, world.rules, now) == 0
     assert [fresh(db, user.user_id).state for user in kept] == ["deactivated", "active"]
 
 
@@ -93,7 +94,7 @@ def test_erasure_leaves_nothing_personal(db: Session, world: World) -> None:
     recovery.issue_token(db, user.user_id, "confirm_email", "secret2@people.example", datetime.now(UTC), MONTH)
     with pytest.raises(Unauthenticated):
         world.log_in(db, "secretname@people.example", "wrong", "")
-    lifecycle.erase(db, world.rules, OPERATOR, user.user_id)
+    erasure.erase(db, world.rules, OPERATOR, user.user_id)
     erased = fresh(db, user.user_id)
     assert (erased.username, erased.email, erased.state) == (f"deleted-{user.user_id}", None, "erased")
     assert public_listings(db, user) == 0
@@ -106,7 +107,7 @@ def test_erasure_leaves_nothing_personal(db: Session, world: World) -> None:
     with pytest.raises(Unauthenticated):
         world.log_in(db, "secretname@people.example")
     with pytest.raises(Gone):
-        lifecycle.erase(db, world.rules, OPERATOR, user.user_id)
+        erasure.erase(db, world.rules, OPERATOR, user.user_id)
 
 
 def test_roles_are_given_and_sessions_end(db: Session, world: World) -> None:
@@ -184,7 +185,7 @@ def test_only_admins_give_roles_and_erase(db: Session, world: World) -> None:
     newcomer = {"username": "new.comer", "email": "new@example.org", "password": None, "actor": staff}
     for call in (
         lambda: lifecycle.set_roles(db, staff, other, ["admin"]),
-        lambda: lifecycle.erase(db, world.rules, staff, other),
+        lambda: erasure.erase(db, world.rules, staff, other),
         lambda: registration.create_account(db, world.rules, roles=["admin"], **newcomer),
     ):
         with pytest.raises(Forbidden, match="Only admins"):
@@ -194,7 +195,7 @@ def test_only_admins_give_roles_and_erase(db: Session, world: World) -> None:
 
 def test_the_erased_are_beyond_judgement(db: Session, world: World) -> None:
     user = make_user(db)
-    lifecycle.erase(db, world.rules, OPERATOR, user.user_id)
+    erasure.erase(db, world.rules, OPERATOR, user.user_id)
     for call in (
         lambda: lifecycle.suspend(db, OPERATOR, user.user_id, reason="x"),
         lambda: lifecycle.ban(db, OPERATOR, user.user_id, reason="x"),
@@ -208,7 +209,7 @@ def test_a_ban_outlives_a_deactivation(db: Session, world: World) -> None:
     pair = world.register(db)
     deactivate(db, world, pair)
     lifecycle.ban(db, OPERATOR, pair.user.user_id, reason="Fraud.")
-    assert lifecycle.erase_due(db, world.rules, datetime.now(UTC) + 2 * MONTH) == 0
+    assert erasure.erase_due(db, world.rules, datetime.now(UTC) + 2 * MONTH) == 0
 
 
 def test_accounts_are_found_by_whatever_names_them(db: Session) -> None:

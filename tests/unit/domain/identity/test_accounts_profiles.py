@@ -13,6 +13,7 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity import passwords
 from marketplace_api.domain.identity.accounts import lifecycle, profiles, recovery
 from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.privacy import export as privacy_export
 from marketplace_api.errors import (
     Conflict,
     DomainError,
@@ -203,7 +204,7 @@ def test_nobody_has_no_password(db: Session, world: World) -> None:
     with pytest.raises(Unauthenticated):
         profiles.prove_password(world.databases, ANONYMOUS, world.rules, GOOD, field="password")
     with pytest.raises(Unauthenticated):
-        profiles.export(db, ANONYMOUS)
+        privacy_export.collect_own(db, ANONYMOUS)
 
 
 def test_the_export_holds_everything_but_secrets(db: Session, world: World) -> None:
@@ -215,7 +216,7 @@ def test_the_export_holds_everything_but_secrets(db: Session, world: World) -> N
     recovery.request_password_reset(db, email="anna@people.example", actor=ANONYMOUS)
     recovery.issue_token(db, pair.user.user_id, "reset_password", "anna@people.example", *_hour(db))
     lifecycle.suspend(db, judge, pair.user.user_id, reason="Spam.")
-    data = profiles.export(db, actor)
+    data = privacy_export.collect_own(db, actor)
     text = orjson.dumps(data).decode()
     assert data["profile"]["email"] == "anna@people.example"
     assert data["profile"]["date_joined"].endswith("+00:00")
@@ -244,7 +245,9 @@ def test_the_export_reads_in_batches(db: Session, world: World, monkeypatch: pyt
     for number in range(5):
         make_listing(db, pair.user, title=f"Listing {number}")
     actor = world.actor(db, pair)
-    assert [row["title"] for row in profiles.export(db, actor)["listings"]] == [f"Listing {n}" for n in range(5)]
+    assert [row["title"] for row in privacy_export.collect_own(db, actor)["listings"]] == [
+        f"Listing {n}" for n in range(5)
+    ]
     monkeypatch.setattr("marketplace_api.domain.privacy.export.MOST", 4)
-    data = profiles.export(db, actor)
+    data = privacy_export.collect_own(db, actor)
     assert (len(data["listings"]), data["complete"]) == (4, False)

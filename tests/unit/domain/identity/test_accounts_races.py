@@ -14,6 +14,7 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import admins, lifecycle, profiles, recovery, sessions
 from marketplace_api.domain.identity.accounts.sessions import TokenPair
 from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.trust.moderation import accounts as bulk_accounts
 from marketplace_api.errors import Conflict, Invalid, PreconditionFailed, RateLimited, Unauthenticated
 from marketplace_api.models.identity.accounts import AccountSession, User
@@ -187,7 +188,7 @@ def test_an_account_that_is_erased_lets_nobody_in(world: World, attempt: int) ->
     now = datetime.now(UTC)
 
     def erase(session: Session) -> int:
-        return lifecycle.erase_due(session, world.rules, now)
+        return erasure.erase_due(session, world.rules, now)
 
     came_back, *erased = at_once(world.databases, world.log_in, erase, erase)
     with world.databases.session() as session:
@@ -231,7 +232,7 @@ def test_admins_who_take_each_other_away_leave_one(world: World, bulk: bool) -> 
         works = [
             lambda s: lifecycle.suspend(s, anna, ids[1], reason="Why."),
             lambda s: lifecycle.set_roles(s, bert, ids[2], ["moderator"]),
-            lambda s: lifecycle.erase(s, world.rules, carl, ids[3]),
+            lambda s: erasure.erase(s, world.rules, carl, ids[3]),
             lambda s: lifecycle.deactivate(s, world.databases, dora, world.rules, password=GOOD),
             lambda s: lifecycle.ban(s, dora, ids[0], reason="Why."),
         ]

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain.identity.accounts import lifecycle, queries, registration
+from marketplace_api.domain.identity.accounts import queries, registration
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import ANONYMOUS
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.errors import Conflict, Invalid
 from marketplace_api.models.identity.accounts import User
 from tests.unit.domain.identity.accounts_world import GOOD, OPERATOR, World, event_types
@@ -91,7 +92,7 @@ def test_created_accounts_obey_the_same_rules(db: Session, world: World) -> None
 
 def test_the_name_of_an_erased_account_stays_its_own(db: Session, world: World) -> None:
     pair = world.register(db)
-    lifecycle.erase(db, world.rules, OPERATOR, pair.user.user_id)
+    erasure.erase(db, world.rules, OPERATOR, pair.user.user_id)
     again = world.register(db)
     assert again.user.user_id != pair.user.user_id
 

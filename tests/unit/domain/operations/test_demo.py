@@ -27,11 +27,13 @@ from marketplace_api.jobs.dispatch import dispatch
 from marketplace_api.models.catalog.bookmarks import Bookmark
 from marketplace_api.models.catalog.categories import Category
 from marketplace_api.models.catalog.listings import STATUSES, Listing
+from marketplace_api.models.catalog.photos import ListingPhoto
 from marketplace_api.models.community.conversations import Block, Conversation, ConversationSide, Inbox, Message
 from marketplace_api.models.community.reviews import Review
 from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.identity.pictures import UserPicture
 from marketplace_api.models.kernel.events import Event
-from marketplace_api.models.media.files import File, ListingPhoto, UserPicture
+from marketplace_api.models.media.files import File
 from marketplace_api.models.trust.reports import Report
 from marketplace_api.models.trust.verifications import Verification
 from marketplace_api.schemas.catalog.listings import CreateListing

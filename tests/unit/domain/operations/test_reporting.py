@@ -18,6 +18,7 @@ from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.operations.reporting import listings, moderation, overview, period, users
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.trust.moderation import messages
 from marketplace_api.domain.trust.reports import workflow
 from marketplace_api.errors import Invalid
@@ -159,9 +160,9 @@ def test_all_that_moderators_and_operators_did_is_theirs(db: Session, settings: 
     message = send(db, make_user(db), owner)
     make_report(db, owner, "message", message.message_id)
     messages.read(db, boss, message.message_id)
-    lifecycle.erase(db, AccountRules.from_settings(settings), boss, owner.user_id)
+    erasure.erase(db, AccountRules.from_settings(settings), boss, owner.user_id)
     make_user(db, state="deactivated", deactivated_at=NOW - timedelta(days=99))
-    assert lifecycle.erase_due(db, AccountRules.from_settings(settings), NOW) == 1
+    assert erasure.erase_due(db, AccountRules.from_settings(settings), NOW) == 1
     assert {each["actor"]: each["actions"] for each in moderation.figures(db, week())["moderators"]} == {
         "operator eve": {
             "listing.suspended": 2, "listing.reinstated": 1, "listing.restored": 1, "message.opened": 1,

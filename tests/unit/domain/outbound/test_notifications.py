@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.kernel.paging import PageRequest
 from marketplace_api.domain.outbound.notifications import inbox, preferences, reading
 from marketplace_api.domain.outbound.notifications.preferences import QuietHours, quiet_until, wants
 from marketplace_api.domain.outbound.notifications.types import CHANNELS, KINDS, NotificationType, by_default
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.privacy import export as privacy_export
 from marketplace_api.errors import Invalid, NotFound, PreconditionFailed
 from marketplace_api.jobs import schedule
@@ -227,7 +227,7 @@ def test_erasure_takes_notifications_and_wishes_along(db: Session, anna: User, b
         changes = {"types": {"new_message": {"email": False}}, "quiet_hours": asdict(BERLIN)}
         preferences.change(db, actor_of(one), changes=changes)
     notify(db)
-    lifecycle.erase(db, RULES, OPERATOR, anna.user_id)
+    erasure.erase(db, RULES, OPERATOR, anna.user_id)
     db.commit()
     for model in (Notification, NotificationChoice, NotificationPreferences):
         assert db.execute(sa.select(model.user_id)).scalars().all() == [ben.user_id]

@@ -147,7 +147,7 @@ def test_the_owner_takes_it_out_and_erasure_leaves_nothing(db: Session, database
     taken = privacy_export.collect(db, anna.user_id)
     assert [row["number"] for row in (*taken["phones"], *taken["phone_codes"])] == [NUMBER, OTHER]
     assert "code_hash" not in taken["phone_codes"][0]
-    erasure.erase(db, RULES, fresh(db, anna.user_id), operator("test"))
+    erasure.erase_account(db, RULES, fresh(db, anna.user_id), operator("test"))
     assert not (taken := privacy_export.collect(db, anna.user_id))["phones"] and not taken["phone_codes"]
 
 

@@ -74,7 +74,7 @@ def test_the_owner_takes_it_out_and_erasure_leaves_nothing(db: Session) -> None:
     (taken,) = privacy_export.collect(db, anna.user_id)["push_subscriptions"]
     assert taken["endpoint"] == browser.endpoint
     assert not {"auth", "p256dh"} & taken.keys()
-    erasure.erase(db, RULES, fresh(db, anna.user_id), operator("test"))
+    erasure.erase_account(db, RULES, fresh(db, anna.user_id), operator("test"))
     assert subscriptions(db, anna) == []
 
 

@@ -206,7 +206,7 @@ def test_erasing_the_sender_erases_the_words_of_what_was_removed(
 ) -> None:
     row, other = insult(db, anna, ben), send(db, anna, ben, "Kind words")
     remove(db, row.message_id)
-    erasure.erase(db, AccountRules.from_settings(settings), anna, BOSS)
+    erasure.erase_account(db, AccountRules.from_settings(settings), anna, BOSS)
     db.commit()
     kept = dict(db.execute(sa.select(Message.message_id, Message.content)).all())
     assert kept == {row.message_id: REMOVED, other.message_id: "Kind words"}

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.kernel.events import EventType
+from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.privacy import export as privacy_export
 from marketplace_api.domain.trust.reports import create, queries, queue, workflow
 from marketplace_api.domain.trust.reports.workflow import REPORT_WORKFLOW
@@ -45,7 +45,7 @@ def test_an_erased_account_s_reports_are_nobody_s(db: Session, settings: Setting
     waits = make_report(db, reporter, "user", about.user_id, comment="He lives next door to me.").report_id
     done = make_report(db, reporter, "listing", listing.listing_id, comment="Mine was stolen.").report_id
     workflow.decide(db, OPERATOR, done, "resolve", reason="Taken down.")
-    lifecycle.erase(db, AccountRules.from_settings(settings), OPERATOR, reporter.user_id)
+    erasure.erase(db, AccountRules.from_settings(settings), OPERATOR, reporter.user_id)
     assert kept(db, done) == (None, "", "resolved", "Taken down.")
     assert kept(db, waits) == (None, "He lives next door to me.", "open", None)
     workflow.decide(db, OPERATOR, waits, "dismiss", reason=WHY)
@@ -55,7 +55,7 @@ def test_an_erased_account_s_reports_are_nobody_s(db: Session, settings: Setting
 def test_what_was_said_of_an_erased_account_goes_with_it(db: Session, settings: Settings) -> None:
     reporter, about = make_user(db), make_user(db)
     waits = make_report(db, reporter, "user", about.user_id, comment="He lives next door to me.").report_id
-    lifecycle.erase(db, AccountRules.from_settings(settings), OPERATOR, about.user_id)
+    erasure.erase(db, AccountRules.from_settings(settings), OPERATOR, about.user_id)
     assert kept(db, waits) == (reporter.user_id, "", "open", None)
 
 

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain.identity.accounts import lifecycle
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor, operator
 from marketplace_api.domain.media.files.sweep import sweep
@@ -70,7 +69,7 @@ class World:
         return lambda session: decisions.reject(session, judge, row.verification_id, reason="It is blurred.")
 
     def erasing(self, user: User) -> Work:
-        return lambda session: lifecycle.erase(session, self.rules, operator("test"), user.user_id)
+        return lambda session: erasure.erase(session, self.rules, operator("test"), user.user_id)
 
     def overdue(self) -> tuple[User, Any]:
         """An account whose approval is over, though nobody has noticed yet."""
@@ -232,7 +231,7 @@ def test_erasure_takes_the_documents_along(world: World) -> None:
     world.office.decide(world.office.submit(user), "approve")
     with world.databases.session() as session, session.begin():
         account = fresh(session, user.user_id)
-        erasure.erase(session, world.rules, account, operator("test"))
+        erasure.erase_account(session, world.rules, account, operator("test"))
     with world.databases.session() as session:
         assert set(session.execute(sa.select(File.state)).scalars()) == {"doomed"}
         assert session.execute(sa.select(sa.func.count()).select_from(Verification)).scalar_one() == 0

@@ -1,0 +1,11 @@
+"""What each context registers with lower ones. The API, the worker and the command line load it before they work."""
+
+from __future__ import annotations
+
+from marketplace_api.domain.catalog import registration as catalog
+
+
+def load() -> None:
+    """Fill the registries of ``kernel.registries``; to do so again changes nothing."""
+    for context in (catalog,):
+        context.register()

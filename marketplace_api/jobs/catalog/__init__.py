@@ -1,0 +1,1 @@
+"""Jobs of listings, categories, search, bookmarks."""

@@ -1,0 +1,1 @@
+"""Jobs of conversations and reviews."""

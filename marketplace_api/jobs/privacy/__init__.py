@@ -1,0 +1,1 @@
+"""Jobs of export, erasure and overview of personal data."""

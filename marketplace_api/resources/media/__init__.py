@@ -1,0 +1,1 @@
+"""Contexts of the tree of stored files."""

@@ -1,0 +1,1 @@
+"""Verbs of export, erasure and overview of personal data."""
