@@ -25,7 +25,7 @@ from marketplace_api.gateways.storage import UrlSigner, make_storage
 from marketplace_api.gateways.webpush import vapid_key
 from marketplace_api.jobs import dispatch
 from marketplace_api.resources.root import Root, root_factory
-from marketplace_api.resources.traverser import Walk, steps_of
+from marketplace_api.resources.traverser import Traverser, steps_of
 from marketplace_api.security.policy import TokenSecurityPolicy
 from marketplace_api.version import VERSION
 from marketplace_api.views import api_root
@@ -178,4 +178,4 @@ def _register_services(config: Configurator) -> None:
         config.add_cornice_service(service)
     config.registry.limit_groups = {service.name: service.limits for service in SERVICES}
     config.registry.steps = {service.name: steps_of(service.context_pattern) for service in SERVICES}
-    config.add_traverser(Walk, Root)
+    config.add_traverser(Traverser, Root)

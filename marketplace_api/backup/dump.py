@@ -15,7 +15,7 @@ from marketplace_api import boot
 from marketplace_api.backup import files, tables
 from marketplace_api.backup.archive import CHUNK, DUMP, FILES, LISTING, MANIFEST, BackupError, Writer
 from marketplace_api.backup.manifest import FileFacts, Manifest
-from marketplace_api.backup.pg_tools import dumping, fitting
+from marketplace_api.backup.pg_tools import find_matching, run_pg_dump
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.version import VERSION
 
@@ -40,28 +40,28 @@ _ROLES = """
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class DumpResult:
     """A finished backup: its size in bytes, and what it says of itself."""
 
     size: int
     manifest: Manifest
 
 
-def make(
+def create(
     url: str, storage: Storage, path: Path, *, with_files: bool, tell: Tell = lambda _text: None, replace: bool = False
-) -> Made:
+) -> DumpResult:
     """Write the database at ``url``, and the files if wanted, to ``path``, which must not exist yet unless to ``replace``.
 
     ``tell`` hears how far it is. Raises BackupError, Conflict, and Unavailable while the storage is away.
     """
     with Writer(path, replace=replace) as writer, _snapshot(url) as (connection, snapshot):
-        programs = fitting(connection.info.server_version // 10_000, "The backup")
-        with writer.member(DUMP) as part, dumping(programs, url, snapshot) as dump:
+        programs = find_matching(connection.info.server_version // 10_000, "The backup")
+        with writer.member(DUMP) as part, run_pg_dump(programs, url, snapshot) as dump:
             say = _seldom(tell)
             while data := dump.read(CHUNK):
                 part.write(data)
                 say(f"Dumping the database … {part.size / 1e6:,.0f} MB")
-        found = tables.facts(asking(connection), lambda name: tell(f"Counting {name} …"))
+        found = tables.facts(query_runner(connection), lambda name: tell(f"Counting {name} …"))
         stored, size = _list(connection, writer)
         included = _copy(connection, storage, writer, stored, tell) if with_files else _Copied()
         gone, damaged = _told_apart(url, included.lost)
@@ -70,10 +70,10 @@ def make(
         with writer.member(MANIFEST) as part:
             part.write(manifest.dump())
         tell("Writing to the disk …")
-        return Made(writer.finish(), manifest)
+        return DumpResult(writer.finish(), manifest)
 
 
-def asking(connection: psycopg.Connection[Any]) -> tables.Ask:
+def query_runner(connection: psycopg.Connection[Any]) -> tables.Ask:
     """What :mod:`tables` asks through."""
 
     def ask(statement: str) -> str:
@@ -84,7 +84,7 @@ def asking(connection: psycopg.Connection[Any]) -> tables.Ask:
 
 
 @contextmanager
-def reading(url: str) -> Iterator[psycopg.Connection[Any]]:
+def connect(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose transaction sees the database as it is now, whatever happens meanwhile, and all of it.
 
     Migrations wait until it ends, and it waits for one that is under way. Raises BackupError where the connection is lost.
@@ -107,8 +107,8 @@ def reading(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @contextmanager
 def _snapshot(url: str) -> Iterator[tuple[psycopg.Connection[Any], str]]:
-    with reading(url) as connection:
-        yield connection, asking(connection)("SELECT pg_export_snapshot()")
+    with connect(url) as connection:
+        yield connection, query_runner(connection)("SELECT pg_export_snapshot()")
 
 
 def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
@@ -165,7 +165,7 @@ def _told_apart(url: str, lost: list[str]) -> tuple[list[str], list[str]]:
 def _manifest(
     connection: psycopg.Connection[Any], pg_dump: str, found: Mapping[str, tables.Facts], facts: FileFacts
 ) -> Manifest:
-    ask = asking(connection)
+    ask = query_runner(connection)
     migrated = has_table(connection, "alembic_version")
     sealed = connection.execute(_KEYS).fetchall() if has_table(connection, "verifications") else []
     return Manifest(

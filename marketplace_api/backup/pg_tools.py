@@ -33,7 +33,7 @@ class Programs:
         return int(self.version.partition(".")[0])
 
 
-def fitting(major: int, purpose: str) -> Programs:
+def find_matching(major: int, purpose: str) -> Programs:
     """The oldest programs that are not older than ``major``, because newer ones read and write what older do.
 
     Raises BackupError.
@@ -126,7 +126,7 @@ _NO_RIGHT = re.compile("permission denied|privilege|row-level security")
 
 
 @contextmanager
-def dumping(programs: Programs, url: str, snapshot: str) -> Iterator[IO[bytes]]:
+def run_pg_dump(programs: Programs, url: str, snapshot: str) -> Iterator[IO[bytes]]:
     """What pg_dump writes of the database as it is in the ``snapshot``; raises BackupError unless it is all of it."""
     # Level 1 takes a quarter of the time of level 6 and a sixth more space.
     # -B: without large objects. We have none, and those of others would end the transaction of a restore.

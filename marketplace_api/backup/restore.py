@@ -14,9 +14,9 @@ import psycopg
 from marketplace_api import boot
 from marketplace_api.backup import files, script, tables
 from marketplace_api.backup.archive import DUMP, MANIFEST, BackupError, Reader
-from marketplace_api.backup.dump import Tell, asking, reading
+from marketplace_api.backup.dump import Tell, connect, query_runner
 from marketplace_api.backup.manifest import FORMAT, Manifest
-from marketplace_api.backup.pg_tools import fitting
+from marketplace_api.backup.pg_tools import find_matching
 from marketplace_api.database import migrations
 from marketplace_api.errors import Conflict
 from marketplace_api.gateways.storage import Storage
@@ -63,7 +63,7 @@ _ENDED_BY_RESTORE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RestoreOptions:
     """What of the backup is not wanted, and whether the storage may hold files that the backup does not know."""
 
     without_jobs: bool = False
@@ -72,7 +72,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """What was restored, and how the files are: a backup without files cannot bring those that are missing."""
 
     manifest: Manifest
@@ -97,7 +97,9 @@ def verify(path: Path, tell: Tell = lambda _text: None) -> Manifest:
     return manifest
 
 
-def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell = lambda _text: None) -> Restored:
+def restore(
+    url: str, storage: Storage, path: Path, wishes: RestoreOptions, tell: Tell = lambda _text: None
+) -> RestoreResult:
     """Put the backup into the empty database at ``url`` and its files into the storage, and check all of it.
 
     Raises Conflict where the database or the storage is in use, BackupError where the backup is damaged or does not fit,
@@ -107,7 +109,7 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
     reader = Reader(path)
     with boot.preparation_lock(url):
         server = _require_fitting(url, manifest)
-        programs = fitting(max(_major(manifest.pg_dump), server), "To restore this backup")
+        programs = find_matching(max(_major(manifest.pg_dump), server), "To restore this backup")
         if manifest.files.included is not None:
             _put(reader, storage, wishes, tell)
         tell("Looking at the files …")
@@ -121,7 +123,7 @@ def restore(url: str, storage: Storage, path: Path, wishes: Wishes, tell: Tell =
         # All is there already, and where this is cut short the server's own care comes to it later.
         with suppress(psycopg.Error, KeyboardInterrupt), psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ANALYZE")
-    return Restored(manifest, found, manifest.migration != migrations.head())
+    return RestoreResult(manifest, found, manifest.migration != migrations.head())
 
 
 def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
@@ -131,8 +133,8 @@ def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
     empty. Of deliveries, sessions and webhooks that the restore itself has ended, the number of rows alone is compared.
     """
     manifest = _manifest(Reader(path))
-    with reading(url) as connection:
-        ask = asking(connection)
+    with connect(url) as connection:
+        ask = query_runner(connection)
         found = tables.facts(ask, lambda name: tell(f"Counting {name} …"))
         ended = {name for name, one in _ENDED_BY_RESTORE.items() if name in found and json.loads(ask(one))}
     return tables.differences(_lasting(manifest.tables, ended), _lasting(found, ended))
@@ -171,7 +173,7 @@ def _require_fitting(url: str, manifest: Manifest) -> int:
                 f"The backup is of PostgreSQL {_major(manifest.server)} and the server is {server}: restore into "
                 f"version {_major(manifest.server)} or newer."
             )
-        if (count := int(asking(connection)(tables.OBJECTS))) > 0:
+        if (count := int(query_runner(connection)(tables.OBJECTS))) > 0:
             raise Conflict(
                 f"The database {connection.info.dbname} is not empty ({count} tables, sequences and functions), and a "
                 "restore overwrites nothing: make a new one (createdb NAME) and name it in DATABASE_URL; with the "
@@ -194,7 +196,7 @@ def _require_there(connection: psycopg.Connection[Any], manifest: Manifest) -> N
         raise BackupError(f"Grants of the backup name roles that the server does not know; say there first: {commands}")
 
 
-def _put(reader: Reader, storage: Storage, wishes: Wishes, tell: Tell) -> None:
+def _put(reader: Reader, storage: Storage, wishes: RestoreOptions, tell: Tell) -> None:
     """The files of the backup into the storage; those that are there already, byte for byte, stay."""
     tell("Looking at the storage …")
     found = files.compare(files.listed(reader), storage, contents=True)
@@ -215,7 +217,7 @@ def _put(reader: Reader, storage: Storage, wishes: Wishes, tell: Tell) -> None:
         tell(f"Restoring files … {count:,}")
 
 
-def _finish(ask: tables.Ask, manifest: Manifest, wishes: Wishes, tell: Callable[[str], None]) -> None:
+def _finish(ask: tables.Ask, manifest: Manifest, wishes: RestoreOptions, tell: Callable[[str], None]) -> None:
     """What came must be what went; then what is not wanted goes, and jobs that nobody does any more wait again."""
     for setting in tables.PLAIN_TEXT:
         ask(setting)

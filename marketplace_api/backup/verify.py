@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import psycopg
 
 from marketplace_api.backup import files, tables
-from marketplace_api.backup.dump import asking, has_table, reading
+from marketplace_api.backup.dump import connect, has_table, query_runner
 from marketplace_api.domain.media.files.store import PENDING_FOR
 from marketplace_api.gateways.storage import Storage
 
 
 def unsound(url: str) -> list[str]:
     """A sentence for each index and constraint that the server itself holds for unfinished."""
-    with reading(url) as connection:
-        return list(json.loads(asking(connection)(tables.UNSOUND)))
+    with connect(url) as connection:
+        return list(json.loads(query_runner(connection)(tables.UNSOUND)))
 
 
 def files_of(url: str, storage: Storage, *, contents: bool) -> files.Found:
@@ -24,7 +24,7 @@ def files_of(url: str, storage: Storage, *, contents: bool) -> files.Found:
 
     Raises BackupError, and Unavailable while the storage is away.
     """
-    with reading(url) as connection:
+    with connect(url) as connection:
         listed = files.rows(connection) if has_table(connection, "files") else iter(())
         found = files.compare(listed, storage, contents=contents, strays_before=datetime.now(UTC) - PENDING_FOR)
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:

@@ -50,7 +50,7 @@ def list_api_keys(context: Context, limit: int) -> None:
     from marketplace_api.domain.kernel.paging import PageRequest
 
     with context.databases() as databases, databases.session() as session:
-        rows = [_shown(row) for row in domain.listed(session, PageRequest(limit=limit)).items]
+        rows = [_shown(row) for row in domain.list_page(session, PageRequest(limit=limit)).items]
     context.output.rows(COLUMNS, rows)
 
 

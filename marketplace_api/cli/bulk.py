@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import Repeats, say
+from marketplace_api.cli.error_summary import ErrorSummary, say
 from marketplace_api.cli.exit_codes import DONE, FAILED, PARTLY_DONE, Refused
 from marketplace_api.cli.signals import interruptible
 
@@ -69,7 +69,7 @@ def do_each(
     with context.databases() as databases:
         with databases.session() as session:
             actor = context.actor(session, reason)
-        run = _Run(context, databases, actor, work, dry_run, Repeats(context.verbose))
+        run = _Run(context, databases, actor, work, dry_run, ErrorSummary(context.verbose))
         run.take_all(wanted)
     run.repeats.rest()
     run.tell(wanted)
@@ -150,7 +150,7 @@ class _Run:
     actor: Actor
     work: Work
     dry_run: bool
-    repeats: Repeats
+    repeats: ErrorSummary
     changed: int = 0
     failed: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False

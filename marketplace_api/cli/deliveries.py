@@ -40,9 +40,9 @@ def list_deliveries(
     """
     from marketplace_api.domain.outbound.notifications import delivery_log
 
-    chosen = delivery_log.Chosen(status=status, channel=channel, user_id=user_id, reference=reference)
+    chosen = delivery_log.Criteria(status=status, channel=channel, user_id=user_id, reference=reference)
     with context.databases() as databases, databases.session() as session:
-        context.output.rows(COLUMNS, delivery_log.listed(session, chosen, limit))
+        context.output.rows(COLUMNS, delivery_log.list_page(session, chosen, limit))
 
 
 @deliveries.command()

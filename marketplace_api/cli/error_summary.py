@@ -18,7 +18,7 @@ def say(line: str) -> None:
 
 
 @dataclass(slots=True)
-class Repeats:
+class ErrorSummary:
     """Says the first lines of each reason at once; :meth:`rest` says what was held back, if not ``everything`` was said.
 
     ``counts`` are the reasons (no more than :data:`MOST_REASONS`) and how many there were of each.

@@ -25,7 +25,7 @@ class Refused(click.ClickException):
     exit_code = USAGE
 
 
-class InTheWay(Refused):
+class AlreadyExists(Refused):
     """The same, where something is there that must not be: a conflict."""
 
     exit_code = CONFLICT

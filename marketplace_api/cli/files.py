@@ -12,7 +12,7 @@ from typing import IO
 import rich_click as click
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.exit_codes import InTheWay
+from marketplace_api.cli.exit_codes import AlreadyExists
 
 STDOUT = Path("-")
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -27,7 +27,7 @@ def is_stdout(path: Path | None) -> bool:
 def refuse_existing(context: Context, path: Path) -> None:
     """Raises InTheWay where something has this name, unless --yes was said."""
     if os.path.lexists(path) and not context.yes:
-        raise InTheWay(f"{path} is there already: choose another name, or replace it with --yes.")
+        raise AlreadyExists(f"{path} is there already: choose another name, or replace it with --yes.")
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def list_jobs(
     """
     from marketplace_api.jobs import admin
 
-    chosen = admin.Chosen(status=status, queue=queue, task=task, since=since)
+    chosen = admin.Criteria(status=status, queue=queue, task=task, since=since)
     with context.databases() as databases, databases.session() as session:
         context.output.rows(COLUMNS, admin.list_jobs(session, chosen, limit))
 
@@ -154,5 +154,5 @@ def schedule(context: Context) -> None:
 
     purposes = {periodic["task"]: periodic["purpose"] for periodic in all_periodic()}
     with context.databases() as databases, databases.session() as session:
-        lines = schedule_runs.tell(session, CRONS, datetime.now(UTC))
+        lines = schedule_runs.log_outcome(session, CRONS, datetime.now(UTC))
     context.output.rows(RUNS, [{**line, "purpose": purposes[line["task"]]} for line in lines])

@@ -45,10 +45,10 @@ def list_messages(
 
     with context.databases() as databases, databases.session() as session:
         sender_id = lifecycle.find(session, sender).user_id if sender else None
-        wanted = reported_messages.Wanted(
+        wanted = reported_messages.Criteria(
             status=status, sender_id=sender_id, reason=reason, undecided=undecided, since=since
         )
-        found = [dict(row._mapping) for row in reported_messages.listed(session, wanted, limit=limit, before=before)]
+        found = [dict(row._mapping) for row in reported_messages.list_page(session, wanted, limit=limit, before=before)]
     context.output.rows(COLUMNS, found)
 
 

@@ -50,12 +50,12 @@ def list_reviews(
     from marketplace_api.domain.trust.moderation import review_search
 
     with context.databases() as databases, databases.session() as session:
-        wanted = review_search.Wanted(
+        wanted = review_search.Criteria(
             status=status, listing_id=listing, rating=rating, reported=reported, since=since,
             reviewer_id=lifecycle.find(session, author).user_id if author else None,
             reviewee_id=lifecycle.find(session, person).user_id if person else None,
         )  # fmt: skip
-        found = [_row(row) for row in review_search.listed(session, wanted, limit=limit, before=before)]
+        found = [_row(row) for row in review_search.list_page(session, wanted, limit=limit, before=before)]
     if not context.for_programs:
         found = [row | {"comment": _beginning(row["comment"])} for row in found]
     context.output.rows(COLUMNS, found)
@@ -72,7 +72,7 @@ def show(context: Context, review_id: int) -> None:
     from marketplace_api.domain.trust.moderation import review_search
 
     with context.databases() as databases, databases.session() as session:
-        found = _row(review_search.one(session, review_id))
+        found = _row(review_search.find(session, review_id))
     context.output.record(found)
 
 

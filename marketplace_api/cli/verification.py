@@ -68,13 +68,15 @@ def list_verifications(
         )
     with context.databases() as databases, databases.session() as session:
         if kind == "listing":
-            found = review_queue.listed(session, PageRequest(limit=limit)).items
+            found = review_queue.list_page(session, PageRequest(limit=limit)).items
             columns: tuple[str, ...] = LISTING_COLUMNS
             # The longest waiting come first, so what is too young are the last of them.
             rows = [row for row in found if sent_before is None or row.waiting_since <= sent_before]
         else:
             wanted = None if status == "all" else status
-            rows = list(reading.directory(session, status=wanted, before=sent_before, limit=limit, after=after))
+            rows = list(
+                reading.list_for_operators(session, status=wanted, before=sent_before, limit=limit, after=after)
+            )
             columns = COLUMNS
     context.output.rows(columns, [{name: getattr(row, name) for name in columns} for row in rows])
     if len(rows) == limit and kind == "account":

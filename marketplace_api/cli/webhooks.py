@@ -46,7 +46,7 @@ def list_webhooks(context: Context) -> None:
     from marketplace_api.domain.outbound.webhooks import endpoints, queries
 
     with context.databases() as databases, databases.session() as session:
-        found = queries.listed(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
+        found = queries.list_page(session, PageRequest(limit=endpoints.MOST_ENDPOINTS)).items
     context.output.rows(COLUMNS, [_plain(row) for row in found])
 
 
@@ -80,7 +80,7 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
     if len(url) > LONGEST_URL or len(description) > LONGEST_DESCRIPTION:
         raise click.UsageError(f"An address has {LONGEST_URL} characters at most, a description {LONGEST_DESCRIPTION}.")
     with context.acting() as (session, actor):
-        made = endpoints.make(
+        made = endpoints.create(
             session, actor, context.settings, url=url, event_types=types, description=description
         )  # fmt: skip
     told = f"Made the webhook {made.row.endpoint_id}. Its secret, which is not shown again: {made.secret}"
@@ -185,7 +185,7 @@ def deliveries(context: Context, *, endpoint_id: int, status: str | None, type_:
 
     with context.databases() as databases, databases.session() as session:
         _found(session, endpoint_id)
-        page = queries.deliveries(session, endpoint_id, queries.Wanted(status, type_), PageRequest(limit=limit))
+        page = queries.deliveries(session, endpoint_id, queries.Criteria(status, type_), PageRequest(limit=limit))
     context.output.rows(DELIVERY_COLUMNS, [_plain(row) for row in page.items])
 
 

@@ -46,7 +46,7 @@ _HISTORY = sa.text(
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Criteria:
     """Which jobs: all of these at once. ``task`` is the name of a task or of a handler of events; ``since`` is aware and
     holds for when a job was put into the queue."""
 
@@ -56,7 +56,7 @@ class Chosen:
     since: datetime | None = None
 
 
-def list_jobs(session: Session, chosen: Chosen, limit: int) -> list[dict[str, Any]]:
+def list_jobs(session: Session, chosen: Criteria, limit: int) -> list[dict[str, Any]]:
     """The newest of these jobs: ``job_id``, ``task``, ``queue``, ``status``, ``attempts``, ``scheduled_at``, …"""
     conditions = ["true"]
     if chosen.status is not None:

@@ -51,7 +51,7 @@ def threads_of(queues: Iterable[Queue], threads: int) -> dict[str, int]:
     return {queue.value: threads if queue is Queue.DEFAULT else max(1, threads // 2) for queue in queues}
 
 
-class Lanes(JobManager):
+class QueueConcurrency(JobManager):
     """The queue's manager, which hands out no job of a queue that has ``threads`` in hand.
 
     ``tasks`` are the names of those that it can do; ``crons`` are those of the tasks of the schedule, by their names.
@@ -107,7 +107,7 @@ class Lanes(JobManager):
         why its job failed."""
         try:
             if status is Status.FAILED and job.task_name not in self._tasks:
-                await failures.keep(self.connector, job, failures.describe(failures.UnknownTask(job.task_name)))
+                await failures.store(self.connector, job, failures.describe(failures.UnknownTask(job.task_name)))
             await self._let_become(_FINISH, job, status=status.value, delete_job=delete_job)
         finally:
             self._let_go(job)

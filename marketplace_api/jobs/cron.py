@@ -30,7 +30,7 @@ def offset() -> float:
     return time.time() - time.monotonic()
 
 
-async def jumped(offset: Callable[[], float] = offset, every: float = LOOK_SECONDS) -> float:
+async def clock_jumped(offset: Callable[[], float] = offset, every: float = LOOK_SECONDS) -> float:
     """Returns once the clock was set, forward or backward, by how many seconds."""
     before = offset()
     while True:

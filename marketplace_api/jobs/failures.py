@@ -74,7 +74,7 @@ def describe(error: BaseException) -> Failure:
     return Failure(type(cause).__name__[:LONGEST_TOLD], (message or "")[:LONGEST_TOLD] or None, _place(error))
 
 
-async def keep(connector: BaseConnector, job: Job, failure: Failure) -> None:
+async def store(connector: BaseConnector, job: Job, failure: Failure) -> None:
     """Note how the present attempt at ``job`` failed; raises what the connector raises."""
     await connector.execute_query_async(
         _KEEP, job_id=job.id, attempt=job.attempts + 1, error=failure.error, message=failure.message,

@@ -132,9 +132,9 @@ def forget_ended_jobs(session: Session, _services: Services) -> None:
 
 def recount(session: Session, _services: Services) -> None:
     """Holds the counters that are kept beside what they count against it, and mends those that drifted."""
-    mended = counters.recount(session)
-    if any(mended.values()):
-        log.error("counters.drifted", **mended)
+    repaired = counters.repair(session)
+    if any(repaired.values()):
+        log.error("counters.drifted", **repaired)
     else:
         log.info("counters.recounted")
 

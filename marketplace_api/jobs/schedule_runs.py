@@ -40,7 +40,7 @@ def end(session: Session, task: str, cron: str, error: str | None = None) -> Non
     session.commit()
 
 
-def tell(session: Session, crons: Mapping[str, str], now: datetime) -> list[dict[str, Any]]:
+def log_outcome(session: Session, crons: Mapping[str, str], now: datetime) -> list[dict[str, Any]]:
     """Of each task by name: ``cron``, ``last_run``, ``outcome``, ``seconds``, ``error``, ``next_run``, ``overdue``.
 
     ``overdue`` is for how many seconds a run should have succeeded and has not; ``next_run`` is by the clock.

@@ -32,12 +32,12 @@ from marketplace_api.database.engines import Databases, libpq_url
 from marketplace_api.domain import contexts
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import cron, failures, schedule
-from marketplace_api.jobs.concurrency import Lanes, threads_of
+from marketplace_api.jobs.concurrency import QueueConcurrency, threads_of
 from marketplace_api.jobs.dispatch import HANDLE_EVENT
 from marketplace_api.jobs.failures import UnknownTask, is_temporary
 from marketplace_api.jobs.handlers import BY_NAME
 from marketplace_api.jobs.outbound import channels
-from marketplace_api.jobs.outbound.webhooks import relaying_beside
+from marketplace_api.jobs.outbound.webhooks import relay_in_background
 from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.tasks import TASKS
 from marketplace_api.logs import bind_request
@@ -93,7 +93,7 @@ def run_worker(settings: Settings, databases: Databases, work: Work) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         await work_until(stopping, settings, databases, work)
 
-    with relaying_beside(databases):
+    with relay_in_background(databases):
         asyncio.run(until_told())
 
 
@@ -113,7 +113,7 @@ def make_app(
     databases: Databases, work: Work | None = None, *, ticking: bool = True, former: list[int] | None = None
 ) -> procrastinate.App:
     """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet. ``former`` is as
-    in :class:`Lanes`."""
+    in :class:`QueueConcurrency`."""
     contexts.load()
     url = libpq_url(databases.write.url)
     connector = procrastinate.PsycopgConnector(
@@ -131,7 +131,7 @@ def make_app(
         },
     )
     app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
-    app.job_manager = Lanes(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS, former)
+    app.job_manager = QueueConcurrency(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS, former)
     app.task(name=HANDLE_EVENT, pass_context=True, retry=Backoff())(handle_event)
     for name, function in TASKS.items():
         app.task(name=name, pass_context=True, retry=Backoff())(_task(function))
@@ -217,7 +217,7 @@ async def _serve_once(
             await app.close_async()
 
     serving = asyncio.create_task(serve())
-    set_clock = asyncio.create_task(cron.jumped())
+    set_clock = asyncio.create_task(cron.clock_jumped())
     aside = (asyncio.create_task(stopping.wait()), set_clock, asyncio.create_task(_rescue_always(app, work)))
     await asyncio.wait({serving, *aside}, return_when=asyncio.FIRST_COMPLETED)
     if set_clock.done():
@@ -227,7 +227,7 @@ async def _serve_once(
         task.cancel()
     await asyncio.gather(*aside, return_exceptions=True)
     # Cancelling asks the worker to finish what it holds and to take nothing new.
-    assert isinstance(app.job_manager, Lanes)
+    assert isinstance(app.job_manager, QueueConcurrency)
     app.job_manager.stop()
     serving.cancel()
     with suppress(asyncio.CancelledError):
@@ -262,7 +262,7 @@ async def rescue(app: procrastinate.App, stalled_seconds: float = STALLED_SECOND
         # Another worker may be rescuing the same job; the queue lets one of us succeed.
         with suppress(ConnectorException):
             if job.attempts >= MOST_ATTEMPTS:
-                await failures.keep(app.connector, job, failures.WORKER_DIED)
+                await failures.store(app.connector, job, failures.WORKER_DIED)
                 await manager.finish_job(job, Status.FAILED, delete_job=False)
             else:
                 await manager.retry_job(job)
@@ -283,7 +283,7 @@ async def _log_job(proceed: Callable[[], Awaitable[Any]], context: JobContext, _
             log.warning("job.postponed", reason=failure.error, **told)
         # What is lost with the database is told by the log.
         with suppress(*LOST_DATABASE):
-            await failures.keep(context.app.connector, job, failure)
+            await failures.store(context.app.connector, job, failure)
         raise
     log.info("job.done", milliseconds=round((time.monotonic() - begun) * 1000, 1), **told)
     return result

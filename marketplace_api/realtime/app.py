@@ -19,15 +19,15 @@ from marketplace_api.domain.operations.health import OK, database_state, install
 from marketplace_api.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.authorization import Channels
+from marketplace_api.realtime.authorization import Authorization
 from marketplace_api.realtime.follower import Follower
 from marketplace_api.realtime.handshake import Scope, header, is_allowed_origin
 from marketplace_api.realtime.hub import Hub
-from marketplace_api.realtime.protocol_guard import GUARD, Frames
+from marketplace_api.realtime.protocol_guard import GUARD, ProtocolGuard
 from marketplace_api.realtime.pubsub import Signal, Signals, make_way
-from marketplace_api.realtime.replay_buffer import Recent
-from marketplace_api.realtime.socketio import Sockets
-from marketplace_api.realtime.sse import Receive, Send, Streams
+from marketplace_api.realtime.replay_buffer import ReplayBuffer
+from marketplace_api.realtime.socketio import SocketIoEndpoint
+from marketplace_api.realtime.sse import Receive, Send, SseEndpoint
 from marketplace_api.resources.root import LOOPBACK
 from marketplace_api.version import VERSION
 from marketplace_api.views.errors import what_failed
@@ -46,7 +46,7 @@ class Realtime:
         # Those who come here see what was committed a moment ago, which a replica may not have yet.
         api = configure(replace(settings, database_read_url=""), databases).make_wsgi_app()
         self._settings, self._databases = settings, databases
-        self._channels = Channels(api.registry)
+        self._channels = Authorization(api.registry)
 
     async def start(self) -> None:
         """Read the end of the log, and follow it from there; returns when all of it is known."""
@@ -54,19 +54,19 @@ class Realtime:
         self._loop = loop
         horizon = await asyncio.to_thread(self._channels.horizon)
         most = self._settings.realtime_replay
-        recent = Recent(max(horizon - most, await asyncio.to_thread(self._channels.dropped)), most)
+        recent = ReplayBuffer(max(horizon - most, await asyncio.to_thread(self._channels.dropped)), most)
         self.signals = Signals(make_way(self._settings, self._databases), self._heard)
         self.hub = Hub(self._channels, recent, self.signals.say)
         await self._read(recent, horizon)
-        self._sockets = Sockets(self.hub, self._settings, self._is_ours)
-        self._streams = Streams(self.hub, self._settings)
+        self._sockets = SocketIoEndpoint(self.hub, self._settings, self._is_ours)
+        self._streams = SseEndpoint(self.hub, self._settings)
         self.follower = Follower(self._databases, loop, recent.head, self.hub.take, self.hub.restart)
         self.follower.start()
         self.signals.start()
         self._beating = asyncio.create_task(self.hub.beat())
         log.info("realtime.started", head=recent.head, behind=recent.head - recent.floor)
 
-    async def _read(self, recent: Recent, horizon: int) -> None:
+    async def _read(self, recent: ReplayBuffer, horizon: int) -> None:
         while recent.head < horizon:
             entries, last = await asyncio.to_thread(self._channels.part_of_log, recent.head, horizon)
             recent.add(entries, last)
@@ -91,7 +91,7 @@ class Realtime:
         if scope["type"] == "lifespan":
             return
         if path.startswith("/socket.io/") and scope["type"] == "websocket":
-            guard = Frames(receive)
+            guard = ProtocolGuard(receive)
             await self._sockets.app({**scope, GUARD: guard}, guard, send)
         elif path.startswith("/socket.io/") and scope["type"] == "http":
             await self._sockets.app(scope, receive, send)

@@ -63,7 +63,7 @@ class Joined:
     other_id: int | None = None
 
 
-class Channels:
+class Authorization:
     """Asks as one caller or another, each time through a connection that is theirs for that time."""
 
     def __init__(self, registry: Any) -> None:

@@ -22,9 +22,9 @@ from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import DomainError, RateLimited, Unauthenticated
 from marketplace_api.hal.problems import problem
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.authorization import Channels, is_over
+from marketplace_api.realtime.authorization import Authorization, is_over
 from marketplace_api.realtime.event_map import USER, Entry, topic
-from marketplace_api.realtime.replay_buffer import Recent
+from marketplace_api.realtime.replay_buffer import ReplayBuffer
 
 CHUNK = 50
 """Entries that are looked at in one go."""
@@ -44,8 +44,8 @@ log = structlog.get_logger(__name__)
 class Home(Protocol):
     """What a connection asks of the process that it is open to: the ``Hub``."""
 
-    channels: Channels
-    recent: Recent
+    channels: Authorization
+    recent: ReplayBuffer
 
     async def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer: ...
 

@@ -77,13 +77,13 @@ def _read(conversation_id: int, message_id: int | None, row: Any) -> Values:
     }  # fmt: skip
 
 
-def _recount(row: Any) -> Values:
+def _counter_changes(row: Any) -> Values:
     return {"topics": (topic(USER, row.new["user_id"]),), "recounts": (row.new["user_id"],)}
 
 
 def _notification(row: Any) -> Values:
     return {
-        **(_recount(row) or {}), "name": "notification.created", "place": "notification", "place_id": row.subject_id,
+        **(_counter_changes(row) or {}), "name": "notification.created", "place": "notification", "place_id": row.subject_id,
         "shows": True, "body": {"notification_id": row.subject_id},
     }  # fmt: skip
 
@@ -111,9 +111,9 @@ _ENTRIES: Mapping[str, Callable[[Any], Values]] = {
     T.MESSAGE_RESTORED: _message("message.updated", is_new=False),
     T.MESSAGE_READ: lambda row: _read(row.new["conversation_id"], row.subject_id, row),
     T.CONVERSATION_READ: lambda row: _read(row.subject_id, None, row),
-    T.CONVERSATION_HIDDEN: _recount,
+    T.CONVERSATION_HIDDEN: _counter_changes,
     T.NOTIFICATION_CREATED: _notification,
-    T.NOTIFICATION_READ: _recount,
+    T.NOTIFICATION_READ: _counter_changes,
     **dict.fromkeys(
         (
             T.LISTING_EDITED, T.LISTING_STATUS_CHANGED, T.LISTING_DELETED, T.LISTING_RESTORED,

@@ -21,7 +21,7 @@ Scope = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Handshake:
     """What somebody wants who connects: the ``topics``, and what came behind the event ``last_id``."""
 
     claims: AccessClaims

@@ -20,12 +20,12 @@ from marketplace_api.database.engines import is_outage
 from marketplace_api.errors import DomainError, Invalid, RateLimited, Unavailable
 from marketplace_api.hal.representation import link
 from marketplace_api.realtime import metrics
-from marketplace_api.realtime.authorization import Channels, Joined
+from marketplace_api.realtime.authorization import Authorization, Joined
 from marketplace_api.realtime.clients import MOST_TOPICS, START_ANEW, Client, told
 from marketplace_api.realtime.event_map import CONVERSATION, Entry, topic
 from marketplace_api.realtime.presence import REPEAT_SECONDS, Presence
 from marketplace_api.realtime.pubsub import Signal
-from marketplace_api.realtime.replay_buffer import Recent
+from marketplace_api.realtime.replay_buffer import ReplayBuffer
 
 THREADS = 4
 BEAT_SECONDS = 20.0
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 class Hub:
     """``say`` tells other processes; it may block."""
 
-    def __init__(self, channels: Channels, recent: Recent, say: Callable[[Signal], None]) -> None:
+    def __init__(self, channels: Authorization, recent: ReplayBuffer, say: Callable[[Signal], None]) -> None:
         self.channels, self.recent = channels, recent
         self.is_draining = False
         self.presence = Presence(uuid4().hex, self._say_later, self._presence_changed)

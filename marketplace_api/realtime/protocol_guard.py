@@ -40,7 +40,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-class Frames:
+class ProtocolGuard:
     """Stands for the ``receive`` of one connection: it ends with the first frame that no client of ours sends."""
 
     def __init__(self, receive: Receive, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,10 +80,10 @@ class Frames:
         kind, number, said = found.groups()
         if kind == _DISCONNECT:
             self._admitted, self._since = False, now
-        return _is_said_well(kind, number, said)
+        return _is_well_formed(kind, number, said)
 
 
-def _is_said_well(kind: str, number: str, said: str) -> bool:
+def _is_well_formed(kind: str, number: str, said: str) -> bool:
     if kind == _DISCONNECT:
         return not number and not said
     if kind == _CONNECT and not said:

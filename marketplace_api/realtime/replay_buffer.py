@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from marketplace_api.realtime.event_map import Entry
 
 
-class Recent:
+class ReplayBuffer:
     """Entries by topic, in the order of their ids: all those behind ``floor`` and up to ``head``.
 
     Both are ids of events. At most ``most`` entries are kept; as old ones go, the floor rises.

@@ -17,7 +17,7 @@ from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from marketplace_api.realtime.authorization import Joined
 from marketplace_api.realtime.clients import Client, Lost, told
-from marketplace_api.realtime.handshake import Opening, address_of, header, number_of, words_of
+from marketplace_api.realtime.handshake import Handshake, address_of, header, number_of, words_of
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, MOST_BYTES
 from marketplace_api.views.errors import what_failed
@@ -76,7 +76,7 @@ class SocketClient(Client):
             await self._server.disconnect(self._sid)
 
 
-class Sockets:
+class SocketIoEndpoint:
     """The handlers of socket.io's events. ``app`` is the ASGI application."""
 
     def __init__(self, hub: Hub, settings: Settings, is_ours: Callable[[str, str], bool]) -> None:
@@ -104,7 +104,7 @@ class Sockets:
             _require_known(given)
             claims = self._claims(given.get("token") or _bearer(header(scope, b"authorization")))
             self._hub.require_room(claims.user_id)
-            opening = Opening(claims, address_of(scope, self._settings), words_of(given.get("topics")),
+            opening = Handshake(claims, address_of(scope, self._settings), words_of(given.get("topics")),
                               number_of(given.get("last_id")))  # fmt: skip
             actor, joined, cursor = await opening.admitted(self._hub)
         except Exception as error:

@@ -14,7 +14,7 @@ from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import Invalid, Unauthenticated
 from marketplace_api.realtime.authorization import Joined
 from marketplace_api.realtime.clients import Client, Lost
-from marketplace_api.realtime.handshake import Opening, Scope, address_of, header, number_of, words_of
+from marketplace_api.realtime.handshake import Handshake, Scope, address_of, header, number_of, words_of
 from marketplace_api.realtime.hub import Hub
 
 TAKE_SECONDS = 20.0
@@ -58,7 +58,7 @@ class StreamClient(Client):
         self.finished.set()
 
 
-class Streams:
+class SseEndpoint:
     """Answers ``GET /api/stream``."""
 
     def __init__(self, hub: Hub, settings: Settings) -> None:
@@ -93,7 +93,7 @@ class Streams:
             client.gone()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _opening(self, scope: Scope) -> Opening:
+    async def _opening(self, scope: Scope) -> Handshake:
         try:
             given = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=MOST_PARAMETERS)
         except ValueError as error:
@@ -106,7 +106,7 @@ class Streams:
         topics = words_of(wishes.get("topics"))
         claims = await self._claims(header(scope, b"authorization"), wishes.get("ticket", ""))
         self._hub.require_room(claims.user_id)
-        return Opening(claims, address_of(scope, self._settings), topics, last_id)
+        return Handshake(claims, address_of(scope, self._settings), topics, last_id)
 
     async def _claims(self, authorization: str, ticket: str) -> AccessClaims:
         if ticket:

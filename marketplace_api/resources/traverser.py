@@ -32,7 +32,7 @@ def descend(root: Context, steps: Steps, parameters: Mapping[str, str]) -> tuple
     return node, ""
 
 
-class Walk:
+class Traverser:
     """Pyramid's traversal (an ``ITraverser``) along the path that the route's service has in the tree.
 
     Node by node with ``__getitem__``, as ever. Pyramid's own would first quote the path, join it, split it and decode

@@ -51,7 +51,7 @@ def make_notification(session: Session, user: User, actor: User) -> int:
 
 def listed(session: Session, user: User, **options: Any) -> list[Any]:
     """The rows of a person's notifications; the counts must be what the rows come to."""
-    page, unread = reading.listed(session, user.user_id, PageRequest(limit=100), **options)
+    page, unread = reading.list_page(session, user.user_id, PageRequest(limit=100), **options)
     assert (page.total, unread) == true_counts(session, user) if not options else True
     return list(page.items)
 

@@ -14,6 +14,6 @@ from tests.factories.reviews import actor_of
 def make_report(session: Session, reporter: User, subject_type: str, subject_id: int, **values: Any) -> Any:
     """A report by ``reporter``, committed; returns its row."""
     fields = {"reason": "fraud", "comment": "It never came.", **values}
-    row = create.make(session, actor_of(reporter), subject_type=subject_type, subject_id=subject_id, **fields)
+    row = create.create(session, actor_of(reporter), subject_type=subject_type, subject_id=subject_id, **fields)
     session.commit()
     return row

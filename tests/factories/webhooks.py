@@ -68,7 +68,7 @@ def receiving() -> Iterator[Receiver]:
 
 def make_webhook(session: Session, url: str = "https://receiver.example/hook", *types: str) -> Any:
     """An endpoint's row, for events of these types, or all; nothing is committed."""
-    return endpoints.make(session, OPERATOR, OPEN, url=url, event_types=types or ("*",)).row
+    return endpoints.create(session, OPERATOR, OPEN, url=url, event_types=types or ("*",)).row
 
 
 def make_delivery(session: Session) -> dict[str, int]:

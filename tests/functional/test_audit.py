@@ -177,11 +177,11 @@ def test_an_index_leads_to_every_page(name: str, db: Session, client: Client) ->
     db.execute(sa.text("SET LOCAL enable_seqscan = off"))
     db.execute(sa.text("SET LOCAL enable_bitmapscan = off"))
     db.execute(sa.text("SET LOCAL enable_sort = off"))
-    page = audit.listed(db, audit.Wanted(**given), PageRequest(limit=5))
+    page = audit.list_page(db, audit.Criteria(**given), PageRequest(limit=5))
     assert page.items
     with recorded() as found:
-        audit.listed(db, audit.Wanted(**given), PageRequest(limit=5))
-    low, high = audit.span(db, audit.Wanted(**given))
+        audit.list_page(db, audit.Criteria(**given), PageRequest(limit=5))
+    low, high = audit.span(db, audit.Criteria(**given))
     values = {**given, "low": low, "high": high, "count": 6, "offset": 0, "cap": 10_001}
     plan = "\n".join(db.connection().exec_driver_sql(f"EXPLAIN {found[-1]}", values).scalars())
     of_months = "SELECT CAST(CAST(inhrelid AS regclass) AS text) FROM pg_inherits JOIN pg_class ON oid = inhparent WHERE relname ~ :index"

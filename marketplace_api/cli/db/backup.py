@@ -49,7 +49,7 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
         context.output.working("Beginning …") as tell,
     ):
         storage = make_storage(context.settings)
-        made = dump.make(_owners_url(databases), storage, file, with_files=with_files, tell=tell, replace=context.yes)
+        made = dump.create(_owners_url(databases), storage, file, with_files=with_files, tell=tell, replace=context.yes)
     manifest, seconds = made.manifest, round(time.monotonic() - begun, 1)
     sentence = f"{file}: {made.size / 1e6:,.1f} MB, {_told(manifest)}, in {seconds} s."
     values = {"file": str(file), "bytes": made.size, "seconds": seconds, **_values(manifest)}
@@ -82,7 +82,7 @@ def restore(context: Context, file: Path, without_jobs: bool, end_sessions: bool
     from marketplace_api.gateways.storage import make_storage
 
     begun = time.monotonic()
-    wishes = backup_restore.Wishes(without_jobs, end_sessions, beside_other_files)
+    wishes = backup_restore.RestoreOptions(without_jobs, end_sessions, beside_other_files)
     with (
         context.databases(may_make=True) as databases,
         _interruptible("Interrupted: the database is empty as before; files that came stay, and are no obstacle."),

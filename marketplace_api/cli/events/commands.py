@@ -20,7 +20,7 @@ from marketplace_api.cli.param_types import SINCE, require_span
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
-    from marketplace_api.domain.eventlog.audit import Wanted
+    from marketplace_api.domain.eventlog.audit import Criteria
 
 Encode = Callable[[Sequence[Any]], bytes]
 
@@ -135,7 +135,7 @@ def export(context: Context, /, *, file: Path | None, **narrowing: Any) -> None:
         context.output.record({"events": count, "file": str(file)}, f"{count:,} events in {file}.")
 
 
-def _follow(context: Context, databases: Databases, wanted: Wanted, limit: int) -> None:
+def _follow(context: Context, databases: Databases, wanted: Criteria, limit: int) -> None:
     """What there is, then what comes, until Ctrl-C or until nobody reads any more."""
     from marketplace_api.cli.events import format as event_format
     from marketplace_api.domain.eventlog import audit, feed
@@ -205,8 +205,8 @@ def _is_closed(stream: IO[str]) -> bool:
 def _wanted(
     databases: Databases, *, kind: str | None, actor: str | None, subject: str | None,
     since: datetime | None, until: datetime | None,
-) -> Wanted:  # fmt: skip
-    from marketplace_api.domain.eventlog.audit import Wanted
+) -> Criteria:  # fmt: skip
+    from marketplace_api.domain.eventlog.audit import Criteria
     from marketplace_api.domain.kernel.events import EventType
 
     require_span(since, until)
@@ -214,7 +214,7 @@ def _wanted(
     chosen = _types(kind, types) if kind is not None else None
     subject_type, subject_id = _subject(databases, subject, types) if subject is not None else (None, None)
     actor_id = _account(databases, actor) if actor is not None else None
-    return Wanted(subject_type, subject_id, actor_id, chosen, since, until)
+    return Criteria(subject_type, subject_id, actor_id, chosen, since, until)
 
 
 def _types(kind: str, types: list[str]) -> str | tuple[str, ...]:

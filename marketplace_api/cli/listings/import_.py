@@ -15,7 +15,7 @@ from rich.progress import Progress
 from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
 from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.error_summary import Repeats
+from marketplace_api.cli.error_summary import ErrorSummary
 
 if TYPE_CHECKING:
     from marketplace_api.cli.listings.formats import ListingFile
@@ -70,7 +70,7 @@ def import_(
         with databases.session() as session:
             actor = context.actor(session)
         options = ImportOptions("", create_owners=create_owners, dry_run=dry_run, batch=batch)
-        run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1, Repeats(context.verbose))
+        run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1, ErrorSummary(context.verbose))
         run.read_all(sources)
     run.repeats.rest()
     run.tell([str(path) for path in files])
@@ -87,7 +87,7 @@ class _Run:
     options: ImportOptions
     counts: ImportCounts
     has_many_files: bool
-    repeats: Repeats
+    repeats: ErrorSummary
     bad_rows: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False
 

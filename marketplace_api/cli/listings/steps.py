@@ -38,7 +38,7 @@ def _step(
 def _judging(name: str, reason: str | None) -> Callable[[Any, Any, int], object]:
     from marketplace_api.domain.catalog.listings import moderation
 
-    return lambda session, actor, listing_id: moderation.judge(session, actor, name, listing_id, reason=reason)
+    return lambda session, actor, listing_id: moderation.moderate(session, actor, name, listing_id, reason=reason)
 
 
 _READ = "Why; the owner reads it, and it goes into the audit trail."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import Repeats, say
+from marketplace_api.cli.error_summary import ErrorSummary, say
 from marketplace_api.cli.signals import interruptible
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
     todo = before.get("waiting" if part is batches.advance else "changed", 0)
     stopped_by, left = None, todo
     with (
-        locks.carrying_out(databases, batch_id),
+        locks.batch_lock(databases, batch_id),
         interruptible() as interrupted,
         context.output.progress(batch.action, todo) as step,
     ):
@@ -73,7 +73,7 @@ def _name_odd(session: Any, batch: Any, counts: Mapping[str, int], odd: tuple[st
     """Lines for what has one of the ``odd`` outcomes: some of each reason, and how many more there are."""
     from marketplace_api.domain.trust.moderation import batches
 
-    repeats, batch_id = Repeats(), batch.batch_id
+    repeats, batch_id = ErrorSummary(), batch.batch_id
     for outcome in odd:
         if counts.get(outcome):
             for row in batches.outcomes(session, batch_id, outcome=outcome, limit=MOST_LOOKED_AT):

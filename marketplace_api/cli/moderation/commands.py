@@ -69,8 +69,8 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
             found = batches.preview(session, actor, known, action, conditions, SAMPLE)
         if not context.for_programs:
             context.output.sample(known.shown, found.sample, found.count, target)
-        why = {reason: number for reason, number in found.foreseen.items() if reason is not None}
-        counts = {"changed": found.foreseen.get(None, 0), "skipped": sum(why.values())}
+        why = {reason: number for reason, number in found.counts.items() if reason is not None}
+        counts = {"changed": found.counts.get(None, 0), "skipped": sum(why.values())}
         whole = _whole(action, target, counts, why)
         if dry_run or found.count == 0:
             values = told(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
@@ -174,7 +174,7 @@ def list_batches(context: Context, limit: int, before: int | None) -> None:
     from marketplace_api.domain.trust.moderation import batches
 
     with context.databases() as databases, databases.session() as session:
-        found = _described(session, batches.listed(session, limit=limit, before=before))
+        found = _described(session, batches.list_page(session, limit=limit, before=before))
     context.output.rows(COLUMNS, found)
 
 
@@ -212,7 +212,7 @@ def _described(session: Any, found: Sequence[Any]) -> list[dict[str, Any]]:
     """Batches as they are shown: those that began and nobody carries out are interrupted."""
     from marketplace_api.domain.trust.moderation import locks
 
-    carried_out = locks.carried_out(session, [row.batch_id for row in found])
+    carried_out = locks.locked_batches(session, [row.batch_id for row in found])
     names = (
         "batch_id", "action", "target", "conditions", "reason", "state", "matched", "date_created", "date_updated",
         "date_finished", "date_undone", "request_id",

@@ -66,12 +66,12 @@ def reports(
         raise click.UsageError("--subject-id needs --subject as well.")
     require_span(since, until)
     with context.databases() as databases, databases.session() as session:
-        sought = admin_search.Sought(
+        sought = admin_search.Criteria(
             states=states or STATES[:2], subject_type=subject, subject_id=subject_id, reason=reason, since=since,
             until=until, assignee_id=_assignee(session, assignee), by_number=sort == "most-reported",
         )  # fmt: skip
         viewer = context.actor(session).user_id
-        found = admin_search.found(session, viewer, sought, limit=limit, after=after)
+        found = admin_search.list_page(session, viewer, sought, limit=limit, after=after)
     context.output.rows(COLUMNS, [_row(row) | {"of_subject": row.of_subject} for row in found])
 
 
@@ -88,7 +88,7 @@ def report(context: Context, report_id: int) -> None:
     from marketplace_api.domain.trust.reports import admin_search, queries
 
     with context.databases() as databases, databases.session() as session:
-        row = admin_search.one(session, report_id, context.actor(session).user_id)
+        row = admin_search.find(session, report_id, context.actor(session).user_id)
         count = queries.counts(session, [row])[row.subject_type, row.subject_id]
     context.output.record(_row(row) | {"of_subject": count})
 
@@ -206,7 +206,7 @@ def _of_person(context: Context, report_id: int) -> bool:
     from marketplace_api.domain.trust.reports import admin_search
 
     with context.databases() as databases, databases.session() as session:
-        return bool(admin_search.one(session, report_id, context.actor(session).user_id).subject_type == "user")
+        return bool(admin_search.find(session, report_id, context.actor(session).user_id).subject_type == "user")
 
 
 def _assignee(session: Any, user: str | None) -> int | None:

@@ -156,7 +156,7 @@ def set_role(context: Context, user: str, roles: tuple[str, ...], reason: str | 
             actor = context.actor(session, reason)
             account = lifecycle.find(session, user)
             user_id, name, had = account.user_id, account.username, "admin" in account.roles
-            is_last = "admin" not in roles and last_admin.loses(session, actor, account)
+            is_last = "admin" not in roles and last_admin.is_last(session, actor, account)
         if is_last or ("admin" in roles and not had):
             question = (
                 f"Take the role admin from {name}?" if is_last else f"Make {name} an admin, who may do everything?"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 WARNING = "This is the last active admin: another can then be made by `users set-role USER admin` only."
 
 
-def loses(session: Any, actor: Actor, account: Any) -> bool:
+def is_last(session: Any, actor: Actor, account: Any) -> bool:
     """Whether the operator would take away the last active admin; who acts under an account (``--as``) never may."""
     from marketplace_api.domain.identity.accounts import admins
 

@@ -85,7 +85,7 @@ def _judge(
         with databases.session() as session:
             actor = context.actor(session)
             found = lifecycle.find(session, user)
-            is_last = action in _TAKING and last_admin.loses(session, actor, found)
+            is_last = action in _TAKING and last_admin.is_last(session, actor, found)
             user_id, name = found.user_id, found.username
         if action == "ban" or is_last:
             last_admin.ask(context, f"{action.capitalize()} {name}?", is_last=is_last, dry_run=dry_run)
@@ -133,7 +133,7 @@ def erase(context: Context, user: str, reason: str | None, dry_run: bool) -> Non
             actor = context.actor(session, reason)
             account = lifecycle.find(session, user)
             user_id, name, email = account.user_id, account.username, account.email
-            is_last = last_admin.loses(session, actor, account)
+            is_last = last_admin.is_last(session, actor, account)
             goes = overview.erased_with(session, user_id)
         told = ", ".join(counted(number, kind[:-1]) for kind, number in goes.items() if number)
         whom = f"the account {name} ({email or 'no address'})" + (f" with {told}" if told else "")

@@ -94,14 +94,14 @@ def marks(db: Reader, actor: Actor, listings: Sequence[Any]) -> Mapping[int, Any
     return {row.listing_id: row for row in _MARKS.all(db, values)}
 
 
-def keepers(db: Reader, listing_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[int]:
+def bookmarkers(db: Reader, listing_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[int]:
     """Who keeps a listing: account ids in ascending order, from after ``after`` on."""
     statement = sa.select(_b.user_id).where(_b.listing_id == listing_id, _b.user_id > after)
     found: Sequence[int] = db.execute(statement.order_by(_b.user_id).limit(limit)).scalars().all()
     return found
 
 
-def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
+def list_page(db: Reader, user_id: int, page: PageRequest) -> Page:
     """What an account keeps, newest first: rows as :func:`find` gives them, of listings in whatever state.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.

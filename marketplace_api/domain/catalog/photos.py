@@ -90,7 +90,7 @@ def put(
     with store.staged(databases, storage, listing.user_id, contents) as keys:
         locked = workflow.lock_editable(session, listing.listing_id, expected_version, "add-photo")
         _require_room(locked)
-        store.keep(session, keys)
+        store.commit_staged(session, keys)
         values = {
             "listing_id": locked.listing_id, "position": locked.photo_count, "alt_text": alt_text,
             "width": variants["full"].width, "height": variants["full"].height,
@@ -111,7 +111,7 @@ def remove(
     photo = session.execute(gone.returning(_p.full_key, _p.card_key, _p.thumb_key)).first()
     if photo is None:
         raise NotFound("There is no such photo.")
-    store.doom(session, list(photo))
+    store.mark_for_deletion(session, list(photo))
     _place(session, listing_id, [place.photo_id for place in _places(session, listing_id)])
     new = {"photos": listing.photo_count - 1, "removed": photo_id}
     _changed(session, actor, listing, listing.photo_count - 1, new)
@@ -160,7 +160,7 @@ def forget_all(session: Session, user_id: int) -> None:
     mine = sa.select(Listing.listing_id).where(Listing.user_id == user_id)
     gone = sa.delete(_t).where(_p.listing_id.in_(mine)).returning(_p.full_key, _p.card_key, _p.thumb_key)
     keys = [key for row in session.execute(gone) for key in row]
-    store.doom(session, keys)
+    store.mark_for_deletion(session, keys)
     session.execute(
         sa.update(Listing)
         .where(Listing.user_id == user_id, Listing.photo_count > 0)

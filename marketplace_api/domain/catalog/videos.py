@@ -59,8 +59,8 @@ def replace(
             databases, storage, listing.user_id, dict(zip(keys, (packed.file, found.poster), strict=True))
         ):
             locked = workflow.lock_editable(session, listing.listing_id, expected_version, "set-video")
-            _let_go(session, _v.listing_id == locked.listing_id)
-            store.keep(session, keys)
+            _release(session, _v.listing_id == locked.listing_id)
+            store.commit_staged(session, keys)
             values = {
                 "listing_id": locked.listing_id, "seconds": round(found.seconds, 2), "width": found.width,
                 "height": found.height, "video_key": keys[0], "poster_key": keys[1],
@@ -73,7 +73,7 @@ def replace(
 def remove(session: Session, actor: Actor, listing_id: int, *, expected_version: int | None = None) -> None:
     """Take the video away; its files go after the commit. Raises NotFound, Gone, Conflict, PreconditionFailed."""
     locked = workflow.lock_editable(session, listing_id, expected_version, "remove-video")
-    if not _let_go(session, _v.listing_id == listing_id):
+    if not _release(session, _v.listing_id == listing_id):
         raise NotFound("The listing has no video.")
     _changed(session, actor, locked, has_video=False)
 
@@ -81,7 +81,7 @@ def remove(session: Session, actor: Actor, listing_id: int, *, expected_version:
 def forget_all(session: Session, user_id: int) -> None:
     """Take the videos off the listings of an account that is erased; their files go after the commit."""
     mine = sa.select(Listing.listing_id).where(Listing.user_id == user_id)
-    _let_go(session, _v.listing_id.in_(mine))
+    _release(session, _v.listing_id.in_(mine))
     session.execute(
         sa.update(Listing)
         .where(Listing.user_id == user_id, Listing.has_video)
@@ -90,10 +90,10 @@ def forget_all(session: Session, user_id: int) -> None:
     )
 
 
-def _let_go(session: Session, condition: sa.ColumnElement[bool]) -> bool:
+def _release(session: Session, condition: sa.ColumnElement[bool]) -> bool:
     """Whether there was any."""
     gone = session.execute(sa.delete(_t).where(condition).returning(_v.video_key, _v.poster_key)).all()
-    store.doom(session, [key for keys in gone for key in keys])
+    store.mark_for_deletion(session, [key for keys in gone for key in keys])
     return bool(gone)
 
 

@@ -31,7 +31,7 @@ _FILTERS = ("subject_type", "subject_id", "actor_id", "type")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which events: all of these at once. ``type`` may be one or any of several; ``since`` (included) and ``until`` (not
     included) are aware."""
 
@@ -48,7 +48,7 @@ def find(db: Reader, event_id: int) -> Any | None:
     return db.execute(sa.select(*_e).where(_e.event_id == event_id)).first()
 
 
-def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
+def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
     """One part of the log, newest first. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     list_hash = fingerprint("events", wanted)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
@@ -66,7 +66,7 @@ def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
     return assemble(kept, page, position, list_hash, lambda row: (row.event_id,), total=found[0].total)
 
 
-def newest(db: Reader, wanted: Wanted, limit: int) -> Sequence[Any]:
+def newest(db: Reader, wanted: Criteria, limit: int) -> Sequence[Any]:
     """The newest of these events, at most ``limit``, oldest first."""
     statement, values = _asked(db, wanted)
     rows: Sequence[Any] = db.execute(statement.order_by(_e.event_id.desc()).limit(limit), values).all()
@@ -79,7 +79,7 @@ def top_id(db: Reader) -> int:
     return highest
 
 
-def walk(db: Reader, wanted: Wanted, top: int) -> Iterator[Sequence[Any]]:
+def walk(db: Reader, wanted: Criteria, top: int) -> Iterator[Sequence[Any]]:
     """These events up to the id ``top``, oldest first, in parts of :data:`WALK`; ``db`` in no transaction, so that none
     lasts as long as the way through the log."""
     statement, values = _asked(db, wanted)
@@ -99,7 +99,7 @@ def names(db: Reader, user_ids: Collection[int]) -> Mapping[int, str]:
     return {row.user_id: row.username for row in db.execute(found)}
 
 
-def span(db: Reader, wanted: Wanted) -> tuple[int, int]:
+def span(db: Reader, wanted: Criteria) -> tuple[int, int]:
     """Ids that no event of the wanted time lies outside of.
 
     What was recorded more than the longest transaction before ``since`` has a smaller id than all that bears a later
@@ -120,7 +120,7 @@ def _moment(time: datetime) -> sa.BindParameter[datetime]:
     return sa.literal(time, _MOMENT)
 
 
-def _asked(db: Reader, wanted: Wanted) -> tuple[sa.Select[Any], dict[str, Any]]:
+def _asked(db: Reader, wanted: Criteria) -> tuple[sa.Select[Any], dict[str, Any]]:
     """All of these events, and the values that the statement is run with."""
     given = _given(wanted)
     values = given.copy()
@@ -129,7 +129,7 @@ def _asked(db: Reader, wanted: Wanted) -> tuple[sa.Select[Any], dict[str, Any]]:
     return sa.select(*_e).where(*_conditions(tuple(given))), values
 
 
-def _given(wanted: Wanted) -> dict[str, Any]:
+def _given(wanted: Criteria) -> dict[str, Any]:
     given = {name: getattr(wanted, name) for name in (*_FILTERS, "since", "until") if getattr(wanted, name) is not None}
     if isinstance(wanted.type, tuple):
         given["types"] = list(given.pop("type"))

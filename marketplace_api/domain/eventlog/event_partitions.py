@@ -15,7 +15,7 @@ _MAKE = sa.text("SELECT make_event_months()")
 _DROP = sa.text("SELECT month, events, last_id FROM drop_event_month(:keep)")
 
 
-def make(session: Session) -> int:
+def create(session: Session) -> int:
     """Make this month and the next two, as far as they are missing; returns how many were."""
     made: int = session.execute(_MAKE).scalar_one()
     return made

@@ -15,7 +15,7 @@ PATTERNS = (EVERYTHING, *(f"{subject}.*" for subject in SUBJECTS), *(kind.value 
 UNTOLD = frozenset({EventType.WEBHOOK_TESTED.value, EventType.WEBHOOK_RESENT.value})
 
 
-def wants(chosen: Collection[str], type: str) -> bool:
+def matches(chosen: Collection[str], type: str) -> bool:
     """Whether an endpoint that chose these is told of events of this type."""
     if type in UNTOLD:
         return False
@@ -33,4 +33,4 @@ def types_of(choices: Sequence[Collection[str]]) -> list[str] | None:
     """The types that anybody chose; ``None`` where somebody chose everything."""
     if any(EVERYTHING in chosen for chosen in choices):
         return None
-    return [kind.value for kind in EventType if any(wants(chosen, kind.value) for chosen in choices)]
+    return [kind.value for kind in EventType if any(matches(chosen, kind.value) for chosen in choices)]

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from marketplace_api.database.base import table_of
 from marketplace_api.database.engines import Databases, is_outage
 from marketplace_api.database.prepared import Reader
-from marketplace_api.domain.eventlog.audit import Wanted
+from marketplace_api.domain.eventlog.audit import Criteria
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.errors import Conflict, Gone
 from marketplace_api.models.kernel.events import Event
@@ -201,7 +201,7 @@ def _next(db: sa.Connection, last: int) -> Sequence[Any]:
     return rows
 
 
-def matches(wanted: Wanted, row: Any) -> bool:
+def matches(wanted: Criteria, row: Any) -> bool:
     """Whether an event is one of those that ``wanted`` asks for."""
     named = (wanted.subject_type, wanted.subject_id, wanted.actor_id)
     values = (row.subject_type, row.subject_id, row.actor_id)

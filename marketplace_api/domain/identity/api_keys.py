@@ -77,7 +77,7 @@ def find(db: Reader, api_key_id: int) -> Any | None:
     return db.execute(sa.select(*COLUMNS).where(_k.api_key_id == api_key_id)).first()
 
 
-def listed(db: Reader, page: PageRequest) -> Page:
+def list_page(db: Reader, page: PageRequest) -> Page:
     """All keys there ever were, the newest first. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     list_hash = fingerprint("api_keys")
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None

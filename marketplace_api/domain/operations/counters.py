@@ -2,7 +2,7 @@
 
 Triggers and the domain change a counter in the transaction that changes what it counts, so none should ever drift; this
 finds what a restored table, a hand in the database or a mistake of ours has left apart. Nobody waits for it but who
-writes to the very row that is mended.
+writes to the very row that is repaired.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Counters:
         return sa.text(f"SELECT FROM {self.table} WHERE {self.key} = :key ORDER BY {order} FOR NO KEY UPDATE")
 
     @property
-    def mend(self) -> sa.TextClause:
+    def repair(self) -> sa.TextClause:
         changes = ", ".join(f"{column} = truth.{column}" for column in self.columns)
         same = " AND ".join(f"target.{column} = kept.{column}" for column in (self.key, *self.others))
         return sa.text(
@@ -86,7 +86,7 @@ COUNTERS: Sequence[Counters] = (
         "FROM messages WHERE messages.conversation_id = kept.conversation_id AND message_id > kept.hidden_through",
         ("user_id",),
     ),
-    # After the sides, whose trigger carries what is mended there on to the inbox.
+    # After the sides, whose trigger carries what is repaired there on to the inbox.
     Counters(
         "inboxes", "inboxes", "user_id", ("unread_count", "current_count", "archived_count"),
         "SELECT coalesce(sum(side.unread_count), 0)::integer AS unread_count, "
@@ -104,22 +104,22 @@ COUNTERS: Sequence[Counters] = (
 ``recount_terms`` is there for it."""
 
 
-def recount(session: Session) -> dict[str, int]:
-    """How many rows of each of :data:`COUNTERS` were mended, by its name; commits after each."""
+def repair(session: Session) -> dict[str, int]:
+    """How many rows of each of :data:`COUNTERS` were repaired, by its name; commits after each."""
     return {counters.name: _recount(session, counters) for counters in COUNTERS}
 
 
 def _recount(session: Session, counters: Counters) -> int:
-    find, after, mended = counters.find, 0, 0
+    find, after, repaired = counters.find, 0, 0
     while True:
         last, drifted = session.execute(find, {"after": after}).one()
         session.commit()
         if last is None:
-            return mended
+            return repaired
         for key in drifted or ():
             # Whoever was about to change the counter has committed, or waits: the next statement counts what is true.
             session.execute(counters.lock, {"key": key})
-            changed = session.execute(counters.mend, {"key": key})
-            mended += changed.rowcount  # type: ignore[attr-defined]
+            changed = session.execute(counters.repair, {"key": key})
+            repaired += changed.rowcount  # type: ignore[attr-defined]
             session.commit()
         after = last

@@ -114,7 +114,7 @@ def _marks(
     if with_forms:
         ids = [row.listing_id for row in rows]
         reviewed = review_rows.standing(request.db, actor.user_id, "listing_id", ids)
-        reported = report_rows.made(request.db, actor.user_id, "listing", ids)
+        reported = report_rows.reported_by(request.db, actor.user_id, "listing", ids)
         reachable = message_policy.reachable(request.db, actor, {row.user_id for row in rows})
         for context in filter(None, contexts):
             is_open = message_policy.may_mention(context.row, actor)

@@ -105,7 +105,7 @@ def messages(
     contexts = [MessageContext(request, None, str(row.message_id), row) if with_forms else None for row in page.items]
     if with_forms:
         ids = [row.message_id for row in page.items]
-        reported = report_rows.made(request.db, request.actor.user_id, "message", ids)
+        reported = report_rows.reported_by(request.db, request.actor.user_id, "message", ids)
         for each in filter(None, contexts):
             each.reported = each.row.message_id in reported
     items = [

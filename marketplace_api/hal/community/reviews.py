@@ -55,7 +55,7 @@ def review_items(
     authors = accounts.public_users(request, {row.reviewer_id for row in rows}) if "reviewer" in embed else {}
     contexts = [ReviewContext(request, None, str(row.review_id), row) if with_forms else None for row in rows]
     if with_forms and request.actor.user_id is not None:
-        reported = report_rows.made(request.db, request.actor.user_id, "review", [row.review_id for row in rows])
+        reported = report_rows.reported_by(request.db, request.actor.user_id, "review", [row.review_id for row in rows])
         for context in filter(None, contexts):
             context.reported = context.row.review_id in reported
     return [_review(row, request.actor, context, fields, authors) for row, context in zip(rows, contexts, strict=True)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.community.conversations.notify import tell_of_message
-from marketplace_api.domain.outbound.notifications.create import Notice, tell
+from marketplace_api.domain.community.conversations.notify import notify_receiver
+from marketplace_api.domain.outbound.notifications.create import NewNotification, notify
 from marketplace_api.domain.outbound.notifications.inbox import conversation_group
 from marketplace_api.domain.outbound.notifications.types import NotificationType as T
 from marketplace_api.jobs.services import Services
@@ -17,29 +17,29 @@ def notify_of_message(session: Session, event: Event, _services: Services) -> No
     conversation_id, receiver_id = event.new.get("conversation_id"), event.new.get("receiver_id")
     if conversation_id is None or receiver_id is None or event.subject_id is None:
         return
-    notice = Notice(
+    notice = NewNotification(
         T.NEW_MESSAGE, event.event_id, actor_id=event.new["sender_id"], conversation_id=conversation_id,
         listing_id=event.new.get("listing_id"), data={"message_id": event.subject_id},
         group_key=conversation_group(conversation_id),
     )  # fmt: skip
-    tell_of_message(session, receiver_id, event.subject_id, notice)
+    notify_receiver(session, receiver_id, event.subject_id, notice)
 
 
 def notify_of_review(session: Session, event: Event, _services: Services) -> None:
     """Tells who was reviewed, or whose listing."""
-    _tell_of_review(session, event, T.REVIEW_RECEIVED, "owner_id", "reviewer_id")
+    _notify_of_review(session, event, T.REVIEW_RECEIVED, "owner_id", "reviewer_id")
 
 
 def notify_of_reply(session: Session, event: Event, _services: Services) -> None:
     """Tells the author of a review that it was replied to."""
-    _tell_of_review(session, event, T.REVIEW_REPLIED, "reviewer_id", "owner_id")
+    _notify_of_review(session, event, T.REVIEW_REPLIED, "reviewer_id", "owner_id")
 
 
-def _tell_of_review(session: Session, event: Event, type: T, receiver: str, actor: str) -> None:
+def _notify_of_review(session: Session, event: Event, type: T, receiver: str, actor: str) -> None:
     receiver_id = event.new.get(receiver)
     if receiver_id is not None:
-        notice = Notice(
+        notice = NewNotification(
             type, event.event_id, actor_id=event.new[actor], listing_id=event.new.get("listing_id"),
             review_id=event.subject_id,
         )  # fmt: skip
-        tell(session, receiver_id, notice)
+        notify(session, receiver_id, notice)

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 def keep_event_months(session: Session, services: Services) -> None:
     """Makes the next months of the event log, and drops those that are older than EVENTS_KEEP_MONTHS."""
-    made = event_partitions.make(session)
+    made = event_partitions.create(session)
     session.commit()
     if made:
         log.info("events.months_made", count=made)

@@ -16,20 +16,20 @@ from sqlalchemy.orm import Session
 from marketplace_api.database.engines import now_of
 from marketplace_api.domain.outbound.notifications import deliveries
 from marketplace_api.domain.outbound.notifications.create import due_channels
-from marketplace_api.domain.outbound.notifications.deliveries import Letter, Taken
+from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage, Taken
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.jobs.enqueue import Queue, defer_once
 from marketplace_api.jobs.outbound.email_sender import send_mail
 from marketplace_api.jobs.outbound.push_sender import send_push
-from marketplace_api.jobs.outbound.sender import Later, Outcome, Sender
+from marketplace_api.jobs.outbound.sender import Outcome, RetryLater, Sender
 from marketplace_api.jobs.outbound.sms_sender import send_sms
 from marketplace_api.jobs.services import Services
 
 __all__ = [
     "SENDERS",
     "SEND_DELIVERIES",
-    "Letter",
+    "OutboundMessage",
     "Outcome",
     "Sender",
     "send_deliveries",
@@ -97,11 +97,11 @@ def _send(session: Session, services: Services, channel: str, taken: Taken, now:
     try:
         outcome = sender(session, taken.letter, services)
     except Unavailable as error:
-        again = deliveries.put_off(session, taken, now, "unavailable")
+        again = deliveries.postpone(session, taken, now, "unavailable")
         log.warning("delivery.put_off", again=again, reason=str(error), **told)
         return False
-    except Later as error:
-        again = deliveries.put_off(session, taken, now, "unreachable")
+    except RetryLater as error:
+        again = deliveries.postpone(session, taken, now, "unreachable")
         log.info("delivery.put_off", again=again, reason=str(error), **told)
     except PermanentDeliveryError as error:
         deliveries.fail(session, taken.delivery_ids, "refused")
@@ -111,7 +111,7 @@ def _send(session: Session, services: Services, channel: str, taken: Taken, now:
     except Exception:
         # One that cannot be sent must not keep all the others from being sent.
         session.rollback()
-        deliveries.put_off(session, taken, now, "unexpected")
+        deliveries.postpone(session, taken, now, "unexpected")
         log.exception("delivery.broken", **told)
     else:
         _note(session, taken, outcome)
@@ -126,5 +126,5 @@ def _note(session: Session, taken: Taken, outcome: Outcome) -> None:
         deliveries.skip(session, taken.delivery_ids, outcome.note or "skipped")
 
 
-def _no_sender(_session: Session, _letter: Letter, _services: Services) -> Outcome:
+def _no_sender(_session: Session, _letter: OutboundMessage, _services: Services) -> Outcome:
     return Outcome("skipped", note="no_sender")

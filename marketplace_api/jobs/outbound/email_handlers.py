@@ -85,7 +85,7 @@ def mail_deactivated(session: Session, event: Event, services: Services) -> None
 
 def mail_suspended(session: Session, event: Event, services: Services) -> None:
     """Says why, until when, and what can still be done; nothing, if that is over already."""
-    user = _judged(session, event, "suspended")
+    user = _account_state_mail(session, event, "suspended")
     if user is not None:
         values = {"reason": user.state_reason, "until": user.suspended_until}
         _mail(session, services, "account_suspended", user, user.email or "", **values, **_appeals(services))
@@ -93,7 +93,7 @@ def mail_suspended(session: Session, event: Event, services: Services) -> None:
 
 def mail_banned(session: Session, event: Event, services: Services) -> None:
     """Says why; nothing, if the ban was lifted already."""
-    user = _judged(session, event, "banned")
+    user = _account_state_mail(session, event, "banned")
     if user is not None:
         reason = user.state_reason
         _mail(session, services, "account_banned", user, user.email or "", reason=reason, **_appeals(services))
@@ -104,7 +104,7 @@ def mail_reinstated(session: Session, event: Event, services: Services) -> None:
 
     The reason of an undone batch is for the log: it is about many.
     """
-    user = _judged(session, event, "active")
+    user = _account_state_mail(session, event, "active")
     if user is not None:
         reason = None if event.new.get("undone") else event.reason
         was = (event.previous or {}).get("state", "suspended")
@@ -126,7 +126,7 @@ def mail_webhook_disabled(session: Session, event: Event, services: Services) ->
         _mail(session, services, "webhook_disabled", user, user.email or "", **told)
 
 
-def _judged(session: Session, event: Event, state: str) -> User | None:
+def _account_state_mail(session: Session, event: Event, state: str) -> User | None:
     """The account, if it is in the state that the event put it into and has an address."""
     user = session.get(User, event.subject_id)
     return user if user is not None and user.state == state and user.email is not None else None

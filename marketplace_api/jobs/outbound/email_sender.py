@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.outbound.notifications.deliveries import DIGEST, Letter
+from marketplace_api.domain.outbound.notifications.deliveries import DIGEST, OutboundMessage
 from marketplace_api.domain.outbound.notifications.types import is_fixed, is_urgent
 from marketplace_api.domain.outbound.notifications.unsubscribe import PREFERENCES, Subscription, token_for
 from marketplace_api.gateways.email.templates import NEWS, domain_of, render
@@ -18,7 +18,7 @@ from marketplace_api.models.identity.accounts import User
 _u = User.__table__.c
 
 
-def send_mail(session: Session, letter: Letter, services: Services) -> Outcome:
+def send_mail(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
     """Send a letter to the address of its receiver, if that is theirs and takes mail.
 
     To an address that nobody confirmed or that bounces goes only what guards the account.
@@ -36,7 +36,7 @@ def send_mail(session: Session, letter: Letter, services: Services) -> Outcome:
     return Outcome("sent", reference=str(message["Message-ID"]))
 
 
-def _message(letter: Letter, services: Services, user: Any) -> Any:
+def _message(letter: OutboundMessage, services: Services, user: Any) -> Any:
     settings = services.settings
     # The same for the same delivery, so that one sent twice after a crash can be told by who receives it.
     moment = round(letter.date_created.timestamp() * 1_000_000)

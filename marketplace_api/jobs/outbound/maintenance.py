@@ -15,4 +15,4 @@ _HOURS = frozenset({"quiet_hours", "digest"})
 def reschedule_deliveries(session: Session, event: Event, _services: Services) -> None:
     """Has what waits for somebody's quiet hours or digest looked at again, once those are others."""
     if event.subject_id is not None and not _HOURS.isdisjoint(event.new.get("fields", ())):
-        rescheduling.look_anew(session, event.subject_id)
+        rescheduling.reschedule(session, event.subject_id)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.catalog.listings import queries as listing_rows
 from marketplace_api.domain.kernel.events import EventType
-from marketplace_api.domain.outbound.notifications.create import Notice, tell, tell_keepers
+from marketplace_api.domain.outbound.notifications.create import NewNotification, notify, notify_bookmarkers
 from marketplace_api.domain.outbound.notifications.types import NotificationType as T
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.identity.accounts import User
@@ -36,13 +36,13 @@ def notify_owner(session: Session, event: Event, _services: Services) -> None:
     type = LISTING_STEPS.get(event.new.get("step", ""))
     listing = listing_rows.find(session, event.subject_id or 0) if type is not None else None
     if type is not None and listing is not None and listing.user_id != event.actor_id:
-        tell(session, listing.user_id, Notice(type, event.event_id, listing_id=listing.listing_id))
+        notify(session, listing.user_id, NewNotification(type, event.event_id, listing_id=listing.listing_id))
 
 
 def notify_keepers_of_sale(session: Session, event: Event, _services: Services) -> None:
     """Tells who keeps a listing that it was sold."""
     if event.new.get("step") == "mark-sold":
-        _tell_keepers(session, event, T.BOOKMARK_SOLD, {})
+        _notify_bookmarkers(session, event, T.BOOKMARK_SOLD, {})
 
 
 def notify_keepers_of_price(session: Session, event: Event, _services: Services) -> None:
@@ -53,22 +53,22 @@ def notify_keepers_of_price(session: Session, event: Event, _services: Services)
     listing = listing_rows.find(session, event.subject_id or 0)
     if listing is not None:
         prices = {"previous_price": previous, "price": price, "currency": listing.currency}
-        _tell_keepers(session, event, T.BOOKMARK_PRICE_DROPPED, prices)
+        _notify_bookmarkers(session, event, T.BOOKMARK_PRICE_DROPPED, prices)
 
 
-def _tell_keepers(session: Session, event: Event, type: T, data: Mapping[str, Any]) -> None:
+def _notify_bookmarkers(session: Session, event: Event, type: T, data: Mapping[str, Any]) -> None:
     listing = listing_rows.find(session, event.subject_id or 0)
     if listing is None:
         return
     group = f"{type.value}:{listing.listing_id}"
-    notice = Notice(type, event.event_id, listing_id=listing.listing_id, data=data, group_key=group)
-    while tell_keepers(session, notice, (event.actor_id, listing.user_id)):
+    notice = NewNotification(type, event.event_id, listing_id=listing.listing_id, data=data, group_key=group)
+    while notify_bookmarkers(session, notice, (event.actor_id, listing.user_id)):
         session.commit()
 
 
 def notify_of_password(session: Session, event: Event, _services: Services) -> None:
     """Tells the owner of an account that its password changed, whoever did it."""
-    tell(session, event.subject_id or 0, Notice(T.PASSWORD_CHANGED, event.event_id))
+    notify(session, event.subject_id or 0, NewNotification(T.PASSWORD_CHANGED, event.event_id))
 
 
 def notify_of_judgement(session: Session, event: Event, _services: Services) -> None:
@@ -84,12 +84,14 @@ def notify_of_judgement(session: Session, event: Event, _services: Services) -> 
         data = {"reason": user.state_reason, "until": user.suspended_until and user.suspended_until.isoformat()}
     else:
         data = {"reason": None if event.new.get("undone") else event.reason}
-    tell(session, user.user_id, Notice(_JUDGEMENTS[event.type], event.event_id, data=data))
+    notify(session, user.user_id, NewNotification(_JUDGEMENTS[event.type], event.event_id, data=data))
 
 
 def notify_of_login(session: Session, event: Event, _services: Services) -> None:
     """Tells the owner of an account of a log-in from a device that was never seen before."""
     if event.new.get("new_device"):
-        tell(
-            session, event.subject_id or 0, Notice(T.NEW_LOGIN, event.event_id, session_id=event.new.get("session_id"))
+        notify(
+            session,
+            event.subject_id or 0,
+            NewNotification(T.NEW_LOGIN, event.event_id, session_id=event.new.get("session_id")),
         )

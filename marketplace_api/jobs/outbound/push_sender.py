@@ -9,13 +9,13 @@ from hashlib import sha256
 import structlog
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage
 from marketplace_api.domain.outbound.notifications.types import is_urgent
 from marketplace_api.domain.outbound.push_subscriptions import queries, subscriptions
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.webpush import Push, PushSender, SubscriptionGone, Target
-from marketplace_api.jobs.outbound.sender import Later, Outcome
+from marketplace_api.jobs.outbound.sender import Outcome, RetryLater
 from marketplace_api.jobs.services import Services
 
 TTL_SECONDS = 24 * 3600
@@ -27,7 +27,7 @@ PAUSE_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-def send_push(session: Session, letter: Letter, services: Services) -> Outcome:
+def send_push(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
     """The sender of the channel ``web_push``.
 
     What one browser took counts as sent, and is not repeated for the others. Where a push service does not answer, only
@@ -41,7 +41,7 @@ def send_push(session: Session, letter: Letter, services: Services) -> Outcome:
     if "sent" in results:
         return Outcome("sent")
     if "paused" in results:
-        raise Later("No browser could be reached.")
+        raise RetryLater("No browser could be reached.")
     if "refused" in results:
         raise PermanentDeliveryError("No push service took the notification.")
     return Outcome("skipped", note="no_browser")
@@ -53,7 +53,7 @@ def _send(session: Session, sender: PushSender, subscription_id: int, target: Ta
     try:
         sender.send(target, push)
     except SubscriptionGone as error:
-        subscriptions.drop(session, subscription_id)
+        subscriptions.delete(session, subscription_id)
         log.info("push.gone", reason=str(error), **told)
         return "gone"
     except PermanentDeliveryError as error:
@@ -72,7 +72,7 @@ def _target(row: object) -> Target:
     return Target(row.endpoint, row.p256dh, row.auth)  # type: ignore[attr-defined]
 
 
-def _push(letter: Letter) -> Push:
+def _push(letter: OutboundMessage) -> Push:
     payload = {
         "title": _short(letter.title, LONGEST_TITLE), "body": _short(letter.text, LONGEST_BODY), "url": letter.url,
         "type": letter.type, "group": letter.group_key, "count": letter.count,
@@ -81,7 +81,7 @@ def _push(letter: Letter) -> Push:
     return Push(payload, TTL_SECONDS, urgency, None if letter.group_key is None else _topic(letter))
 
 
-def _topic(letter: Letter) -> str:
+def _topic(letter: OutboundMessage) -> str:
     """What names the group to a push service and tells it nothing: 32 characters (RFC 8030, section 5.4)."""
     digest = sha256(f"{letter.user_id}:{letter.group_key}".encode()).digest()
     return urlsafe_b64encode(digest[:24]).decode()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage
 from marketplace_api.jobs.services import Services
 
 
@@ -21,10 +21,10 @@ class Outcome:
     note: str | None = None
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """This letter is to be tried again later, for a reason that is its receiver's alone: the channel is in order."""
 
 
-Sender = Callable[[Session, Letter, Services], Outcome]
+Sender = Callable[[Session, OutboundMessage, Services], Outcome]
 """Sends one letter, and neither commits nor rolls back. Raises Unavailable where the channel is out of order, Later
 where this letter is to be tried again, and PermanentDeliveryError where that is useless."""

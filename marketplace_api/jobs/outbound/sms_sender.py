@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.identity.accounts.config import AccountRules
-from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage
 from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.email.templates import service_of
@@ -42,7 +42,7 @@ def send_phone_code(session: Session, event: Event, services: Services) -> None:
         log.info("phone_code.sent", user_id=user_id)
 
 
-def send_sms(session: Session, letter: Letter, services: Services) -> Outcome:
+def send_sms(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
     """The sender of the channel ``sms``: to the number that the account has confirmed, unless its holder said STOP."""
     rules = AccountRules.from_settings(services.settings)
     number = queries.confirmed_number(session, letter.user_id)

@@ -50,7 +50,7 @@ _QUEUED = sa.text(
 
 
 @contextmanager
-def relaying_beside(databases: Databases) -> Iterator[None]:
+def relay_in_background(databases: Databases) -> Iterator[None]:
     """While the block runs, a thread passes events on as soon as they are recorded."""
     stopping = threading.Event()
     thread = threading.Thread(target=_relay_until, args=(stopping, databases), name="webhooks", daemon=True)
@@ -79,7 +79,7 @@ def relay(databases: Databases) -> bool | None:
     Returns as ``relaying.pass_on``.
     """
     with databases.session() as session, session.begin():
-        busy = fanout.pass_on(session)
+        busy = fanout.fan_out(session)
         if busy is not None:
             _defer_due(session)
     return busy

@@ -19,6 +19,6 @@ def erase_files(session: Session, event: Event, services: Services) -> None:
         return
     photos.forget_all(session, user.user_id)
     videos.forget_all(session, user.user_id)
-    pictures.let_go(session, user.user_id)
+    pictures.release(session, user.user_id)
     session.commit()
     clear_files(session, event, services)

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.kernel.events import EventType
-from marketplace_api.domain.outbound.notifications.create import Notice, tell
+from marketplace_api.domain.outbound.notifications.create import NewNotification, notify
 from marketplace_api.domain.outbound.notifications.types import NotificationType as T
 from marketplace_api.domain.trust.moderation import reported_messages
-from marketplace_api.domain.trust.moderation.notify import tell_owners
+from marketplace_api.domain.trust.moderation.notify import notify_listing_owners
 from marketplace_api.jobs.outbound.notification_handlers import LISTING_STEPS
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.kernel.events import Event
@@ -35,24 +35,28 @@ def notify_sender(session: Session, event: Event, _services: Services) -> None:
     if row is None or row.deleted_at is None or row.sender_id == event.actor_id:
         return
     data = {"message_id": row.message_id, "reason": event.reason}
-    tell(session, row.sender_id, Notice(T.MESSAGE_REMOVED, event.event_id, data=data, group_key=T.MESSAGE_REMOVED))
+    notify(
+        session,
+        row.sender_id,
+        NewNotification(T.MESSAGE_REMOVED, event.event_id, data=data, group_key=T.MESSAGE_REMOVED),
+    )
 
 
 def notify_of_verification(session: Session, event: Event, _services: Services) -> None:
     """Tells whose identity was, or was not, verified."""
-    _tell_affected(session, event, _VERIFICATIONS[event.type], "user_id", {"verification_id": event.subject_id})
+    _notify_affected(session, event, _VERIFICATIONS[event.type], "user_id", {"verification_id": event.subject_id})
 
 
 def notify_reporter(session: Session, event: Event, _services: Services) -> None:
     """Tells who reported something what became of it."""
-    _tell_affected(session, event, _REPORTS[event.type], "reporter_id", {"report_id": event.subject_id})
+    _notify_affected(session, event, _REPORTS[event.type], "reporter_id", {"report_id": event.subject_id})
 
 
-def _tell_affected(session: Session, event: Event, type: T, receiver: str, data: Mapping[str, Any]) -> None:
+def _notify_affected(session: Session, event: Event, type: T, receiver: str, data: Mapping[str, Any]) -> None:
     """The moderator who decided is not named."""
     receiver_id = event.new.get(receiver)
     if receiver_id is not None and receiver_id != event.actor_id:
-        tell(session, receiver_id, Notice(type, event.event_id, data=data))
+        notify(session, receiver_id, NewNotification(type, event.event_id, data=data))
 
 
 def notify_owners(session: Session, event: Event, _services: Services) -> None:
@@ -64,8 +68,8 @@ def notify_owners(session: Session, event: Event, _services: Services) -> None:
     if type is None or told.get("target") != "listings" or event.subject_id is None:
         return
     group = f"batch:{event.subject_id}:{action}"
-    tell_owners(
-        session, Notice(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
+    notify_listing_owners(
+        session, NewNotification(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
         batch_id=event.subject_id, first_id=told["first_id"], last_id=told["last_id"],
         # What an undo, which may have come before this, left as it is was changed as well.
         outcomes=("restored",) if undone else ("changed", "kept"), moderator_id=event.actor_id,

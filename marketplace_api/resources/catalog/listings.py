@@ -76,7 +76,7 @@ class ListingContext(Context):
     @cached_property
     def reported(self) -> bool:
         """Whether the caller has reported it."""
-        found = report_rows.made(self.request.db, self.request.actor.user_id, "listing", [self.row.listing_id])
+        found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "listing", [self.row.listing_id])
         return bool(found)
 
     @cached_property

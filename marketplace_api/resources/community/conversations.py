@@ -91,7 +91,7 @@ class MessageContext(Context):
     @cached_property
     def reported(self) -> bool:
         """Whether the caller has reported it."""
-        found = report_rows.made(self.request.db, self.request.actor.user_id, "message", [self.row.message_id])
+        found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "message", [self.row.message_id])
         return bool(found)
 
     @property

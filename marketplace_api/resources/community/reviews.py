@@ -41,7 +41,7 @@ class ReviewContext(Context):
     @cached_property
     def reported(self) -> bool:
         """Whether the caller has reported it."""
-        found = report_rows.made(self.request.db, self.request.actor.user_id, "review", [self.row.review_id])
+        found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "review", [self.row.review_id])
         return bool(found)
 
     def with_row(self, row: Any) -> ReviewContext:

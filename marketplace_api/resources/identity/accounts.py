@@ -157,7 +157,7 @@ class UserContext(Context):
     @cached_property
     def reported(self) -> bool:
         """Whether the caller has reported this person."""
-        found = report_rows.made(self.request.db, self.request.actor.user_id, "user", [self.row.user_id])
+        found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "user", [self.row.user_id])
         return bool(found)
 
     @cached_property

@@ -39,7 +39,7 @@ def _kept(context: BookmarkContext, _actor: Actor) -> bool:
 )
 def find(request: Request) -> Representation:
     query = request.query
-    page = bookmarks.listed(request.db, request.actor.user_id, page_request(query))
+    page = bookmarks.list_page(request.db, request.actor.user_id, page_request(query))
     return represent.bookmarks(request, page, request.context, query["fields"])
 
 

@@ -32,7 +32,7 @@ def _there(context: BlockContext, _actor: Actor) -> bool:
     "GET", "list-blocks", Permission.BLOCK_READ, title="Whom you blocked", query=schemas.ListBlocks, result="blocks"
 )
 def find(request: Request) -> Representation:
-    page = blocks.listed(request.db, request.actor.user_id, page_request(request.query))
+    page = blocks.list_page(request.db, request.actor.user_id, page_request(request.query))
     return represent.blocks(request, page, request.context)
 
 

@@ -162,7 +162,7 @@ def list_of_person(request: Request) -> Representation:
 
 def _listed(request: Request, kind: str, target: int) -> Representation:
     query, context = request.query, request.context
-    page, ratings = reading.listed(request.db, kind, target, page_request(query))
+    page, ratings = reading.list_page(request.db, kind, target, page_request(query))
     return represent.reviews(
         request, page, ratings, f"{context.path}/reviews", context, fields=query["fields"], embed=query["embed"]
     )

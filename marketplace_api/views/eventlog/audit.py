@@ -29,8 +29,8 @@ item = Service("event", "/api/audit/{event_id}", EventContext)
 def find(request: Request) -> Representation:
     query = request.query
     names = ("subject_type", "subject_id", "actor_id", "type", "since", "until")
-    wanted = domain.Wanted(**{name: query[name] for name in names})
-    page = domain.listed(request.db, wanted, page_request(query))
+    wanted = domain.Criteria(**{name: query[name] for name in names})
+    page = domain.list_page(request.db, wanted, page_request(query))
     return represent.events(request, page, request.context)
 
 

@@ -36,7 +36,7 @@ roles = Service("admin-user-roles", f"{ONE}/roles", AccountContext, on=ONE)
 )
 def find(request: Request) -> Representation:
     query = request.query
-    wanted = admin_search.Wanted(
+    wanted = admin_search.Criteria(
         search=query["search"] or "",
         sees_addresses=request.actor.administers,
         state=query["state"],
@@ -45,7 +45,7 @@ def find(request: Request) -> Representation:
         sort=query["sortBy"],
         descending=(query["order"] or ("desc" if query["sortBy"] == "date_joined" else "asc")) == "desc",
     )
-    page = admin_search.listed(request.db, wanted, page_request(query))
+    page = admin_search.list_page(request.db, wanted, page_request(query))
     return represent.accounts(request, page, request.context)
 
 

@@ -26,7 +26,7 @@ def _stands(context: ApiKeyContext, _actor: Actor) -> bool:
     "GET", "list-api-keys", Permission.KEY_MANAGE, title="API keys", query=schemas.ListKeys, result="api_keys"
 )
 def find(request: Request) -> Representation:
-    return represent.api_keys(request, api_keys.listed(request.db, page_request(request.query)), request.context)
+    return represent.api_keys(request, api_keys.list_page(request.db, page_request(request.query)), request.context)
 
 
 @collection.operation(

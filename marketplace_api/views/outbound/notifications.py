@@ -39,7 +39,9 @@ wanted = Service("notification-preferences", PREFERENCES, NotificationPreference
 )
 def find(request: Request) -> Representation:
     query = request.query
-    page, unread = reading.listed(request.db, request.actor.user_id, page_request(query), unread_only=query["unread"])
+    page, unread = reading.list_page(
+        request.db, request.actor.user_id, page_request(query), unread_only=query["unread"]
+    )
     return represent.notifications(request, page, unread, request.context, query["fields"])
 
 

@@ -38,7 +38,7 @@ def _pushes(context: PushSubscriptionsContext, _actor: Actor) -> bool:
     result="push_subscriptions",
 )
 def find(request: Request) -> Representation:
-    page = queries.listed(request.db, request.actor.user_id, page_request(request.query))
+    page = queries.list_page(request.db, request.actor.user_id, page_request(request.query))
     return represent.subscriptions(request, page, request.context)
 
 

@@ -44,7 +44,7 @@ def _possible(step: str) -> Callable[[WebhookContext, Actor], bool]:
     "GET", "webhooks", P.WEBHOOK_READ, title="Webhooks", query=schemas.ListWebhooks, result="webhooks"
 )
 def find(request: Request) -> Representation:
-    return represent.webhooks(request, queries.listed(request.db, page_request(request.query)), request.context)
+    return represent.webhooks(request, queries.list_page(request.db, page_request(request.query)), request.context)
 
 
 @collection.operation(
@@ -58,7 +58,7 @@ def find(request: Request) -> Representation:
     description="It is told of what is recorded from now on. The answer has the secret, which is not shown again.",
 )
 def make(request: Request) -> Representation:
-    made = endpoints.make(request.db, request.actor, request.registry.app_settings, **request.validated)
+    made = endpoints.create(request.db, request.actor, request.registry.app_settings, **request.validated)
     return represent.webhook(request.context.child(made.row), secret=made.secret)
 
 
@@ -174,7 +174,7 @@ def test(request: Request) -> Representation:
 )
 def list_deliveries(request: Request) -> Representation:
     endpoint = request.context.__parent__.row
-    wanted = queries.Wanted(status=request.query["status"], type=request.query["type"])
+    wanted = queries.Criteria(status=request.query["status"], type=request.query["type"])
     page = queries.deliveries(request.db, endpoint.endpoint_id, wanted, page_request(request.query))
     return represent.deliveries(request, page, request.context, endpoint)
 

@@ -47,13 +47,13 @@ def enter(request: Request) -> Representation:
 def find(request: Request) -> Representation:
     query, actor = request.query, request.actor
     assigned = query["assigned"]
-    wanted = queue.Wanted(
+    wanted = queue.Criteria(
         states=tuple(query["status"]),
         subject_type=query["subject_type"],
         subject_id=query["subject_id"],
         assignee_id={"me": actor.user_id, "nobody": 0}.get(assigned, assigned),
     )
-    page = queue.listed(request.db, actor.user_id, wanted, page_request(query))
+    page = queue.list_page(request.db, actor.user_id, wanted, page_request(query))
     return reports(request, page, request.context)
 
 
@@ -131,7 +131,7 @@ steps = [_step_service(step) for step in REPORT_WORKFLOW]
     description="Submitted listings, and verified ones that changed, the longest waiting first.",
 )
 def list_waiting(request: Request) -> Representation:
-    page: Any = review_queue.listed(request.db, page_request(request.query))
+    page: Any = review_queue.list_page(request.db, page_request(request.query))
     shown = listings(request, page, f"{HOME}/listings", context=request.context)
     shown.links["up"] = link(HOME)
     return shown

@@ -57,7 +57,7 @@ def _case(page: Any, actor: Actor) -> policy.Case:
     description="To moderators, once. Whom it is about is not told who made it.",
 )
 def make(request: Request) -> Representation:
-    row = create.make(request.db, request.actor, **request.validated)
+    row = create.create(request.db, request.actor, **request.validated)
     return represent.own_report(request.context.child(row))
 
 

@@ -99,7 +99,7 @@ def submit(request: Request) -> Representation:
     description="Oldest first; those that wait for a decision, unless `status` asks for others.",
 )
 def find(request: Request) -> Representation:
-    page = reading.listed(request.db, request.query["status"], page_request(request.query))
+    page = reading.list_page(request.db, request.query["status"], page_request(request.query))
     return represent.verifications(request, page, request.context)
 
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace_api.backup.pg_tools import Process, fitting
+from marketplace_api.backup.pg_tools import Process, find_matching
 from marketplace_api.database.row_security import APP_ROLE
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
@@ -110,7 +110,9 @@ def test_a_dump_that_commits_by_itself_leaves_the_database_empty(copy: Path, sou
     assert source.told("db", "backup", copy, "--with-files", "--yes")["files_included"] == 7
     contents = members(copy)
     url = source.environment["DATABASE_URL"]
-    with Process(fitting(18, "To dump").folder / "pg_dump", "--format=custom", "--large-objects", url=url) as dump:
+    with Process(
+        find_matching(18, "To dump").folder / "pg_dump", "--format=custom", "--large-objects", url=url
+    ) as dump:
         committing = dump.output.read()
     path = copy.with_name("committing.tar")
     pack(path, {**contents, "database.dump": committing})

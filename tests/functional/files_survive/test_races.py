@@ -105,7 +105,7 @@ def test_an_upload_that_the_sweep_gave_up_saves_nothing(
         store.staged(committed_databases, storage, listing.user_id, {key: b"content"}) as keys,
     ):
         assert swept(committed_databases, storage, LATER).cleared == 1
-        store.keep(session, keys)
+        store.commit_staged(session, keys)
     assert_together(committed_databases, storage)
 
 

@@ -109,12 +109,14 @@ def test_who_acts_must_moderate_and_not_their_own(run: Run, committed_databases:
 def test_two_at_once_take_a_step_once(committed_databases: Databases) -> None:
     (listing_id,) = offer(committed_databases)
     steps = [
-        lambda session: moderation.judge(session, operator("test"), "suspend", listing_id, reason="It breaks a rule.")
+        lambda session: moderation.moderate(
+            session, operator("test"), "suspend", listing_id, reason="It breaks a rule."
+        )
     ] * 6
     results = at_once(committed_databases, *steps)
     assert sum(isinstance(result, Conflict) for result in results) == 5
     with committed_databases.session() as session, pytest.raises(Invalid):
-        moderation.judge(session, operator("test"), "suspend", listing_id)
+        moderation.moderate(session, operator("test"), "suspend", listing_id)
 
 
 def test_listings_are_looked_through(run: Run, committed_databases: Databases) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.domain.outbound.notifications.deliveries import Letter
+from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage
 from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import safe_http
@@ -24,7 +24,7 @@ from marketplace_api.gateways.webpush import PushSender, VapidKey, generate_key
 from marketplace_api.gateways.webpush.vapid import VapidPush
 from marketplace_api.jobs.outbound import channels
 from marketplace_api.jobs.outbound.push_sender import send_push
-from marketplace_api.jobs.outbound.sender import Later
+from marketplace_api.jobs.outbound.sender import RetryLater
 from marketplace_api.jobs.outbound.sms_sender import send_phone_code, send_sms
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.identity.accounts import User
@@ -83,8 +83,8 @@ def pushing(tmp_path: Path) -> Iterator[tuple[Receiver, Services]]:
         yield server, services_for(Settings(data_dir=tmp_path), sender)
 
 
-def letter(user: User, **values: Any) -> Letter:
-    usual = Letter(
+def letter(user: User, **values: Any) -> OutboundMessage:
+    usual = OutboundMessage(
         delivery_id=1, user_id=user.user_id, type="new_message", title="New message", text="ben wrote to you.",
         url="https://market.example/#/api/conversations/7", count=2, group_key="conversation:7", listing_id=None,
         conversation_id=7, date_created=datetime.now(UTC),
@@ -195,10 +195,10 @@ def test_a_browser_that_is_gone_is_forgotten_and_one_that_waits_is_left_alone(
     with pytest.raises(PermanentDeliveryError):
         send_push(db, letter(anna), services)
     server.will(429, Retry_After="600")
-    with pytest.raises(Later):
+    with pytest.raises(RetryLater):
         send_push(db, letter(anna), services)
     asked = len(server.requests)
-    with pytest.raises(Later):
+    with pytest.raises(RetryLater):
         send_push(db, letter(anna), services)
     assert len(server.requests) == asked, "not before its push service said"
     until = db.execute(sa.text("SELECT paused_until - now() FROM push_subscriptions")).scalar_one()

@@ -132,8 +132,8 @@ def test_only_failed_jobs_are_tried_again(queued: Databases) -> None:
     with queued.session() as session, session.begin():
         record(session, ANONYMOUS, EventType.USER_DEACTIVATED, 1)
     with queued.session() as session:
-        (listed,) = admin.list_jobs(session, admin.Chosen(), 10)
-        assert admin.list_jobs(session, admin.Chosen(status="failed"), 10) == []
+        (listed,) = admin.list_jobs(session, admin.Criteria(), 10)
+        assert admin.list_jobs(session, admin.Criteria(status="failed"), 10) == []
         with pytest.raises(Conflict):
             admin.retry(session, listed["job_id"])
         with pytest.raises(NotFound):
@@ -164,7 +164,7 @@ def test_a_job_of_another_release_says_that_it_is_one(queued: Databases, setting
         )
     worker.run_pending(replace(settings, data_dir=tmp_path), queued)
     with queued.session() as session:
-        told = {row["error"] for row in admin.list_jobs(session, admin.Chosen(status="failed"), 9)}
+        told = {row["error"] for row in admin.list_jobs(session, admin.Criteria(status="failed"), 9)}
     assert told == {
         f"UnknownTask: This release knows no task {name!r}; a worker of the one that made the job does."
         for name in ("mail_by_dove", "count_stars")

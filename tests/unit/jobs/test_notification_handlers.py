@@ -248,12 +248,12 @@ def test_many_keepers_are_told_in_batches_that_go_on_where_they_were(
     db.execute(many, {"listing_id": listing.listing_id})
     workflow.take(db, actor_of(ben), listing.listing_id, "mark-sold")
     event = last_event(db)
-    notice = create.Notice(
+    notice = create.NewNotification(
         create.NotificationType.BOOKMARK_SOLD, event.event_id, listing_id=listing.listing_id,
         group_key=f"bookmark_sold:{listing.listing_id}",
     )  # fmt: skip
     # A job that was broken off after its second batch.
-    assert [create.tell_keepers(db, notice, ()) for _ in range(2)] == [True, True]
+    assert [create.notify_bookmarkers(db, notice, ()) for _ in range(2)] == [True, True]
     db.commit()
     assert db.execute(sa.select(sa.func.count()).select_from(Notification)).scalar_one() == 20
     for _ in range(2):
@@ -323,7 +323,9 @@ def test_who_does_not_want_to_know_is_not_told(db: Session, anna: User, ben: Use
 def test_every_kind_has_words_for_what_is_there_and_for_what_is_gone(db: Session, anna: User) -> None:
     event_id = events.record(db, actor_of(anna), EventType.USER_EDITED, anna.user_id).event_id
     for type in KINDS:
-        create.tell(db, anna.user_id, create.Notice(type, event_id, listing_id=987, review_id=987, session_id=987))
+        create.notify(
+            db, anna.user_id, create.NewNotification(type, event_id, listing_id=987, review_id=987, session_id=987)
+        )
     rows = listed(db, anna)
     assert {row.type for row in rows} == {type.value for type in KINDS}
     for row in rows:

@@ -53,7 +53,7 @@ def waits(db: Session, channel: str = "email") -> list[timedelta]:
 def freed(databases: Databases, user_id: int) -> tuple[list[str], list[timedelta]]:
     """The channels by which something goes at once, and how long each e-mail waits that has not gone."""
     with databases.session() as session:
-        rescheduling.look_anew(session, user_id)
+        rescheduling.reschedule(session, user_id)
         return due_channels(session), waits(session)
 
 

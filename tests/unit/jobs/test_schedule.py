@@ -52,7 +52,7 @@ def test_after_a_day_without_workers_or_a_clock_that_was_set_each_task_ticks_onc
 
 def test_a_clock_that_is_set_is_noticed_and_one_that_is_corrected_is_not() -> None:
     offsets: Iterator[float] = iter([0.0, 30.0, 60.0, 90.0, -3600.0])
-    jumped = asyncio.run(asyncio.wait_for(cron.jumped(lambda: next(offsets), every=0.001), 10))
+    jumped = asyncio.run(asyncio.wait_for(cron.clock_jumped(lambda: next(offsets), every=0.001), 10))
     assert jumped == -3690
 
 
@@ -81,7 +81,7 @@ def _run(databases: Databases, settings: Settings) -> dict[str, Any]:
 
 
 def _lines(session: Session, now: datetime) -> list[dict[str, Any]]:
-    return schedule_runs.tell(session, schedule.CRONS, now)
+    return schedule_runs.log_outcome(session, schedule.CRONS, now)
 
 
 def test_each_run_is_told_with_its_outcome_and_overdue_until_one_succeeds(
@@ -95,7 +95,7 @@ def test_each_run_is_told_with_its_outcome_and_overdue_until_one_succeeds(
             raise errors.pop(0)
         return {}
 
-    monkeypatch.setattr(schedule.counters, "recount", fail)
+    monkeypatch.setattr(schedule.counters, "repair", fail)
     line = _run(databases, settings)
     assert (line["outcome"], line["error"]) == ("failed", "KeyError")
     assert _ticks(databases) == [], "the next tick tries again"

@@ -94,7 +94,7 @@ def test_an_event_reaches_who_chose_its_type_signed_and_without_anything_persona
     queued: Databases, ours: Settings, receiver: Receiver
 ) -> None:
     with queued.session() as session, session.begin():
-        endpoint, secret = endpoints.make(
+        endpoint, secret = endpoints.create(
             session, OPERATOR, ours, url=receiver.url, event_types=("user.banned", "listing.*")
         )
         make_webhook(session, receiver.url, "review.posted")
@@ -201,12 +201,12 @@ def test_an_endpoint_that_fails_for_days_is_switched_off_and_one_success_forgive
 
 
 def test_waits_grow_to_more_than_the_days_after_which_an_endpoint_is_given_up() -> None:
-    waits = [webhook_delivery.wait_before(number, None) for number in range(1, len(webhook_delivery.WAITS) + 2)]
+    waits = [webhook_delivery.backoff(number, None) for number in range(1, len(webhook_delivery.WAITS) + 2)]
     assert waits[-1] is None
     known = [wait for wait in waits if wait is not None]
     assert sum(known, timedelta()) > webhook_delivery.FAILING_FOR
     assert len(known) >= webhook_delivery.LEAST_FAILURES
-    assert webhook_delivery.wait_before(1, timedelta(days=400)) == webhook_delivery.LONGEST_RETRY_AFTER
+    assert webhook_delivery.backoff(1, timedelta(days=400)) == webhook_delivery.LONGEST_RETRY_AFTER
 
 
 def test_any_number_of_relays_make_each_delivery_once(queued: Databases, ours: Settings) -> None:
@@ -248,7 +248,7 @@ def test_who_dies_between_two_steps_leaves_nothing_out_and_nothing_twice(
         happen(queued, 2)
         # Dies after the deliveries were made, before the commit.
         with queued.session() as session:
-            fanout.pass_on(session)
+            fanout.fan_out(session)
             session.rollback()
         webhooks.relay(queued)
         late.commit()
@@ -363,7 +363,7 @@ def test_old_deliveries_are_deleted(queued: Databases, ours: Settings, receiver:
 
 def test_the_thread_beside_the_worker_passes_on_by_itself_and_ends_with_it(queued: Databases) -> None:
     made(queued, "https://receiver.example/")
-    with webhooks.relaying_beside(queued):
+    with webhooks.relay_in_background(queued):
         happen(queued)
         deadline = time.monotonic() + 20
         while not deliveries(queued):
@@ -378,5 +378,5 @@ def test_while_nobody_listens_a_look_writes_nothing(databases: Any, db: Session)
     position = sa.text("SELECT xmax::text, event_id FROM webhook_position")
     record(db, OPERATOR, EventType.LISTING_DELETED, 1)
     before = db.execute(position).one()
-    assert fanout.pass_on(db) is None
+    assert fanout.fan_out(db) is None
     assert db.execute(position).one() == before

@@ -159,7 +159,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     _rescue(queued)
     worker.run_pending(ours, queued)
     with queued.session() as session:
-        (listed,) = admin.list_jobs(session, admin.Chosen(status="failed"), 9)
+        (listed,) = admin.list_jobs(session, admin.Criteria(status="failed"), 9)
     assert listed["error"] == f"WorkerDied: {failures.WORKER_DIED.message}"
 
 
@@ -216,7 +216,7 @@ def test_why_each_attempt_failed_is_kept_without_a_word_about_anybody(
         make_due(queued)
         worker.run_pending(ours, queued)
     with queued.session() as session:
-        (listed,) = admin.list_jobs(session, admin.Chosen(status="failed"), 9)
+        (listed,) = admin.list_jobs(session, admin.Criteria(status="failed"), 9)
         assert listed["error"].startswith("KeyError: The code looked something up")
         admin.retry(session, listed["job_id"])
         session.commit()

@@ -90,10 +90,10 @@ def test_a_worker_serves_the_queues_that_it_is_told_to(queued: Databases, ours: 
     with working(ours, queued, Queue.MAIL, Queue.SMS):
         wait_for(lambda: len(mails_of(ours)) == 1)
     with queued.session() as session:
-        (left,) = admin.list_jobs(session, admin.Chosen(task="notify_of_password"), 9)
+        (left,) = admin.list_jobs(session, admin.Criteria(task="notify_of_password"), 9)
     assert (left["status"], left["queue"]) == ("todo", "default")
 
 
 def _waiting(databases: Databases, task: str) -> bool:
     with databases.session() as session:
-        return bool(admin.list_jobs(session, admin.Chosen(task=task, queue="sms"), 1))
+        return bool(admin.list_jobs(session, admin.Criteria(task=task, queue="sms"), 1))

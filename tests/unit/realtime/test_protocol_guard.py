@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from marketplace_api.realtime.protocol_guard import FRAMES, FRAMES_SECONDS, GREET_SECONDS, MOST_BYTES, Frames
+from marketplace_api.realtime.protocol_guard import FRAMES, FRAMES_SECONDS, GREET_SECONDS, MOST_BYTES, ProtocolGuard
 
 FINE = (
     "3", "2", "2probe", "1", "6", "40", '40{"token":"x"}', "40/other,", '40/other,{"token":"x"}', "41",
@@ -33,7 +33,7 @@ def heard(*frames: str | bytes, clock: Any = lambda: 0.0, admitted: bool = True)
         return {"type": "websocket.receive", "text": None, "bytes": None, kind: frame}
 
     async def listen() -> list[str]:
-        guard = Frames(receive, clock)
+        guard = ProtocolGuard(receive, clock)
         if admitted:
             guard.admit()
         return [(await guard())["type"] for _ in frames]

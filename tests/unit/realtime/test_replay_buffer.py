@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 
 from marketplace_api.realtime.event_map import Entry
-from marketplace_api.realtime.replay_buffer import Recent
+from marketplace_api.realtime.replay_buffer import ReplayBuffer
 
 
 def test_it_is_the_end_of_the_log() -> None:
     chance = random.Random(7)
     names = [f"user:{number}" for number in range(5)]
     log = [Entry(number, 0.0, topics=tuple(chance.sample(names, chance.randint(0, 3)))) for number in range(1, 400)]
-    recent, most = Recent(0, 50), 50
+    recent, most = ReplayBuffer(0, 50), 50
     told, start = 0, 0
     while start < len(log):
         part = log[start : start + chance.randint(1, 30)]

@@ -22,7 +22,7 @@ from marketplace_api.cli.doctor.checks.content import (
 from marketplace_api.cli.doctor.checks.event_log import event_log
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.doctor.checks.roles import roles
-from marketplace_api.cli.doctor.checks.schema import soundness
+from marketplace_api.cli.doctor.checks.schema import schema
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations
 from marketplace_api.diagnostics.inspector import Look, ServerFacts, looking
@@ -223,7 +223,7 @@ Check = Callable[[Installation, str, Look, ServerFacts], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     _extensions,
     _migrations,
-    soundness,
+    schema,
     roles,
     _clock,
     _form,

@@ -11,7 +11,7 @@ from marketplace_api.database.base import Base
 from marketplace_api.diagnostics.inspector import Look, ServerFacts
 
 
-def soundness(_installation: Installation, url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def schema(_installation: Installation, url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
     """Nothing about a database that is not migrated, which is a finding of its own."""
     if not boot.schema_is_current(url):
         return

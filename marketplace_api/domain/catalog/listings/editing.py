@@ -96,8 +96,10 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
         actor,
         EventType.LISTING_EDITED,
         row.listing_id,
-        previous={name: _told(name, getattr(row, name)) for name in changed} | _badge_told(row, written, row),
-        new={name: _told(name, value) for name, value in changed.items()} | _badge_told(row, written, written),
+        previous={name: _event_data(name, getattr(row, name)) for name in changed}
+        | _badge_event_data(row, written, row),
+        new={name: _event_data(name, value) for name, value in changed.items()}
+        | _badge_event_data(row, written, written),
         on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
     )
     return written
@@ -120,8 +122,8 @@ def media_changed(
         actor,
         type,
         row.listing_id,
-        previous={**previous} | _badge_told(row, changed, row),
-        new={**new} | _badge_told(row, changed, changed),
+        previous={**previous} | _badge_event_data(row, changed, row),
+        new={**new} | _badge_event_data(row, changed, changed),
         on_behalf_of=None if actor.owns(row.user_id) else row.user_id,
     )
     return changed
@@ -223,13 +225,13 @@ def _badge_after(session: Session, row: Any, changed: Mapping[str, Any]) -> Mapp
     return _REVIEW_AGAIN if abs(changed["price"] - price) > price / 2 else {"verified_price": price}
 
 
-def _badge_told(before: Any, after: Any, row: Any) -> dict[str, bool]:
+def _badge_event_data(before: Any, after: Any, row: Any) -> dict[str, bool]:
     """The badge as ``row`` has it, for the event, where the change took it away."""
     lost = before.is_verified_listing and not after.is_verified_listing
     return {"is_verified_listing": row.is_verified_listing} if lost else {}
 
 
-def _told(name: str, value: Any) -> Any:
+def _event_data(name: str, value: Any) -> Any:
     """A value as the event log keeps it: no street addresses or exact positions."""
     if name in ("address", "zip", "latitude", "longitude"):
         return None if value is None else "(changed)"

@@ -22,7 +22,7 @@ def needs_reason(action: str) -> bool:
     return action in STEPS and LISTING_WORKFLOW.step(action).reason is Reason.REQUIRED
 
 
-def judge(session: Session, actor: Actor, action: str, listing_id: int, *, reason: str | None = None) -> Any:
+def moderate(session: Session, actor: Actor, action: str, listing_id: int, *, reason: str | None = None) -> Any:
     """Take ``action``, one of :data:`ACTIONS`; returns the listing's new row.
 
     Raises NotFound, Gone, Forbidden for who does not moderate and for one's own listing, Invalid without the reason

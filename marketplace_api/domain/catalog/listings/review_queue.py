@@ -27,7 +27,7 @@ def waiting(db: Reader) -> int:
     return number
 
 
-def listed(db: Reader, page: PageRequest) -> Page:
+def list_page(db: Reader, page: PageRequest) -> Page:
     """One part of them, as rows of ``rows.COLUMNS``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     position = decode_cursor(page.cursor, _LIST_HASH, (datetime, int)) if page.cursor else None
     values: dict[str, Any] = {

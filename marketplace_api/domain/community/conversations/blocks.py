@@ -74,7 +74,7 @@ def find(db: Reader, owner_id: int, user_id: int) -> Any | None:
     return _FIND.first(db, {"owner_id": owner_id, "other_id": user_id})
 
 
-def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
+def list_page(db: Reader, user_id: int, page: PageRequest) -> Page:
     """Whom a person has blocked, the latest first, as rows of :data:`COLUMNS`.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.

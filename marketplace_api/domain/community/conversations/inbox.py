@@ -43,7 +43,7 @@ def mark_all_read(session: Session, actor: Actor, conversation_id: int) -> Any:
             actor,
             EventType.CONVERSATION_READ,
             conversation_id,
-            new=_told(side) | {"messages": side.unread_count},
+            new=_event_data(side) | {"messages": side.unread_count},
         )
     return queries.find(session, conversation_id, side.user_id)
 
@@ -74,7 +74,11 @@ def mark_read(session: Session, actor: Actor, message_id: int) -> None:
     if side.unread_count == 1:
         notifications.conversation_read(session, side.user_id, row.conversation_id)
     record(
-        session, actor, EventType.MESSAGE_READ, message_id, new=_told(side) | {"conversation_id": row.conversation_id}
+        session,
+        actor,
+        EventType.MESSAGE_READ,
+        message_id,
+        new=_event_data(side) | {"conversation_id": row.conversation_id},
     )
 
 
@@ -88,7 +92,7 @@ def archive(session: Session, actor: Actor, conversation_id: int, *, archived: b
         raise wrong_place(conversation_id, archived=archived)
     _change(session, side, {"archived": archived})
     type = EventType.CONVERSATION_ARCHIVED if archived else EventType.CONVERSATION_UNARCHIVED
-    record(session, actor, type, conversation_id, new=_told(side))
+    record(session, actor, type, conversation_id, new=_event_data(side))
     return queries.find(session, conversation_id, side.user_id)
 
 
@@ -113,7 +117,7 @@ def hide(session: Session, actor: Actor, conversation_id: int) -> None:
     values = {"hidden_through": _s.last_message_id, "message_count": 0, "unread_count": 0, "archived": False}
     _change(session, side, values)
     notifications.conversation_read(session, side.user_id, conversation_id)
-    record(session, actor, EventType.CONVERSATION_HIDDEN, conversation_id, new=_told(side))
+    record(session, actor, EventType.CONVERSATION_HIDDEN, conversation_id, new=_event_data(side))
 
 
 def _lock(session: Session, actor: Actor, conversation_id: int) -> Any:
@@ -129,5 +133,5 @@ def _change(session: Session, side: Any, values: dict[str, Any]) -> None:
     session.execute(sa.update(_side).where(mine).values(values))
 
 
-def _told(side: Any) -> dict[str, Any]:
+def _event_data(side: Any) -> dict[str, Any]:
     return {"user_id": side.user_id, "other_id": side.other_id}

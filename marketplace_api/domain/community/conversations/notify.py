@@ -6,13 +6,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.database.base import table_of
-from marketplace_api.domain.outbound.notifications.create import Notice, tell
+from marketplace_api.domain.outbound.notifications.create import NewNotification, notify
 from marketplace_api.models.community.conversations import ConversationSide, Message
 
 _s, _m = table_of(ConversationSide).c, table_of(Message).c
 
 
-def tell_of_message(session: Session, receiver_id: int, message_id: int, notice: Notice) -> None:
+def notify_receiver(session: Session, receiver_id: int, message_id: int, notice: NewNotification) -> None:
     """Tell of a message that was neither read nor removed meanwhile.
 
     The receiver's side of the conversation is held, so that who reads it now does so before this, or marks as read what
@@ -31,4 +31,4 @@ def tell_of_message(session: Session, receiver_id: int, message_id: int, notice:
         _m.message_id == message_id, _m.is_read.is_(False), _m.deleted_at.is_(None)
     )  # fmt: skip
     if session.execute(news).first() is not None:
-        tell(session, receiver_id, notice)
+        notify(session, receiver_id, notice)

@@ -48,7 +48,7 @@ def columns(side: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
     )  # fmt: skip
 
 
-def around(side: sa.FromClause) -> sa.FromClause:
+def with_relations(side: sa.FromClause) -> sa.FromClause:
     """``side`` with what belongs to it: the conversation, the other's side and account."""
     return (
         side.join(table_of(Conversation), _c.conversation_id == side.c.conversation_id)
@@ -58,7 +58,7 @@ def around(side: sa.FromClause) -> sa.FromClause:
 
 
 _FIND = Prepared(
-    sa.select(*columns(_side)).select_from(around(_side)).where(
+    sa.select(*columns(_side)).select_from(with_relations(_side)).where(
         _side.c.conversation_id == sa.bindparam("conversation_id"), _side.c.user_id == sa.bindparam("viewer_id"),
         _side.c.last_message_id > _side.c.hidden_through,
     )

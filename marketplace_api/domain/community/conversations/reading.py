@@ -84,7 +84,7 @@ def _conversations(keyed: bool, backward: bool) -> Prepared:
         chosen = chosen.where(key > _number("key") if backward else key < _number("key"))
     order = key.asc() if backward else key.desc()
     side = chosen.order_by(order).limit(_number("count")).offset(_number("offset")).subquery("side")
-    shown = sa.select(*queries.columns(side)).select_from(queries.around(side)).subquery("shown")
+    shown = sa.select(*queries.columns(side)).select_from(queries.with_relations(side)).subquery("shown")
     box = (
         sa.select(_i.unread_count.label("total_unread"), _i.current_count, _i.archived_count)
         .where(_i.user_id == viewer)

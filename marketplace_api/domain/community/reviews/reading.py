@@ -36,7 +36,7 @@ class Ratings:
         return round(self.sum / self.count, 2) if self.count else None
 
 
-def listed(db: Reader, kind: str, target: int, page: PageRequest) -> tuple[Page, Ratings]:
+def list_page(db: Reader, kind: str, target: int, page: PageRequest) -> tuple[Page, Ratings]:
     """The standing reviews of a target (``kind``: ``listing_id`` or ``reviewee_id``) as rows of ``rows.COLUMNS``.
 
     The total comes from the ratings, which the database keeps, so it costs nothing and is exact.

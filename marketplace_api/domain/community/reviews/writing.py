@@ -42,7 +42,7 @@ def post(
     )
     session.add(review)
     session.flush()
-    return _told(session, actor, EventType.REVIEW_POSTED, review.review_id)
+    return _event_data(session, actor, EventType.REVIEW_POSTED, review.review_id)
 
 
 def _case(session: Session, actor: Actor, listing_id: int | None, reviewee_id: int | None) -> policy.Case:
@@ -66,7 +66,7 @@ def reply(session: Session, actor: Actor, review_id: int, text: str, *, expected
     if row.date_replied is not None:
         raise already_replied(review_id)
     _change(session, review_id, {"reply": text, "date_replied": sa.func.now()})
-    return _told(session, actor, EventType.REVIEW_REPLIED, review_id)
+    return _event_data(session, actor, EventType.REVIEW_REPLIED, review_id)
 
 
 def already_replied(review_id: int) -> Conflict:
@@ -96,7 +96,7 @@ def edit(
         link = f"/api/reviews/{review_id}"
         raise Conflict("There is no reply to edit.", "wrong_state", extra={"state": "unanswered"}, link=link)
     _change(session, review_id, {**changed, "moderation_reason": reason})
-    return _told(
+    return _event_data(
         session,
         replace(actor, reason=reason),
         EventType.REVIEW_EDITED,
@@ -116,7 +116,7 @@ def delete(session: Session, actor: Actor, review_id: int, *, reason: str, expec
     _change(session, review_id, {"deleted_at": sa.func.now(), "moderation_reason": reason})
     there, gone = {"status": "published"}, {"status": "deleted"}
     told = replace(actor, reason=reason)
-    return _told(session, told, EventType.REVIEW_DELETED, review_id, previous=there, more=gone)
+    return _event_data(session, told, EventType.REVIEW_DELETED, review_id, previous=there, more=gone)
 
 
 def restore(session: Session, actor: Actor, review_id: int, *, expected_version: int | None = None) -> Any:
@@ -133,7 +133,7 @@ def restore(session: Session, actor: Actor, review_id: int, *, expected_version:
         raise superseded()
     _change(session, review_id, {"deleted_at": None, "moderation_reason": None})
     there, gone = {"status": "published"}, {"status": "deleted"}
-    return _told(session, actor, EventType.REVIEW_RESTORED, review_id, previous=gone, more=there)
+    return _event_data(session, actor, EventType.REVIEW_RESTORED, review_id, previous=gone, more=there)
 
 
 def concerned() -> Forbidden:
@@ -158,7 +158,7 @@ def _change(session: Session, review_id: int, values: Mapping[str, Any]) -> None
     )
 
 
-def _told(
+def _event_data(
     session: Session,
     actor: Actor,
     type: EventType,

@@ -75,7 +75,7 @@ _HIGHEST = "\U0010ffff"  # sorts behind whatever else could follow
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which accounts, in which order.
 
     ``search`` is the beginning of a user name or, for whoever ``sees_addresses``, of an e-mail address; for others
@@ -104,7 +104,7 @@ def masked(email: str | None) -> str | None:
     return f"{name[:1]}***@{domain[:1]}***.{domain.rpartition('.')[2]}"
 
 
-def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
+def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
     """One part of the accounts, as rows of :data:`JUDGED_COLUMNS`.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
@@ -126,7 +126,7 @@ def listed(db: Reader, wanted: Wanted, page: PageRequest) -> Page:
     return assemble(kept, page, position, list_hash, lambda row: (row.sort_key, row.user_id), total=found[0].total)
 
 
-def _filters(wanted: Wanted) -> str:
+def _filters(wanted: Criteria) -> str:
     """Constants, not parameters: so the planner sees which of them few accounts meet."""
     met = ["true"]
     if wanted.state in STATES:

@@ -162,7 +162,7 @@ def log_out(session: Session, actor: Actor, user_id: int, session_id: int | None
     return 1
 
 
-def put_back(
+def revert(
     session: Session, actor: Actor, user: User, *, state: str, reason: str | None, until: datetime | None
 ) -> None:
     """Undo a suspension, a ban or their lifting of the locked ``user``: into ``state``, for ``reason``, ``until``.
@@ -173,13 +173,13 @@ def put_back(
     if state != "active":
         admins.require_another(session, user)
     now = queries.lock_user(session, user.user_id)[1]
-    previous = _told(user)
+    previous = _event_data(user)
     queries.hide_belongings(session, user.user_id, hidden=state in ("banned", "deactivated"))
     user.state_reason, user.suspended_until = reason, until
     user.deactivated_at = now if state == "deactivated" else None
     _enter(session, user, state, now)
     type = _EVENTS.get(state, EventType.USER_REINSTATED)
-    record(session, actor, type, user.user_id, previous=previous, new={**_told(user), "undone": True})
+    record(session, actor, type, user.user_id, previous=previous, new={**_event_data(user), "undone": True})
 
 
 def _moderated(
@@ -214,15 +214,15 @@ def _judge(
     session: Session, actor: Actor, user: User, type: EventType,
     *, state: str, reason: str, now: datetime, until: datetime | None = None,
 ) -> User:  # fmt: skip
-    previous = _told(user)
+    previous = _event_data(user)
     user.state_reason = reason if state != "active" else None
     user.suspended_until, user.deactivated_at = until, None
     _enter(session, user, state, now)
-    record(session, replace(actor, reason=reason), type, user.user_id, previous=previous, new=_told(user))
+    record(session, replace(actor, reason=reason), type, user.user_id, previous=previous, new=_event_data(user))
     return user
 
 
-def _told(user: User) -> dict[str, Any]:
+def _event_data(user: User) -> dict[str, Any]:
     """What the log tells of an account's state: of a suspension its end as well, ``None`` for until further notice."""
     if user.state != "suspended":
         return {"state": user.state}

@@ -41,8 +41,8 @@ def replace(
     contents = {new_key(KIND, "webp", size, name): variant.content for size, variant in variants.items()}
     with store.staged(databases, storage, user_id, contents) as keys:
         user, now = _lock(session, user_id, expected_version)
-        let_go(session, user_id)
-        store.keep(session, keys)
+        release(session, user_id)
+        store.commit_staged(session, keys)
         card, thumb = (new_key(KIND, "webp", size, name) for size in ("card", "thumb"))
         session.execute(sa.insert(_t).values(user_id=user_id, card_key=card, thumb_key=thumb))
         _show(session, actor, user, f"{PATH}{card}", now)
@@ -59,16 +59,16 @@ def remove(session: Session, actor: Actor, user_id: int, *, expected_version: in
     Raises NotFound and PreconditionFailed.
     """
     user, now = _lock(session, user_id, expected_version)
-    let_go(session, user_id)
+    release(session, user_id)
     if user.profile_picture_url is not None:
         _show(session, actor, user, None, now)
 
 
-def let_go(session: Session, user_id: int) -> None:
+def release(session: Session, user_id: int) -> None:
     """The picture of ours is not the account's any more, if there is one; its files go after the commit."""
     gone = sa.delete(_t).where(_t.c.user_id == user_id).returning(_t.c.card_key, _t.c.thumb_key)
     for keys in session.execute(gone).all():
-        store.doom(session, list(keys))
+        store.mark_for_deletion(session, list(keys))
 
 
 def _lock(session: Session, user_id: int, expected_version: int | None) -> tuple[User, Any]:

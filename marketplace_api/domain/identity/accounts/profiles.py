@@ -82,7 +82,7 @@ def edit(
     if not plain and not session.is_modified(user):
         return user
     if "profile_picture_url" in plain:
-        pictures.let_go(session, user_id)
+        pictures.release(session, user_id)
     if "username" in plain:
         queries.require_free(session, username=plain["username"], email=None, user_id=user_id)
     with queries.keeping_unique(session, username=plain.get("username"), email=None, user_id=user_id):

@@ -1,7 +1,7 @@
 """Files and their rows, together: whatever crashes when, none is there without the other for long.
 
 A row is committed as ``pending`` before the first byte is written, and becomes ``stored`` in the transaction of what
-the file is for. To delete is to doom the row in such a transaction; the object goes after it, the row last.
+the file is for. To delete is to mark the row for deletion in such a transaction; the object goes after it, the row last.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_public(kind: str) -> bool:
 def staged(
     databases: Databases, storage: Storage, owner_id: int, contents: Mapping[str, bytes | IO[bytes]]
 ) -> Iterator[list[str]]:
-    """Writes the ``contents`` by key and gives their keys, for the block to :func:`keep` in its own transaction.
+    """Writes the ``contents`` by key and gives their keys, for the block to :func:`commit_staged` in its own transaction.
 
     Contents that are streams are taken from their beginning; they must be able to seek.
 
@@ -81,7 +81,7 @@ def _row(owner_id: int, key: str, stream: IO[bytes]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def keep(session: Session, keys: Sequence[str]) -> None:
+def commit_staged(session: Session, keys: Sequence[str]) -> None:
     """The staged files are in use from this transaction on.
 
     Raises Unavailable where the sweep took them for left behind.
@@ -91,7 +91,7 @@ def keep(session: Session, keys: Sequence[str]) -> None:
         raise Unavailable("Saving the file took too long; nothing was saved. Send it again.", retry_after=5)
 
 
-def doom(session: Session, keys: Sequence[str]) -> None:
+def mark_for_deletion(session: Session, keys: Sequence[str]) -> None:
     """The files are of no use any more from this transaction on; :func:`clear` deletes them after it."""
     session.execute(_DOOM, {"keys": list(keys)})
 

@@ -15,7 +15,7 @@ from marketplace_api.domain.identity.accounts import pictures, profiles, registr
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor, operator
 from marketplace_api.domain.operations.demo import fixtures
-from marketplace_api.domain.operations.demo.timeline import Market
+from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.models.identity.accounts import User
 
 PASSWORD = "demo-marketplace-2026"
@@ -57,7 +57,7 @@ def find(session: Session) -> dict[str, Actor]:
     return {user.username: _actor(user) for user in found}
 
 
-def plan(market: Market) -> None:
+def plan(market: Timeline) -> None:
     """Soon after somebody joined they sent a picture."""
     people: Mapping[str, Mapping[str, str]] = fixtures.people()
     for name, row in people.items():
@@ -65,7 +65,7 @@ def plan(market: Market) -> None:
         market.plan(market.ago(row["days_ago"]) + PICTURED_AFTER, partial(_picture, market, name))
 
 
-def _picture(market: Market, name: str, moment: datetime) -> None:
+def _picture(market: Timeline, name: str, moment: datetime) -> None:
     actor = market.people[name]
     user_id = actor.user_id or 0
     pictures.replace(

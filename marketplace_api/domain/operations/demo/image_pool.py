@@ -17,7 +17,7 @@ DRAWERS = 2
 QUALITY = 95
 
 
-class Studio:
+class ImagePool:
     """Takes orders first and hands out the pictures later, best in the order in which they were ordered.
 
     Leaving its block forgets what nobody came for.
@@ -28,7 +28,7 @@ class Studio:
         self._photos: dict[tuple[str, int], Future[dict[str, Variant]]] = {}
         self._portraits: dict[str, Future[bytes]] = {}
 
-    def __enter__(self) -> Studio:
+    def __enter__(self) -> ImagePool:
         return self
 
     def __exit__(self, *_: object) -> None:

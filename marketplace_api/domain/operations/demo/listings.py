@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from marketplace_api.domain.catalog import photos
 from marketplace_api.domain.catalog.listings import editing, queries, workflow
 from marketplace_api.domain.operations.demo import fixtures
-from marketplace_api.domain.operations.demo.timeline import Market
+from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.models.catalog.listings import Listing
 
 # How a listing comes to its status; the moderator takes the steps of the second kind.
@@ -33,7 +33,7 @@ PHOTOS = (0, 1, 1)
 PHOTOS_IF_VERIFIED = (1, 2, 2, 3)
 
 
-def plan(market: Market) -> None:
+def plan(market: Timeline) -> None:
     """Every listing is made with its photos, and later takes its steps."""
     people = fixtures.people()
     places = {row["place"]: row for row in fixtures.rows("places")}
@@ -61,7 +61,7 @@ def stepped(row: Mapping[str, str], now: datetime) -> datetime:
     return now - age + min(age / 2, LONGEST_WAY)
 
 
-def _offer(market: Market, row: Mapping[str, str], place: Mapping[str, str], views: int, moment: datetime) -> None:
+def _offer(market: Timeline, row: Mapping[str, str], place: Mapping[str, str], views: int, moment: datetime) -> None:
     owner, status = market.people[row["owner"]], row["status"]
     fields = {
         **{name: row[name] for name in ("title", "description", "category")},
@@ -86,7 +86,7 @@ def _offer(market: Market, row: Mapping[str, str], place: Mapping[str, str], vie
     _date(market, listing.listing_id, date_created=moment, date_updated=moment)
 
 
-def _take_steps(market: Market, row: Mapping[str, str], moment: datetime) -> None:
+def _take_steps(market: Timeline, row: Mapping[str, str], moment: datetime) -> None:
     listing_id = market.listings[row["title"]]
     for step in STEPS[row["status"]]:
         actor = market.people["moderator" if step in MODERATORS_STEPS else row["owner"]]
@@ -96,5 +96,5 @@ def _take_steps(market: Market, row: Mapping[str, str], moment: datetime) -> Non
     _date(market, listing_id, date_updated=moment, review_requested_at=asked)
 
 
-def _date(market: Market, listing_id: int, **moments: object) -> None:
+def _date(market: Timeline, listing_id: int, **moments: object) -> None:
     market.date(Listing, Listing.listing_id == listing_id, **moments)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from marketplace_api.domain.community.conversations import blocks, inbox, send
 from marketplace_api.domain.operations.demo import fixtures
 from marketplace_api.domain.operations.demo.fixtures import Talk
-from marketplace_api.domain.operations.demo.timeline import Market
+from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.models.community.conversations import Block, Conversation, Message
 
 # Minutes between a message and its answer: at once, within hours, the next day.
@@ -21,7 +21,7 @@ PAUSES = ((2, 15), (2, 15), (2, 15), (40, 340), (40, 340), (500, 1200))
 PAUSE_OF_ONE = (1, 3)
 
 
-def plan(market: Market) -> None:
+def plan(market: Timeline) -> None:
     """Everything that is said, and the blocks that followed from some of it."""
     for talk in fixtures.talks():
         _plan_talk(market, talk)
@@ -43,7 +43,7 @@ def moments(talk: Talk, now: datetime) -> Iterator[datetime]:
         yield moment
 
 
-def _plan_talk(market: Market, talk: Talk) -> None:
+def _plan_talk(market: Timeline, talk: Talk) -> None:
     names = [name for name, _ in talk.messages]
     other = next(name for name in names if name != talk.buyer)
     conversation: dict[str, int] = {}
@@ -60,7 +60,7 @@ def _plan_talk(market: Market, talk: Talk) -> None:
 
 
 def _say(
-    market: Market, conversation: dict[str, int], title: str, name: str, to: str, words: str, moment: datetime
+    market: Timeline, conversation: dict[str, int], title: str, name: str, to: str, words: str, moment: datetime
 ) -> None:
     """Who answers has read what came before."""
     if conversation:
@@ -76,15 +76,15 @@ def _say(
     market.date(Conversation, same, timestamp_created=began, timestamp_updated=moment)
 
 
-def _read(market: Market, conversation: dict[str, int], name: str, _moment: datetime) -> None:
+def _read(market: Timeline, conversation: dict[str, int], name: str, _moment: datetime) -> None:
     inbox.mark_all_read(market.session, market.people[name], conversation["id"])
 
 
-def _archive(market: Market, conversation: dict[str, int], name: str, _moment: datetime) -> None:
+def _archive(market: Timeline, conversation: dict[str, int], name: str, _moment: datetime) -> None:
     inbox.archive(market.session, market.people[name], conversation["id"], archived=True)
 
 
-def _block(market: Market, name: str, blocked: str, moment: datetime) -> None:
+def _block(market: Timeline, name: str, blocked: str, moment: datetime) -> None:
     row, _ = blocks.add(market.session, market.people[name], market.people[blocked].user_id or 0)
     same = sa.and_(Block.user_id == row.user_id, Block.blocked_id == row.blocked_id)
     market.date(Block, same, date_blocked=moment)

@@ -8,7 +8,7 @@ from functools import partial
 from io import BytesIO
 
 from marketplace_api.domain.operations.demo import fixtures, placeholder_images
-from marketplace_api.domain.operations.demo.timeline import Market
+from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.domain.trust.reports import create
 from marketplace_api.domain.trust.reports import workflow as reports
 from marketplace_api.domain.trust.verifications import decisions, submission
@@ -19,7 +19,7 @@ Row = Mapping[str, str]
 JUDGE = "moderator"
 
 
-def plan(market: Market) -> None:
+def plan(market: Timeline) -> None:
     """Verifications and reports, some of them decided."""
     for rows, begin, decide in (
         (fixtures.rows("verifications"), _submit, _decide),
@@ -33,7 +33,7 @@ def plan(market: Market) -> None:
                 market.plan(moment + timedelta(hours=float(row["hours"])), partial(decide, market, row, begun))
 
 
-def _submit(market: Market, row: Row, begun: dict[str, int], moment: datetime) -> None:
+def _submit(market: Timeline, row: Row, begun: dict[str, int], moment: datetime) -> None:
     document = BytesIO()
     placeholder_images.portrait(row["who"]).save(document, "PNG")
     document.seek(0)
@@ -46,7 +46,7 @@ def _submit(market: Market, row: Row, begun: dict[str, int], moment: datetime) -
     market.date(Verification, Verification.verification_id == sent.verification_id, date_submitted=moment)
 
 
-def _decide(market: Market, row: Row, begun: dict[str, int], moment: datetime) -> None:
+def _decide(market: Timeline, row: Row, begun: dict[str, int], moment: datetime) -> None:
     judge, verification_id = market.people[JUDGE], begun["id"]
     if row["decision"] == "approve":
         decisions.approve(market.session, judge, verification_id)
@@ -55,11 +55,11 @@ def _decide(market: Market, row: Row, begun: dict[str, int], moment: datetime) -
     market.date(Verification, Verification.verification_id == verification_id, date_decided=moment)
 
 
-def _report(market: Market, row: Row, begun: dict[str, int], moment: datetime) -> None:
+def _report(market: Timeline, row: Row, begun: dict[str, int], moment: datetime) -> None:
     about = row["about"]
     is_person = about.startswith("@")
     subject_id = market.people[about[1:]].user_id if is_person else market.listings[about]
-    made = create.make(
+    made = create.create(
         market.session, market.people[row["reporter"]], subject_type="user" if is_person else "listing",
         subject_id=subject_id or 0, reason=row["reason"], comment=row["comment"],
     )  # fmt: skip
@@ -67,6 +67,6 @@ def _report(market: Market, row: Row, begun: dict[str, int], moment: datetime) -
     market.date(Report, Report.report_id == made.report_id, date_created=moment, date_updated=moment)
 
 
-def _judge(market: Market, row: Row, begun: dict[str, int], moment: datetime) -> None:
+def _judge(market: Timeline, row: Row, begun: dict[str, int], moment: datetime) -> None:
     reports.decide(market.session, market.people[JUDGE], begun["id"], row["step"], reason=row["decision"])
     market.date(Report, Report.report_id == begun["id"], date_decided=moment, date_updated=moment)

@@ -9,7 +9,7 @@ from functools import partial
 from marketplace_api.domain.catalog import bookmarks
 from marketplace_api.domain.community.reviews import writing
 from marketplace_api.domain.operations.demo import fixtures
-from marketplace_api.domain.operations.demo.timeline import Market
+from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.models.catalog.bookmarks import Bookmark
 from marketplace_api.models.community.reviews import Review
 
@@ -22,7 +22,7 @@ KEPT_WITHIN = 0.85
 """The part of a listing's life in which somebody keeps it."""
 
 
-def plan(market: Market) -> None:
+def plan(market: Timeline) -> None:
     """Reviews with their replies, and bookmarks."""
     listings = fixtures.listings()
     owners = {row["title"]: row["owner"] for row in listings}
@@ -39,7 +39,7 @@ def plan(market: Market) -> None:
         _plan_bookmarks(market, name, market.ago(person["days_ago"]), others)
 
 
-def _plan_bookmarks(market: Market, name: str, joined: datetime, others: Sequence[Mapping[str, str]]) -> None:
+def _plan_bookmarks(market: Timeline, name: str, joined: datetime, others: Sequence[Mapping[str, str]]) -> None:
     dice = fixtures.seeded("bookmarks", name)
     for row in dice.sample(others, dice.randint(*KEPT)):
         since = max(market.ago(row["days_ago"]), joined)
@@ -47,7 +47,7 @@ def _plan_bookmarks(market: Market, name: str, joined: datetime, others: Sequenc
         market.plan(moment, partial(_keep, market, name, row["title"]))
 
 
-def _review(market: Market, row: Mapping[str, str], posted: dict[str, int], moment: datetime) -> None:
+def _review(market: Timeline, row: Mapping[str, str], posted: dict[str, int], moment: datetime) -> None:
     about, rating = row["about"], int(row["rating"])
     actor = market.people[row["reviewer"]]
     if about.startswith("@"):
@@ -60,11 +60,11 @@ def _review(market: Market, row: Mapping[str, str], posted: dict[str, int], mome
     market.date(Review, Review.review_id == review.review_id, date_posted=moment, date_updated=moment)
 
 
-def _reply(market: Market, name: str, words: str, posted: dict[str, int], moment: datetime) -> None:
+def _reply(market: Timeline, name: str, words: str, posted: dict[str, int], moment: datetime) -> None:
     writing.reply(market.session, market.people[name], posted["id"], words)
     market.date(Review, Review.review_id == posted["id"], date_replied=moment, date_updated=moment)
 
 
-def _keep(market: Market, name: str, title: str, moment: datetime) -> None:
+def _keep(market: Timeline, name: str, title: str, moment: datetime) -> None:
     kept, _ = bookmarks.add(market.session, market.people[name], market.listings[title])
     market.date(Bookmark, Bookmark.bookmark_id == kept.bookmark_id, date_bookmarked=moment)

@@ -14,15 +14,15 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain import contexts
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.domain.operations.demo import accounts, fixtures, listings, messages, moderation, reviews
-from marketplace_api.domain.operations.demo.image_pool import Studio
-from marketplace_api.domain.operations.demo.timeline import Market, Tell
+from marketplace_api.domain.operations.demo.image_pool import ImagePool
+from marketplace_api.domain.operations.demo.timeline import Tell, Timeline
 from marketplace_api.errors import Forbidden, Unavailable
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
 
-PARTS: tuple[Callable[[Market], None], ...] = (
+PARTS: tuple[Callable[[Timeline], None], ...] = (
     accounts.plan,
     listings.plan,
     messages.plan,
@@ -71,8 +71,8 @@ def _is_begun(session: Session) -> bool:
 
 
 def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell) -> None:
-    with Studio() as studio:
-        market = Market(
+    with ImagePool() as studio:
+        market = Timeline(
             session, databases, make_storage(settings), studio, datetime.now(UTC), accounts.find(session),
             DocumentKeys.from_settings(settings), databases.on_event,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from marketplace_api.database.base import table_of
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.domain.operations.demo.image_pool import Studio
+from marketplace_api.domain.operations.demo.image_pool import ImagePool
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.models.kernel.events import Event
@@ -34,13 +34,13 @@ LATELY = timedelta(days=4)
 
 
 @dataclass(slots=True)
-class Market:
+class Timeline:
     """What the parts of the demo data share. ``listings`` has the ids by title, once they are there."""
 
     session: Session
     databases: Databases
     storage: Storage
-    studio: Studio
+    studio: ImagePool
     now: datetime
     people: dict[str, Actor]
     keys: DocumentKeys

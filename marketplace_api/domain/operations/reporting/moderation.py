@@ -126,7 +126,7 @@ def reports(db: Reader, period: Period) -> dict[str, Any]:
 
 def during(db: Reader, period: Period) -> dict[str, Any]:
     """The parameters of :data:`DURING`."""
-    low, high = audit.span(db, audit.Wanted(since=period.since, until=period.until))
+    low, high = audit.span(db, audit.Criteria(since=period.since, until=period.until))
     return {"low": low, "high": high, "since": period.since, "until": period.until}
 
 

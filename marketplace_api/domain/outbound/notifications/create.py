@@ -34,7 +34,7 @@ _claims = table_of(NotifiedEvent)
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class NewNotification:
     """What is to be told: the ids of what it is about, and in ``data`` whatever else is needed, JSON-ready.
 
     ``actor_id`` is the person who did it, where it was somebody whom the receiver may know of.
@@ -56,13 +56,13 @@ class Notice:
             **{name: getattr(self, name) for name in names},
             "data": orjson.dumps(self.data).decode(),
             **wanting(self.type, "in_app"),
-            **self._ways(),
+            **self._channels(),
         }
 
-    def _ways(self) -> dict[str, Any]:
+    def _channels(self) -> dict[str, Any]:
         """Channels out of the house, and whether they are for those who chose nothing."""
-        ways = [channel for channel in CHANNELS if channel != "email" or not is_mailed_otherwise(self.type)]
-        return {"ways": ways, "ways_by_default": [by_default(self.type, channel) for channel in ways]}
+        channels = [channel for channel in CHANNELS if channel != "email" or not is_mailed_otherwise(self.type)]
+        return {"channels": channels, "channel_defaults": [by_default(self.type, channel) for channel in channels]}
 
 
 GATHER = "CASE WHEN channel = 'email' AND group_key IS NOT NULL THEN interval '2 minutes' ELSE interval '0' END"
@@ -110,9 +110,9 @@ def statement(source: str, start: str = "", **own: str) -> sa.TextClause:
         ), made AS (
             INSERT INTO deliveries ({columns}, channel, due_at)
             SELECT {columns}, channel, now() + {GATHER}
-            FROM person CROSS JOIN unnest(CAST(:ways AS text[]), CAST(:ways_by_default AS boolean[]))
-                AS way (channel, is_default)
-            WHERE {wanted(channel="way.channel", by_default="way.is_default")}
+            FROM person CROSS JOIN unnest(CAST(:channels AS text[]), CAST(:channel_defaults AS boolean[]))
+                AS chosen (channel, is_default)
+            WHERE {wanted(channel="chosen.channel", by_default="chosen.is_default")}
             ORDER BY user_id, channel
             ON CONFLICT DO NOTHING
             RETURNING channel, due_at
@@ -123,10 +123,10 @@ def statement(source: str, start: str = "", **own: str) -> sa.TextClause:
     )
 
 
-_TELL_ONE = statement(
+_NOTIFY_ONE = statement(
     "claimed CROSS JOIN (SELECT CAST(:user_id AS bigint) AS user_id) AS receiver", f"claimed AS ({CLAIM}), "
 )
-_TELL_MANY = statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
+_NOTIFY_MANY = statement("unnest(CAST(:user_ids AS bigint[])) AS receiver (user_id)")
 
 
 def due_channels(session: Session) -> list[str]:
@@ -134,21 +134,21 @@ def due_channels(session: Session) -> list[str]:
     return sorted(session.info.pop(_DUE_CHANNELS, ()))
 
 
-def note_due(session: Session, channels: Iterable[str]) -> None:
+def remember_due(session: Session, channels: Iterable[str]) -> None:
     """Remember that something is to be sent at once by these channels, for :func:`due_channels`."""
     session.info.setdefault(_DUE_CHANNELS, set()).update(channels)
 
 
-def tell(session: Session, user_id: int, notice: Notice) -> None:
+def notify(session: Session, user_id: int, notice: NewNotification) -> None:
     """Tell one person, once for each event and type, in one statement.
 
     Nobody is told of what they did themselves, of what somebody did whom they have blocked, or of what they chose not to
     be told; nor is anybody who is not there any more.
     """
-    run(session, _TELL_ONE, {"user_id": user_id}, notice)
+    run(session, _NOTIFY_ONE, {"user_id": user_id}, notice)
 
 
-def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None, ...]) -> bool:
+def notify_bookmarkers(session: Session, notice: NewNotification, except_ids: tuple[int | None, ...]) -> bool:
     """Tell the next :data:`BATCH` of those who keep the notice's listing; returns whether there may be more.
 
     The caller commits after each batch, so that a job that is broken off goes on where it was. A listing that is not
@@ -162,24 +162,24 @@ def tell_keepers(session: Session, notice: Notice, except_ids: tuple[int | None,
     if progress.is_done:
         return False
     listing = listing_rows.find(session, listing_id)
-    keepers = (
-        bookmarks.keepers(session, listing_id, after=progress.through_id, limit=BATCH)
+    bookmarkers = (
+        bookmarks.bookmarkers(session, listing_id, after=progress.through_id, limit=BATCH)
         if listing is not None and listing.is_public
         else ()
     )
-    told = [user_id for user_id in keepers if user_id not in except_ids]
+    told = [user_id for user_id in bookmarkers if user_id not in except_ids]
     if told:
-        run(session, _TELL_MANY, {"user_ids": told}, notice)
-    is_done = len(keepers) < BATCH
-    through_id = keepers[-1] if keepers else progress.through_id
+        run(session, _NOTIFY_MANY, {"user_ids": told}, notice)
+    is_done = len(bookmarkers) < BATCH
+    through_id = bookmarkers[-1] if bookmarkers else progress.through_id
     session.execute(sa.update(_claims).where(mine).values(through_id=through_id, is_done=is_done))
     return not is_done
 
 
-def run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: Notice) -> None:
+def run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: NewNotification) -> None:
     """Run a statement that tells; record whom it told, because open connections follow the log and nothing else, and
     remember what is to leave the house at once."""
     rows = session.execute(statement, {**receivers, **notice.parameters()}).all()
     entries = [Entry(row.notification_id, None, {"user_id": row.user_id}) for row in rows if row.channel is None]
     record_quietly(session, ANONYMOUS, EventType.NOTIFICATION_CREATED, entries)
-    note_due(session, (row.channel for row in rows if row.channel is not None))
+    remember_due(session, (row.channel for row in rows if row.channel is not None))

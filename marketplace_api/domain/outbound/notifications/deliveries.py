@@ -79,7 +79,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutboundMessage:
     """What one person is told by one channel, in words: ``title`` is a few, ``text`` a sentence or two.
 
     ``count`` is how many events it tells of, which of a push are all of its group that are unread: it takes the place of
@@ -106,7 +106,7 @@ class Letter:
 class Taken:
     """A letter, the deliveries that it is made of, and how often the most unlucky of them failed."""
 
-    letter: Letter
+    letter: OutboundMessage
     delivery_ids: tuple[int, ...]
     attempts: int
 
@@ -126,11 +126,11 @@ def take(session: Session, channel: str, now: datetime, page: Callable[[str], st
     ready = [row for row in rows if _goes_now(session, row, now)]
     if not ready:
         return True
-    key = _letter_key(ready[0])
-    together = [row for row in ready if _letter_key(row) == key]
+    key = _message_key(ready[0])
+    together = [row for row in ready if _message_key(row) == key]
     delivery_ids, attempts = tuple(row.delivery_id for row in together), max(row.attempts for row in together)
     try:
-        letter = _digest(together, page) if key == DIGEST and len(together) > 1 else _letter(together, page)
+        letter = _digest(together, page) if key == DIGEST and len(together) > 1 else _message(together, page)
     except Exception:
         _set_aside(session, delivery_ids, attempts, now)
         return True
@@ -141,7 +141,7 @@ def _goes_now(session: Session, row: Any, now: datetime) -> bool:
     """Whether a delivery goes now; what becomes of one that does not is written down."""
     try:
         later = scheduling.not_before(row, now)
-        why_not = scheduling.objection(row)
+        why_not = scheduling.skip_reason(row)
     except Exception:
         _set_aside(session, (row.delivery_id,), row.attempts, now)
         return False
@@ -175,7 +175,7 @@ def fail(session: Session, delivery_ids: Collection[int], why: str) -> None:
     _change(session, delivery_ids, status="failed", date_done=sa.func.now(), error=why, attempts=Delivery.attempts + 1)
 
 
-def put_off(session: Session, taken: Taken, now: datetime, why: str) -> bool:
+def postpone(session: Session, taken: Taken, now: datetime, why: str) -> bool:
     """Try again later, or give it up after :data:`MOST_ATTEMPTS`; returns whether it is tried again. ``why`` is a code."""
     return _try_later(session, taken.delivery_ids, taken.attempts, now, why)
 
@@ -191,34 +191,34 @@ def _try_later(session: Session, delivery_ids: Collection[int], attempts: int, n
     return True
 
 
-def _letter_key(row: Any) -> object:
+def _message_key(row: Any) -> object:
     """Deliveries of the same key go in the same letter."""
     if scheduling.is_in_digest(row):
         return DIGEST
     return row.group_key if row.group_key is not None else row.delivery_id
 
 
-def _letter(rows: Sequence[Any], page: Callable[[str], str]) -> Letter:
+def _message(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage:
     """About one event, or several of a group in the words of the latest."""
     last = rows[-1]
     # In the application the group may hold more; nothing is held of it there for who does not want that.
     count = max(sum(row.count for row in rows), last.group_count or 0)
     text = text_of(SimpleNamespace(**{**last._mapping, "count": count}))
-    return Letter(
+    return OutboundMessage(
         delivery_id=last.delivery_id, user_id=last.user_id, type=last.type, title=text.title, text=text.content,
         url=page(SUBJECTS[NotificationType(last.type)][1](last) or HOME), count=count, group_key=last.group_key,
         listing_id=last.listing_id, conversation_id=last.conversation_id, date_created=last.date_created,
     )  # fmt: skip
 
 
-def _digest(rows: Sequence[Any], page: Callable[[str], str]) -> Letter:
+def _digest(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage:
     """The news of a day: each group is one piece of it."""
     groups: dict[object, list[Any]] = {}
     for row in rows:
         groups.setdefault(row.group_key or row.delivery_id, []).append(row)
-    letters = [_letter(group, page) for group in groups.values()]
+    letters = [_message(group, page) for group in groups.values()]
     last = rows[-1]
-    return Letter(
+    return OutboundMessage(
         delivery_id=last.delivery_id, user_id=last.user_id, type=DIGEST, title="Your news of the day",
         text="\n".join(letter.text for letter in letters), url=page(HOME), count=sum(row.count for row in rows),
         group_key=None, listing_id=None, conversation_id=None, date_created=last.date_created,

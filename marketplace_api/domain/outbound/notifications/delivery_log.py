@@ -25,7 +25,7 @@ _COLUMNS = [column for column in _d if column.name not in ("data", "group_key")]
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Criteria:
     """Which deliveries: all of these at once."""
 
     status: str | None = None
@@ -34,7 +34,7 @@ class Chosen:
     reference: str | None = None
 
 
-def listed(session: Session, chosen: Chosen, limit: int) -> list[dict[str, Any]]:
+def list_page(session: Session, chosen: Criteria, limit: int) -> list[dict[str, Any]]:
     """The newest of these deliveries, by the names of their columns; no words of theirs."""
     asked = {
         _d.status: chosen.status, _d.channel: chosen.channel, _d.user_id: chosen.user_id,

@@ -56,7 +56,7 @@ def find(db: Reader, notification_id: int, user_id: int) -> Any | None:
     return _FIND.first(db, {"notification_id": notification_id, "user_id": user_id})
 
 
-def listed(db: Reader, user_id: int, page: PageRequest, *, unread_only: bool = False) -> tuple[Page, int]:
+def list_page(db: Reader, user_id: int, page: PageRequest, *, unread_only: bool = False) -> tuple[Page, int]:
     """A person's notifications as rows like those of :func:`find`, the latest first, and how many are unread.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.outbound.notifications.create import GATHER, note_due
+from marketplace_api.domain.outbound.notifications.create import GATHER, remember_due
 
 # Also what is due already: who sends may hold it, with the old preferences in hand, and be about to put it off.
 # What has an ``error`` failed, and waits for its next attempt.
@@ -30,11 +30,11 @@ _LOOK_ANEW = sa.text(
 )
 
 
-def look_anew(session: Session, user_id: int) -> None:
+def reschedule(session: Session, user_id: int) -> None:
     """Have all looked at again that an account has waiting: at once, or as soon as it is gathered.
 
     What was put off after a failure keeps its time. Waits for who sends the account something just now.
     """
     ids = session.execute(_HOLD, {"user_id": user_id}).scalars().all()
     moved = session.execute(_LOOK_ANEW, {"ids": ids}).all()
-    note_due(session, {row.channel for row in moved if row.is_due})
+    remember_due(session, {row.channel for row in moved if row.is_due})

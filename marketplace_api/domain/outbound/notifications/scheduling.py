@@ -58,7 +58,7 @@ def is_in_digest(row: Any) -> bool:
     return row.channel == "email" and row.digest_enabled and is_digested(row.type)
 
 
-def objection(row: Any) -> str | None:
+def skip_reason(row: Any) -> str | None:
     """Why a delivery is not to be sent any more, as a code; ``None`` if it is."""
     type = _T(row.type)
     if row.state not in LIVING:

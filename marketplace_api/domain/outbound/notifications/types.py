@@ -34,19 +34,19 @@ class NotificationType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class TypeRule:
     """``label`` names it in forms; ``channels`` are those by which it comes by default."""
 
     label: str
     channels: frozenset[str]
 
 
-def _kind(label: str, *channels: str) -> Kind:
-    return Kind(label, frozenset(("in_app", *channels)))
+def _kind(label: str, *channels: str) -> TypeRule:
+    return TypeRule(label, frozenset(("in_app", *channels)))
 
 
 _T = NotificationType
-KINDS: Mapping[NotificationType, Kind] = {
+KINDS: Mapping[NotificationType, TypeRule] = {
     _T.NEW_MESSAGE: _kind("New messages", "email", "web_push"),
     _T.REVIEW_RECEIVED: _kind("Reviews of you and your listings", "email"),
     _T.REVIEW_REPLIED: _kind("Replies to your reviews"),
@@ -109,8 +109,8 @@ def is_mailed_otherwise(type: str) -> bool:
 __all__ = [
     "CHANNELS",
     "KINDS",
-    "Kind",
     "NotificationType",
+    "TypeRule",
     "by_default",
     "is_digested",
     "is_fixed",

@@ -46,7 +46,7 @@ def count(db: Reader, user_id: int) -> int:
     return int(_COUNT.scalar(db, {"user_id": user_id}))
 
 
-def listed(db: Reader, user_id: int, page: PageRequest) -> Page:
+def list_page(db: Reader, user_id: int, page: PageRequest) -> Page:
     """The browsers of an account, the latest first, as rows of :data:`COLUMNS`.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.

@@ -71,7 +71,7 @@ def unsubscribe(session: Session, actor: Actor, subscription_id: int) -> None:
         raise NotFound("You have no such subscription.")
 
 
-def drop(session: Session, subscription_id: int) -> None:
+def delete(session: Session, subscription_id: int) -> None:
     """Forget a browser that takes nothing any more, as its push service says."""
     _delete(session, Actor(username="web push"), _p.subscription_id == subscription_id)
 

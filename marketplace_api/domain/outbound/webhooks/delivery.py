@@ -150,7 +150,7 @@ def purge(session: Session) -> int:
     return int(deleted.rowcount)  # type: ignore[attr-defined]
 
 
-def wait_before(number: int, retry_after: timedelta | None) -> timedelta | None:
+def backoff(number: int, retry_after: timedelta | None) -> timedelta | None:
     """How long to wait after the attempt of this number; ``None`` where it was the last."""
     if number > len(WAITS):
         return None
@@ -176,7 +176,7 @@ def _written(outcome: Outcome, now: datetime) -> dict[str, Any]:
         return {**told, "status": "delivered", "next_attempt_at": None, "date_finished": sa.func.now()}
     wait = None
     if not outcome.is_final and outcome.status != GONE:
-        wait = wait_before(outcome.attempt.number, outcome.retry_after)
+        wait = backoff(outcome.attempt.number, outcome.retry_after)
     if wait is None:
         return {**told, "status": "failed", "next_attempt_at": None, "date_finished": sa.func.now()}
     # By the clock of the database, by which it is found again: this transaction began when the answers were there.

@@ -31,7 +31,7 @@ _deliveries = table_of(WebhookDelivery)
 _position = table_of(WebhookPosition)
 
 
-class Made(NamedTuple):
+class CreatedEndpoint(NamedTuple):
     """An endpoint's row and its secret, which nobody is shown again."""
 
     row: Any
@@ -50,9 +50,9 @@ def refused(row: Any, step: str) -> Conflict:
     )  # fmt: skip
 
 
-def make(
+def create(
     session: Session, actor: Actor, settings: Settings, *, url: str, event_types: Collection[str], description: str = ""
-) -> Made:
+) -> CreatedEndpoint:
     """A new endpoint, told of what is recorded from now on.
 
     Raises Invalid for an address that may not be called or a type that there is not, and Conflict
@@ -74,7 +74,7 @@ def make(
     # Not of its own making either.
     begun = sa.update(_t).where(_t.c.endpoint_id == endpoint_id).values(since_event_id=event.event_id)
     row = session.execute(begun.returning(*ENDPOINT_COLUMNS)).one()
-    return Made(row, secret)
+    return CreatedEndpoint(row, secret)
 
 
 def edit(
@@ -82,7 +82,7 @@ def edit(
     expected_version: int | None = None,
 ) -> Any:  # fmt: skip
     """Change ``url``, ``event_types`` or ``description``; returns the row. The event names the fields only, for an
-    address may hold a password. Raises as :func:`make`, NotFound and PreconditionFailed."""
+    address may hold a password. Raises as :func:`create`, NotFound and PreconditionFailed."""
     row = _lock(session, actor, endpoint_id, expected_version)
     wanted = dict(changes)
     if "event_types" in wanted:
@@ -104,7 +104,7 @@ def delete(session: Session, actor: Actor, endpoint_id: int, *, expected_version
     record(session, actor, EventType.WEBHOOK_DELETED, endpoint_id)
 
 
-def rotate_secret(session: Session, actor: Actor, settings: Settings, endpoint_id: int) -> Made:
+def rotate_secret(session: Session, actor: Actor, settings: Settings, endpoint_id: int) -> CreatedEndpoint:
     """A new secret; the old one signs beside it for :data:`OLD_SECRET_COUNTS`. Raises NotFound."""
     _lock(session, actor, endpoint_id, None)
     secret = signing.new_secret()
@@ -114,7 +114,7 @@ def rotate_secret(session: Session, actor: Actor, settings: Settings, endpoint_i
     }  # fmt: skip
     row = _write(session, endpoint_id, values)
     record(session, actor, EventType.WEBHOOK_SECRET_ROTATED, endpoint_id)
-    return Made(row, secret)
+    return CreatedEndpoint(row, secret)
 
 
 def enable(session: Session, actor: Actor, endpoint_id: int, *, expected_version: int | None = None) -> Any:

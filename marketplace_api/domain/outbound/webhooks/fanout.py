@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.base import table_of
 from marketplace_api.domain.eventlog import feed
-from marketplace_api.domain.eventlog.event_patterns import types_of, wants
+from marketplace_api.domain.eventlog.event_patterns import matches, types_of
 from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint, WebhookPosition
 
 BATCH = 500
@@ -44,13 +44,13 @@ _DUE = sa.select(_e.c.endpoint_id).where(
 )
 
 
-def pass_on(session: Session) -> bool | None:
+def fan_out(session: Session) -> bool | None:
     """Make the deliveries of the next events; the caller commits, and does nothing else in this transaction.
 
     Returns whether there may be more at once, and ``None`` where there is nothing to do here: no endpoint listens, or
     another worker is at it.
     """
-    position = session.execute(_POSITION).scalar() if _somebody_listens(session) else None
+    position = session.execute(_POSITION).scalar() if _has_receivers(session) else None
     if position is None:
         return None
     # Behind the lock: who makes or enables an endpoint holds it, and what they saw of the log is not passed by then.
@@ -75,7 +75,7 @@ def due(session: Session) -> Sequence[int]:
     return found
 
 
-def _somebody_listens(session: Session) -> bool:
+def _has_receivers(session: Session) -> bool:
     """Asked without a lock: where nobody does, nothing is written, not even that a row is locked."""
     statement = sa.select(sa.exists(sa.select(sa.literal_column("1")).where(_e.c.status == "enabled")))
     return bool(session.execute(statement).scalar_one())
@@ -86,7 +86,7 @@ def _add(session: Session, listening: Sequence[Any], rows: Sequence[Any]) -> Non
         (endpoint.endpoint_id, row)
         for row in rows
         for endpoint in listening
-        if row.event_id > endpoint.since_event_id and wants(endpoint.event_types, row.type)
+        if row.event_id > endpoint.since_event_id and matches(endpoint.event_types, row.type)
     ]
     if pairs:
         values = {

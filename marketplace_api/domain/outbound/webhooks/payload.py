@@ -29,13 +29,13 @@ def body(event: Any, public_url: str) -> bytes:
             "created_at": event.date_created,
             "actor": {"user_id": event.actor_id} if event.actor_id is not None else None,
             "subject": {"type": event.subject_type, "id": event.subject_id, "href": href},
-            "previous": _told(event.previous),
-            "new": _told(event.new),
+            "previous": _event_data(event.previous),
+            "new": _event_data(event.new),
         }
     )
 
 
-def _told(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _event_data(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {name: value for name, value in values.items() if name not in _WITHHELD}

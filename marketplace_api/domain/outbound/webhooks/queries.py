@@ -31,7 +31,7 @@ _FIND_DELIVERY = Prepared(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which deliveries of an endpoint: all of these at once."""
 
     status: str | None = None
@@ -48,13 +48,13 @@ def find_delivery(db: Reader, endpoint_id: int, delivery_id: int) -> Any | None:
     return _FIND_DELIVERY.first(db, {"endpoint_id": endpoint_id, "delivery_id": delivery_id})
 
 
-def listed(db: Reader, page: PageRequest) -> Page:
+def list_page(db: Reader, page: PageRequest) -> Page:
     """One part of the endpoints, newest first. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     return _page(db, "webhook_endpoints", "endpoint_id", {}, page)
 
 
-def deliveries(db: Reader, endpoint_id: int, wanted: Wanted, page: PageRequest) -> Page:
-    """One part of an endpoint's deliveries, newest first. Raises as :func:`listed`."""
+def deliveries(db: Reader, endpoint_id: int, wanted: Criteria, page: PageRequest) -> Page:
+    """One part of an endpoint's deliveries, newest first. Raises as :func:`list_page`."""
     given = {"endpoint_id": endpoint_id, "status": wanted.status, "type": wanted.type}
     return _page(
         db,

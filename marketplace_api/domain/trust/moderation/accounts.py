@@ -14,7 +14,7 @@ from marketplace_api.database.base import table_of
 from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.identity.accounts import admins, lifecycle, queries
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result, foreseen
+from marketplace_api.domain.trust.moderation.results import Done, PreviewCounts, Result, count_preview
 from marketplace_api.domain.trust.moderation.savepoints import each
 from marketplace_api.errors import DomainError
 from marketplace_api.models.identity.accounts import User
@@ -41,16 +41,18 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
     return each(session, sorted(ids), int, one)
 
 
-def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+def preview(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> PreviewCounts:
     """What :func:`act` would come to for the accounts of ``clause``: they fall into few groups that are treated alike."""
     alike = (_u.state, _u.roles, _u.user_id.is_not_distinct_from(actor.user_id))
     columns = (_u.state, _u.roles, sa.func.max(_u.user_id).label("user_id"), sa.func.count().label("number"))
     groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()
-    found = foreseen(groups, lambda group: _detail(lifecycle.refused(actor, group, action)))
+    found = count_preview(groups, lambda group: _detail(lifecycle.refused(actor, group, action)))
     return found if action == "reinstate" else _without_last_admin(db, actor, action, groups, found)
 
 
-def _without_last_admin(db: Reader, actor: Actor, action: str, groups: Sequence[Any], found: Foreseen) -> Foreseen:
+def _without_last_admin(
+    db: Reader, actor: Actor, action: str, groups: Sequence[Any], found: PreviewCounts
+) -> PreviewCounts:
     """The last active admin is kept from being judged, whichever of them that is."""
     judged = [group for group in groups if lifecycle.refused(actor, group, action) is None]
     active = sum(group.number for group in judged if admins.is_active(group))
@@ -64,7 +66,7 @@ def _detail(refusal: DomainError | None) -> str | None:
     return refusal.detail if refusal is not None else None
 
 
-def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+def revert(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
     """Make accounts what they were before ``action``, unless they have changed since; sessions that ended stay so."""
 
     def one(before: Done) -> Result:
@@ -74,7 +76,7 @@ def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) 
         previous = dict(before.previous)
         until = previous.pop("suspended_until")
         told = replace(actor, reason=actor.reason or f"undo {action}")
-        lifecycle.put_back(session, told, user, until=until and datetime.fromisoformat(until), **previous)
+        lifecycle.revert(session, told, user, until=until and datetime.fromisoformat(until), **previous)
         return Result(before.subject_id)
 
     admins.take_turns(session, [before.subject_id for before in done])

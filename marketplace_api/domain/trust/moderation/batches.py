@@ -22,7 +22,7 @@ from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.domain.kernel.filters import Condition, is_storable
 from marketplace_api.domain.trust.moderation import undo_order
-from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result
+from marketplace_api.domain.trust.moderation.results import Done, PreviewCounts, Result
 from marketplace_api.domain.trust.moderation.targets import TARGETS, Target
 from marketplace_api.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from marketplace_api.models.trust.batches import Batch, BatchRow
@@ -68,13 +68,13 @@ _TRY_AGAIN = (
 class Preview:
     """What matches: how much of it the action would be done to or refused and why, and some by the fields that are shown."""
 
-    foreseen: Foreseen
+    counts: PreviewCounts
     sample: Sequence[Mapping[str, Any]]
 
     @property
     def count(self) -> int:
         """How many things match."""
-        return sum(self.foreseen.values())
+        return sum(self.counts.values())
 
 
 def preview(
@@ -87,7 +87,7 @@ def preview(
     clause = target.clause(db, conditions)
     columns = [target.named[name].column.label(name) for name in target.shown]
     found = db.execute(sa.select(*columns).where(clause).order_by(target.key.desc()).limit(size))
-    return Preview(target.foresee(db, actor, action, clause), [dict(row) for row in found.mappings()])
+    return Preview(target.preview(db, actor, action, clause), [dict(row) for row in found.mappings()])
 
 
 def check(actor: Actor, target: Target, action: str, reason: str) -> str:
@@ -183,7 +183,7 @@ def advance_undo(session: Session, actor: Actor, batch_id: int) -> int:
     results = [
         # What was done stays on record, whatever became of it.
         replace(result, version=rows[result.subject_id].version, previous=rows[result.subject_id].previous)
-        for result in target.put_back(session, actor, batch.action, done)
+        for result in target.revert(session, actor, batch.action, done)
     ]
     _write(session, actor, batch, results, ("restored", "kept"), now)
     return len(done)
@@ -207,7 +207,7 @@ def find(db: Reader, batch_id: int) -> Any:
     return row
 
 
-def listed(db: Reader, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
+def list_page(db: Reader, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
     """The newest batches, at most ``limit``, of those older than the batch ``before``."""
     statement = sa.select(_b).order_by(_b.c.batch_id.desc()).limit(limit)
     rows: Sequence[Any] = db.execute(statement if before is None else statement.where(_b.c.batch_id < before)).all()

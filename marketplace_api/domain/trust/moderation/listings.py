@@ -16,7 +16,7 @@ from marketplace_api.domain.catalog.listings import editing, workflow
 from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import Entry, EventType, record_quietly
-from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result, foreseen
+from marketplace_api.domain.trust.moderation.results import Done, PreviewCounts, Result, count_preview
 from marketplace_api.models.catalog.listings import Listing
 
 ACTIONS = ("suspend", "reinstate", "verify", "reject", "delete", "restore")
@@ -67,7 +67,7 @@ def act(session: Session, actor: Actor, action: str, reason: str, ids: Sequence[
     ]
 
 
-def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
+def preview(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> PreviewCounts:
     """What :func:`act` would come to for the listings of ``clause``: they fall into few groups that are treated alike."""
     is_own, now = _l.user_id.is_not_distinct_from(actor.user_id), sa.func.now()
     alike = (
@@ -77,10 +77,10 @@ def foresee(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool
     any_of = [sa.func.max(_l[name]).label(name) for name in ("user_id", "deleted_at", "review_requested_at")]
     columns = (_l.status, *any_of, now.label("now"), sa.func.count().label("number"))
     groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()
-    return foreseen(groups, lambda group: _refusal(group, actor, action))
+    return count_preview(groups, lambda group: _refusal(group, actor, action))
 
 
-def put_back(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+def revert(session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
     """Make listings what they were before ``action``, unless they have changed since or are the actor's; one result each."""
     locked = {row.listing_id: row for row in session.execute(_LOCK, {"ids": [each.subject_id for each in done]})}
     own = {listing_id for listing_id, row in locked.items() if actor.owns(row.user_id)}
@@ -152,7 +152,7 @@ def _shown(row: Any) -> dict[str, Any]:
     return {"status": row.status, "is_verified_listing": row.is_verified_listing}
 
 
-def _putting_back(action: str) -> sa.Update:
+def _reverting(action: str) -> sa.Update:
     """Writes what ``action`` overwrote, and no more: what a column is made of, PostgreSQL makes anew if it is named."""
     kept = (_l.listing_id, _l.version, *(_l[name] for name in _WRITTEN[action]))
     rows = sa.func.jsonb_to_recordset(sa.bindparam("rows", type_=postgresql.JSONB))
@@ -171,4 +171,4 @@ def _putting_back(action: str) -> sa.Update:
 _WRITTEN: Mapping[str, tuple[str, ...]] = {
     action: tuple(name for name in _KEPT if name in _values(action, "")) for action in ACTIONS
 }
-_PUT_BACK = {action: _putting_back(action) for action in ACTIONS}
+_PUT_BACK = {action: _reverting(action) for action in ACTIONS}

@@ -25,7 +25,7 @@ _HELD = sa.text(
 
 
 @contextmanager
-def carrying_out(databases: Databases, batch_id: int) -> Iterator[None]:
+def batch_lock(databases: Databases, batch_id: int) -> Iterator[None]:
     """For the time of the block everybody sees that the batch is carried out; a process that dies is seen at once."""
     with databases.primary_reader() as connection:
         connection.execute(_HOLD, {"batch_id": batch_id})
@@ -36,6 +36,6 @@ def carrying_out(databases: Databases, batch_id: int) -> Iterator[None]:
             connection.invalidate()
 
 
-def carried_out(db: Reader, batch_ids: Collection[int]) -> frozenset[int]:
+def locked_batches(db: Reader, batch_ids: Collection[int]) -> frozenset[int]:
     """Those of the batches that somebody carries out."""
     return frozenset(db.execute(_HELD, {"batch_ids": list(batch_ids)}).scalars())

@@ -61,7 +61,7 @@ def remove(
             _unread(session, side, -1)
             if side.unread_count == 1:
                 notifications.conversation_read(session, side.user_id, row.conversation_id)
-        return _told(session, replace(actor, reason=reason), EventType.MESSAGE_DELETED, row)
+        return _event_data(session, replace(actor, reason=reason), EventType.MESSAGE_DELETED, row)
 
 
 def restore(session: Session, actor: Actor, message_id: int, *, expected_version: int | None = None) -> Any:
@@ -77,7 +77,7 @@ def restore(session: Session, actor: Actor, message_id: int, *, expected_version
         _change(session, message_id, {"deleted_at": None, "moderation_reason": None})
         if _counts(row, side):
             _unread(session, side, 1)
-        return _told(session, actor, EventType.MESSAGE_RESTORED, row)
+        return _event_data(session, actor, EventType.MESSAGE_RESTORED, row)
 
 
 def is_restorable(row: Any) -> bool:
@@ -165,7 +165,7 @@ def _change(session: Session, message_id: int, values: Mapping[str, Any]) -> Non
     )
 
 
-def _told(session: Session, actor: Actor, type: EventType, row: Any) -> Any:
+def _event_data(session: Session, actor: Actor, type: EventType, row: Any) -> Any:
     there, gone = {"status": "sent"}, {"status": "deleted"}
     previous, now = (there, gone) if type is EventType.MESSAGE_DELETED else (gone, there)
     record(session, actor, type, row.message_id, previous=previous, new={**_ids(row), **now})

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.outbound.notifications import create
-from marketplace_api.domain.outbound.notifications.create import Notice
+from marketplace_api.domain.outbound.notifications.create import NewNotification
 
-_TELL_OWNERS = create.statement(
+_NOTIFY_OWNERS = create.statement(
     """
     claimed CROSS JOIN (
         SELECT listing.user_id, count(*) AS listings,
@@ -26,8 +26,8 @@ _TELL_OWNERS = create.statement(
 )
 
 
-def tell_owners(
-    session: Session, notice: Notice, *, batch_id: int, first_id: int, last_id: int, outcomes: Sequence[str],
+def notify_listing_owners(
+    session: Session, notice: NewNotification, *, batch_id: int, first_id: int, last_id: int, outcomes: Sequence[str],
     moderator_id: int | None,
 ) -> None:  # fmt: skip
     """Tell those whose listings a part of a batch of moderation changed or restored (``outcomes``), each once.
@@ -35,4 +35,4 @@ def tell_owners(
     ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.
     """
     of_part = {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, "outcomes": list(outcomes)}
-    create.run(session, _TELL_OWNERS, {**of_part, "moderator_id": moderator_id}, notice)
+    create.run(session, _NOTIFY_OWNERS, {**of_part, "moderator_id": moderator_id}, notice)

@@ -16,7 +16,7 @@ from marketplace_api.domain.community.reviews import writing
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.trust.moderation import messages
 from marketplace_api.domain.trust.moderation.reported_messages import REPORTED
-from marketplace_api.domain.trust.moderation.results import Foreseen, foreseen
+from marketplace_api.domain.trust.moderation.results import PreviewCounts, count_preview
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.community.reviews import Review
 from marketplace_api.models.identity.accounts import User
@@ -33,8 +33,8 @@ _SUPERSEDED = sa.exists(
 )  # fmt: skip
 
 
-def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
-    """Of the reviews that meet ``clause``; see :data:`~marketplace_api.domain.trust.moderation.results.Foreseen`."""
+def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> PreviewCounts:
+    """Of the reviews that meet ``clause``; see :data:`~marketplace_api.domain.trust.moderation.results.PreviewCounts`."""
     # Of several by one author only the first comes back. Whether another one stands is looked up only where it matters.
     of_one = (_r.deleted_at.is_(None), _r.reviewer_id, _r.listing_id, _r.reviewee_id)
     place = sa.func.row_number().over(partition_by=of_one, order_by=_r.review_id)
@@ -60,11 +60,11 @@ def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[b
             return reviews.published().detail
         return writing.superseded().detail if group.is_superseded else None
 
-    return foreseen(groups, refusal)
+    return count_preview(groups, refusal)
 
 
-def of_messages(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> Foreseen:
-    """Of the reported messages that meet ``clause``; see :data:`~marketplace_api.domain.trust.moderation.results.Foreseen`."""
+def of_messages(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> PreviewCounts:
+    """Of the reported messages that meet ``clause``; see :data:`~marketplace_api.domain.trust.moderation.results.PreviewCounts`."""
     own = REPORTED.c
     is_own = sa.or_(
         own.sender_id.is_not_distinct_from(actor.user_id), own.receiver_id.is_not_distinct_from(actor.user_id)
@@ -84,4 +84,4 @@ def of_messages(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[
         possible = group.deleted_at is None if action == "delete" else messages.is_restorable(group)
         return None if possible else messages.refused(group).detail
 
-    return foreseen(db.execute(statement).all(), refusal)
+    return count_preview(db.execute(statement).all(), refusal)

@@ -83,7 +83,7 @@ _FIND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which reported messages: all of these at once; ``undecided`` ones have a report that nobody decided yet."""
 
     status: str | None = None
@@ -101,7 +101,7 @@ def find(db: Reader, message_id: int, viewer_id: int | None) -> Any | None:
     return db.execute(_FIND, {"message_id": message_id, "viewer_id": viewer_id}).first()
 
 
-def listed(db: Reader, wanted: Wanted, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
+def list_page(db: Reader, wanted: Criteria, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
     """Reported messages by id, the newest first, at most ``limit``, below the id ``before``; rows of :data:`LISTED`."""
     own = REPORTED.c
     statement = sa.select(*LISTED).order_by(own.message_id.desc()).limit(limit)

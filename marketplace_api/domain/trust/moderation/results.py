@@ -20,11 +20,11 @@ class Result:
     detail: str | None = None
 
 
-Foreseen = Mapping[str | None, int]
+PreviewCounts = Mapping[str | None, int]
 """How many things an action would be refused for which reason, as its results tell it; ``None``: it would be done."""
 
 
-def foreseen(groups: Iterable[Any], refusal: Callable[[Any], str | None]) -> Foreseen:
+def count_preview(groups: Iterable[Any], refusal: Callable[[Any], str | None]) -> PreviewCounts:
     """Of groups of things that are alike in all that ``refusal`` looks at; each has their ``number``."""
     found: dict[str | None, int] = {}
     for group in groups:

@@ -26,7 +26,7 @@ _REPORTED = sa.exists(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which reviews: all of these at once. ``reported`` ones were reported at least once."""
 
     status: str | None = None
@@ -38,7 +38,7 @@ class Wanted:
     since: datetime | None = None
 
 
-def listed(db: Reader, wanted: Wanted, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
+def list_page(db: Reader, wanted: Criteria, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
     """Reviews by id, the newest first, at most ``limit``, below the id ``before``; rows of ``rows.COLUMNS``."""
     # The page is chosen before anything is joined to it.
     chosen = sa.select(_t.review_id).order_by(_t.review_id.desc()).limit(limit)
@@ -62,7 +62,7 @@ def listed(db: Reader, wanted: Wanted, *, limit: int = 50, before: int | None = 
     return found
 
 
-def one(db: Reader, review_id: int) -> Any:
+def find(db: Reader, review_id: int) -> Any:
     """One review, whatever its state; raises NotFound."""
     row = queries.find(db, review_id)
     if row is None:

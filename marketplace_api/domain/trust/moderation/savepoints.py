@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.domain.trust.moderation.results import Done, Foreseen, Result
+from marketplace_api.domain.trust.moderation.results import Done, PreviewCounts, Result
 from marketplace_api.errors import DomainError
 
 T = TypeVar("T")
-Foresee = Callable[[Reader, Actor, str, ColumnElement[bool]], Foreseen]
+PreviewAction = Callable[[Reader, Actor, str, ColumnElement[bool]], PreviewCounts]
 """What an action would come to for all things that meet a condition."""
 
 
@@ -37,13 +37,13 @@ def each(
 class Removal:
     """Moderation of many things that are deleted and restored, by the functions that do so to one of them.
 
-    ``find(session, actor, id)`` gives the row of one, and ``foresee`` tells of many what the others would refuse.
+    ``find(session, actor, id)`` gives the row of one, and ``preview`` tells of many what the others would refuse.
     """
 
     delete: Callable[..., Any]
     restore: Callable[..., Any]
     find: Callable[[Session, Actor, int], Any]
-    foresee: Foresee
+    preview: PreviewAction
 
     ACTIONS = ("delete", "restore")
 
@@ -59,7 +59,7 @@ class Removal:
 
         return each(session, sorted(ids), int, one)
 
-    def put_back(self, session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
+    def revert(self, session: Session, actor: Actor, action: str, done: Sequence[Done]) -> list[Result]:
         """Make things what they were before ``action``, unless they have changed since; one result each."""
         other = "restore" if action == "delete" else "delete"
 

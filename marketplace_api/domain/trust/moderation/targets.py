@@ -23,14 +23,14 @@ from marketplace_api.domain.kernel.filters import Condition, Field, Kind, refuse
 from marketplace_api.domain.trust.moderation import accounts, listings, messages, preview, reported_messages
 from marketplace_api.domain.trust.moderation.reported_messages import REPORTED
 from marketplace_api.domain.trust.moderation.results import Done, Result
-from marketplace_api.domain.trust.moderation.savepoints import Foresee, Removal
+from marketplace_api.domain.trust.moderation.savepoints import PreviewAction, Removal
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.community.reviews import Review
 from marketplace_api.models.identity.accounts import ROLES, STATES, User
 from marketplace_api.models.trust.reports import REASONS
 
 Act = Callable[[Session, Actor, str, str, Sequence[int]], list[Result]]
-PutBack = Callable[[Session, Actor, str, Sequence[Done]], list[Result]]
+Revert = Callable[[Session, Actor, str, Sequence[Done]], list[Result]]
 
 _l, _u, _r = table_of(Listing).c, table_of(User).c, table_of(Review).c
 
@@ -54,8 +54,8 @@ class Target:
     shown: tuple[str, ...]
     actions: tuple[str, ...]
     act: Act
-    put_back: PutBack
-    foresee: Foresee
+    revert: Revert
+    preview: PreviewAction
     part: int
 
     @property
@@ -197,8 +197,8 @@ LISTINGS = Target(
     shown=("listing_id", "title", "category", "price", "currency", "status", "user_id", "created"),
     actions=listings.ACTIONS,
     act=listings.act,
-    put_back=listings.put_back,
-    foresee=listings.foresee,
+    revert=listings.revert,
+    preview=listings.preview,
     part=2_000,
 )
 
@@ -222,8 +222,8 @@ USERS = Target(
     shown=("user_id", "username", "email", "role", "state", "joined", "last_login"),
     actions=accounts.ACTIONS,
     act=accounts.act,
-    put_back=accounts.put_back,
-    foresee=accounts.foresee,
+    revert=accounts.revert,
+    preview=accounts.preview,
     part=50,
 )
 
@@ -252,8 +252,8 @@ REVIEWS = Target(
     shown=("review_id", "rating", "comment", "status", "reviewer_id", "listing_id", "reviewee_id", "posted"),
     actions=_reviews.ACTIONS,
     act=_reviews.act,
-    put_back=_reviews.put_back,
-    foresee=_reviews.foresee,
+    revert=_reviews.revert,
+    preview=_reviews.preview,
     part=50,
 )
 
@@ -282,8 +282,8 @@ MESSAGES = Target(
     shown=("message_id", "sender", "receiver", "status", "reports", "reason", "sent"),
     actions=_messages.ACTIONS,
     act=_messages.act,
-    put_back=_messages.put_back,
-    foresee=_messages.foresee,
+    revert=_messages.revert,
+    preview=_messages.preview,
     part=1,
 )
 

@@ -20,7 +20,7 @@ _r = queries.REPORTS.c
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class Criteria:
     """Which reports: all of these at once. ``assignee_id`` 0 means those that nobody works on.
 
     ``since`` and ``until`` are when they were made; ``by_number`` puts those first whose subject most of them are
@@ -37,7 +37,7 @@ class Sought:
     by_number: bool = False
 
 
-def found(db: Reader, viewer_id: int | None, sought: Sought, *, limit: int = 50, after: int = 0) -> Sequence[Any]:
+def list_page(db: Reader, viewer_id: int | None, sought: Criteria, *, limit: int = 50, after: int = 0) -> Sequence[Any]:
     """Reports from after the id ``after`` on, at most ``limit``, as rows of ``rows.columns`` and ``of_subject``: how
     many of those that were sought are about the same."""
     of_subject = sa.func.count().over(partition_by=(_r.subject_type, _r.subject_id)).label("of_subject")
@@ -46,14 +46,14 @@ def found(db: Reader, viewer_id: int | None, sought: Sought, *, limit: int = 50,
     report = chosen.order_by(*_order(matching, sought)).limit(limit).subquery("report")
     statement = (
         sa.select(*queries.columns(report, queries.viewer()), report.c.of_subject)
-        .select_from(queries.around(report))
+        .select_from(queries.with_relations(report))
         .order_by(*_order(report, sought))
     )
     result: Sequence[Any] = db.execute(statement, {"viewer_id": viewer_id or 0}).all()
     return result
 
 
-def one(db: Reader, report_id: int, viewer_id: int | None) -> Any:
+def find(db: Reader, report_id: int, viewer_id: int | None) -> Any:
     """One report with all that ``rows.columns`` tell; raises NotFound, also for whom it is about."""
     row = queries.find(db, report_id, viewer_id)
     if row is None or (viewer_id is not None and row.reported_id == viewer_id):
@@ -61,7 +61,7 @@ def one(db: Reader, report_id: int, viewer_id: int | None) -> Any:
     return row
 
 
-def _order(source: sa.FromClause, sought: Sought) -> list[sa.ColumnElement[Any]]:
+def _order(source: sa.FromClause, sought: Criteria) -> list[sa.ColumnElement[Any]]:
     own = source.c
     by_number = [own.of_subject.desc(), own.subject_type, own.subject_id] if sought.by_number else []
     return [*by_number, own.report_id]
@@ -77,7 +77,7 @@ def undecided_of_same(db: Reader, viewer_id: int | None, report_ids: Collection[
     return int(db.execute(statement).scalar_one())
 
 
-def _matches(viewer_id: int | None, sought: Sought) -> list[sa.ColumnElement[bool]]:
+def _matches(viewer_id: int | None, sought: Criteria) -> list[sa.ColumnElement[bool]]:
     met = [_r.reported_id != (viewer_id or 0)]
     if sought.states:
         met.append(_r.state.in_(sought.states))

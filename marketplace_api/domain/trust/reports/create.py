@@ -18,7 +18,7 @@ from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.trust.reports import Report
 
 
-def make(
+def create(
     session: Session, actor: Actor, *, subject_type: str, subject_id: int, reason: str, comment: str = ""
 ) -> Any:  # fmt: skip
     """A new report by ``actor``; returns its row.
@@ -40,7 +40,9 @@ def make(
     ).returning(Report.report_id)  # fmt: skip
     report_id = session.execute(inserted).scalar()
     if report_id is None:
-        raise policy.already_reported(queries.made(session, actor.user_id or 0, subject_type, [subject_id])[subject_id])
+        raise policy.already_reported(
+            queries.reported_by(session, actor.user_id or 0, subject_type, [subject_id])[subject_id]
+        )
     new = {name: values[name] for name in ("reporter_id", "subject_type", "subject_id", "reported_id", "reason")}
     record(session, actor, EventType.REPORT_MADE, report_id, new=new)
     return queries.find(session, report_id, actor.user_id)

@@ -63,7 +63,7 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
     )  # fmt: skip
 
 
-def around(report: sa.FromClause) -> sa.FromClause:
+def with_relations(report: sa.FromClause) -> sa.FromClause:
     """``report`` with what it is about and who has to do with it."""
     own = report.c
 
@@ -84,7 +84,7 @@ def viewer() -> sa.BindParameter[int]:
     return sa.bindparam("viewer_id", type_=sa.BigInteger)
 
 
-_FIND = sa.select(*columns(REPORTS, viewer())).select_from(around(REPORTS)).where(
+_FIND = sa.select(*columns(REPORTS, viewer())).select_from(with_relations(REPORTS)).where(
     REPORTS.c.report_id == sa.bindparam("report_id", type_=sa.BigInteger)
 )  # fmt: skip
 
@@ -114,7 +114,7 @@ def find(db: Reader, report_id: int, viewer_id: int | None) -> Any | None:
     return db.execute(_FIND, {"report_id": report_id, "viewer_id": viewer_id}).first()
 
 
-def made(db: Reader, reporter_id: int, subject_type: str, subject_ids: Collection[int]) -> dict[int, int]:
+def reported_by(db: Reader, reporter_id: int, subject_type: str, subject_ids: Collection[int]) -> dict[int, int]:
     """The reports that ``reporter_id`` made of these subjects: subject id to report id."""
     if not subject_ids:
         return {}

@@ -21,7 +21,7 @@ _r = queries.REPORTS.c
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Which reports: all of these at once. ``assignee_id`` 0 means those that nobody works on."""
 
     states: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Wanted:
     assignee_id: int | None = None
 
 
-def listed(db: Reader, viewer_id: int | None, wanted: Wanted, page: PageRequest) -> Page:
+def list_page(db: Reader, viewer_id: int | None, wanted: Criteria, page: PageRequest) -> Page:
     """One part of the queue, as rows of ``rows.columns``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     list_hash = fingerprint("reports", viewer_id, wanted)
     position = decode_cursor(page.cursor, list_hash, (int, int)) if page.cursor else None
@@ -61,7 +61,7 @@ def waiting(db: Reader, viewer_id: int | None) -> int:
     return number
 
 
-def _given(wanted: Wanted) -> tuple[str, ...]:
+def _given(wanted: Criteria) -> tuple[str, ...]:
     """The names of the filters that are used."""
     names = [name for name in ("subject_type", "subject_id") if getattr(wanted, name) is not None]
     if wanted.assignee_id is not None:
@@ -85,7 +85,11 @@ def _statement(states: tuple[str, ...], given: tuple[str, ...], keyed: bool, bac
     order = (_r.stage.desc(), _r.report_id.desc()) if backward else (_r.stage, _r.report_id)
     # The page is chosen before anything is joined to it, so that skipped rows stay cheap.
     report = chosen.order_by(*order).limit(number("count")).offset(number("offset")).subquery("report")
-    shown = sa.select(*queries.columns(report, queries.viewer())).select_from(queries.around(report)).subquery("shown")
+    shown = (
+        sa.select(*queries.columns(report, queries.viewer()))
+        .select_from(queries.with_relations(report))
+        .subquery("shown")
+    )
     hits: sa.Select[Any] = (
         sa.select(sa.literal_column("1")).select_from(queries.REPORTS).where(*matches).limit(number("cap"))
     )

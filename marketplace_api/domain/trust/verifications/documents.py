@@ -154,14 +154,14 @@ def purge_due(session: Session, decided_before: datetime, limit: int = BATCH) ->
         new = {"user_id": row.user_id, "documents_purged_at": moment.isoformat()}
         actor = Actor(username="purging")
         record(session, actor, EventType.VERIFICATION_DOCUMENTS_PURGED, row.verification_id, new=new)
-    store.doom(session, [row.file_key for row in found])
+    store.mark_for_deletion(session, [row.file_key for row in found])
     return len(found)
 
 
 def forget(session: Session, user_id: int) -> None:
     """Delete the verifications of a locked account that is erased; their files go after the commit."""
     gone = session.execute(sa.delete(_t).where(_v.user_id == user_id).returning(_v.file_key)).scalars()
-    store.doom(session, [key for key in gone if key is not None])
+    store.mark_for_deletion(session, [key for key in gone if key is not None])
 
 
 def count_by_key(session: Session) -> dict[str, int]:

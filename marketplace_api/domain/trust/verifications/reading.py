@@ -39,7 +39,7 @@ def waiting(db: Reader) -> int:
     return int(db.execute(_COUNT, {"wanted": "pending"}).scalar_one())
 
 
-def listed(db: Reader, status: str, page: PageRequest) -> Page:
+def list_page(db: Reader, status: str, page: PageRequest) -> Page:
     """The verifications with this ``status``, in the order that they were sent in, as rows of ``rows.COLUMNS``.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
@@ -68,7 +68,7 @@ def _statement(keyed: bool, backward: bool) -> sa.Select[Any]:
     )
 
 
-def directory(
+def list_for_operators(
     db: Reader, *, status: str | None = "pending", before: datetime | None = None, limit: int = 50, after: int = 0
 ) -> Sequence[Any]:
     """Verifications by id, which is the order that they were sent in, from after ``after`` on, at most ``limit``.

@@ -45,7 +45,7 @@ def submit(
         if user.state not in LIVING:
             raise errors.session_ended()
         _require_possible(session, user_id)
-        store.keep(session, staged)
+        store.commit_staged(session, staged)
         values = {
             "user_id": user_id, "document_type": document_type, "media_type": media_type, "file_key": key,
             "document_name": name[-LONGEST_DOCUMENT_NAME:] or f"{document_type}.{documents.ENDINGS[media_type]}",

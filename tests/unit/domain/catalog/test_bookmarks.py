@@ -63,14 +63,14 @@ def test_the_list_walks_both_ways_and_counts(db: Session) -> None:
         make_bookmark(db, user, listing)
         make_bookmark(db, owner, listing)
     newest_first = [listing.listing_id for listing in reversed(listings)]
-    first = bookmarks.listed(db, user.user_id, PageRequest(limit=2))
-    second = bookmarks.listed(db, user.user_id, PageRequest(limit=2, cursor=first.next_cursor))
-    back = bookmarks.listed(db, user.user_id, PageRequest(limit=2, cursor=second.prev_cursor))
+    first = bookmarks.list_page(db, user.user_id, PageRequest(limit=2))
+    second = bookmarks.list_page(db, user.user_id, PageRequest(limit=2, cursor=first.next_cursor))
+    back = bookmarks.list_page(db, user.user_id, PageRequest(limit=2, cursor=second.prev_cursor))
     assert [row.listing_id for row in (*first.items, *second.items)] == newest_first[:4]
     assert [row.listing_id for row in back.items] == newest_first[:2]
     assert first.total == 5
-    assert bookmarks.listed(db, user.user_id, PageRequest(page=3, limit=2)).items[0].listing_id == newest_first[4]
-    assert bookmarks.listed(db, make_user(db).user_id, PageRequest()).items == []
+    assert bookmarks.list_page(db, user.user_id, PageRequest(page=3, limit=2)).items[0].listing_id == newest_first[4]
+    assert bookmarks.list_page(db, make_user(db).user_id, PageRequest()).items == []
 
 
 def test_marks_count_for_owners_and_moderators_only(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +95,8 @@ def test_keepers_in_parts(db: Session) -> None:
     users = [make_user(db) for _ in range(3)]
     for user in users:
         make_bookmark(db, user, listing)
-    first = bookmarks.keepers(db, listing.listing_id, limit=2)
-    assert [*first, *bookmarks.keepers(db, listing.listing_id, after=first[-1])] == [user.user_id for user in users]
+    first = bookmarks.bookmarkers(db, listing.listing_id, limit=2)
+    assert [*first, *bookmarks.bookmarkers(db, listing.listing_id, after=first[-1])] == [user.user_id for user in users]
 
 
 def test_erasure_forgets_them_and_an_export_tells_them(db: Session, settings: Settings) -> None:

@@ -288,11 +288,11 @@ def test_blocks_are_listed_latest_first(db: Session, two: tuple[User, User]) -> 
                 date_blocked=sa.func.now() + sa.text(f"interval '{days} days'"),
             )
         )
-    page = blocks.listed(db, anna.user_id, PageRequest(limit=2))
+    page = blocks.list_page(db, anna.user_id, PageRequest(limit=2))
     assert [row.blocked_id for row in page.items] == [others[2].user_id, others[1].user_id] and page.total == 3
-    rest = blocks.listed(db, anna.user_id, PageRequest(limit=2, cursor=page.next_cursor))
+    rest = blocks.list_page(db, anna.user_id, PageRequest(limit=2, cursor=page.next_cursor))
     assert [row.blocked_id for row in rest.items] == [others[0].user_id]
-    assert blocks.listed(db, anna.user_id, PageRequest(limit=2, cursor=rest.prev_cursor)).items == page.items
+    assert blocks.list_page(db, anna.user_id, PageRequest(limit=2, cursor=rest.prev_cursor)).items == page.items
 
 
 # Leaving.

@@ -199,7 +199,7 @@ def test_lists_walk_both_ways_with_exact_ratings(db: Session) -> None:
     newest_first = [review.review_id for review in reversed(reviews[1:])]
 
     def part(**values: Any) -> Any:
-        return reading.listed(db, "listing_id", listing.listing_id, PageRequest(limit=2, **values))
+        return reading.list_page(db, "listing_id", listing.listing_id, PageRequest(limit=2, **values))
 
     first, counted = part()
     second, _same = part(cursor=first.next_cursor)
@@ -209,10 +209,10 @@ def test_lists_walk_both_ways_with_exact_ratings(db: Session) -> None:
     assert (first.total, second.next_cursor) == (4, None)
     assert (counted.count, counted.sum, counted.average, counted.histogram) == (4, 17, 4.25, (0, 0, 1, 1, 2))
     assert [row.review_id for row in reading.latest(db, listing.listing_id)] == newest_first[:3]
-    empty, nothing = reading.listed(db, "reviewee_id", listing.user_id, PageRequest())
+    empty, nothing = reading.list_page(db, "reviewee_id", listing.user_id, PageRequest())
     assert (empty.items, empty.total, nothing.average) == ([], 0, None)
     with pytest.raises(NotFound):
-        reading.listed(db, "listing_id", 10**15, PageRequest())
+        reading.list_page(db, "listing_id", 10**15, PageRequest())
 
 
 def test_erasure_takes_the_name_and_leaves_the_review(db: Session, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.eventlog import audit, feed
-from marketplace_api.domain.eventlog.audit import Wanted
+from marketplace_api.domain.eventlog.audit import Criteria
 from marketplace_api.domain.eventlog.feed import follow, matches
 from marketplace_api.domain.kernel.actors import ANONYMOUS
 from marketplace_api.domain.kernel.events import Entry, EventType, record, record_quietly
@@ -208,23 +208,23 @@ def test_who_is_beyond_the_end_of_the_log_is_told(committed_databases: Databases
 
 def test_newest_and_walk_and_names(db: Session) -> None:
     ids = [_record(db, subject_id) for subject_id in (1, 2, 1, 2, 1)]
-    about_one = Wanted(subject_type="listing", subject_id=1)
+    about_one = Criteria(subject_type="listing", subject_id=1)
     assert [row.event_id for row in audit.newest(db, about_one, 2)] == [ids[2], ids[4]]
     now = datetime.now(UTC)
-    recent = Wanted(subject_type="listing", subject_id=1, since=now - timedelta(hours=1))
+    recent = Criteria(subject_type="listing", subject_id=1, since=now - timedelta(hours=1))
     parts = list(audit.walk(db, recent, ids[3]))
     assert [row.event_id for part in parts for row in part] == [ids[0], ids[2]]
-    assert list(audit.walk(db, Wanted(until=now - timedelta(days=1)), audit.top_id(db))) == []
+    assert list(audit.walk(db, Criteria(until=now - timedelta(days=1)), audit.top_id(db))) == []
     assert audit.names(db, {2**40}) == {}
-    (row,) = audit.newest(db, Wanted(), 1)
-    assert matches(Wanted(type="listing.edited", since=now - timedelta(hours=1)), row)
-    assert not matches(Wanted(type="listing.created"), row)
-    assert not matches(Wanted(since=now + timedelta(days=1)), row)
-    assert not matches(Wanted(until=now - timedelta(days=1)), row)
+    (row,) = audit.newest(db, Criteria(), 1)
+    assert matches(Criteria(type="listing.edited", since=now - timedelta(hours=1)), row)
+    assert not matches(Criteria(type="listing.created"), row)
+    assert not matches(Criteria(since=now + timedelta(days=1)), row)
+    assert not matches(Criteria(until=now - timedelta(days=1)), row)
 
 
 def test_the_walk_goes_on_part_by_part(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "WALK", 2)
     ids = [_record(db) for _ in range(5)]
-    parts = audit.walk(db, Wanted(subject_type="listing", subject_id=1), audit.top_id(db))
+    parts = audit.walk(db, Criteria(subject_type="listing", subject_id=1), audit.top_id(db))
     assert [[row.event_id for row in part] for part in parts] == [ids[:2], ids[2:4], ids[4:]]

@@ -1,4 +1,4 @@
-"""Counters that drifted are found and mended, those that are right are left alone; also while others write."""
+"""Counters that drifted are found and repaired, those that are right are left alone; also while others write."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def test_what_drifted_is_mended_and_nothing_else(committed_databases: Databases)
         make_notification(session, one, other)
         session.commit()
         before = _state(committed_databases)
-        assert counters.recount(session) == dict.fromkeys(DRIFT, 0)
+        assert counters.repair(session) == dict.fromkeys(DRIFT, 0)
         for statement in DRIFT.values():
             session.execute(sa.text(statement))
         session.commit()
         assert _state(committed_databases) != before
-        mended = counters.recount(session)
-        assert all(mended[name] for name in DRIFT), mended
+        repaired = counters.repair(session)
+        assert all(repaired[name] for name in DRIFT), repaired
         assert _state(committed_databases) == before
-        assert counters.recount(session) == dict.fromkeys(DRIFT, 0)
+        assert counters.repair(session) == dict.fromkeys(DRIFT, 0)
 
 
 def test_mending_loses_nothing_that_is_counted_meanwhile(committed_databases: Databases) -> None:
@@ -82,7 +82,7 @@ def test_mending_loses_nothing_that_is_counted_meanwhile(committed_databases: Da
         while writer.is_alive():
             session.execute(sa.text("UPDATE conversation_sides SET message_count = message_count + 5"))
             session.commit()
-            counters.recount(session)
+            counters.repair(session)
         writer.join()
         assert failures == []
         counts = session.execute(sa.text("SELECT message_count, unread_count FROM conversation_sides")).all()

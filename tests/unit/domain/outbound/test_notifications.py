@@ -40,23 +40,23 @@ NIGHT = QuietHours(time(22), time(2, 30), "Europe/Berlin")
 
 def test_pages_and_cursors_see_everything_once(db: Session, anna: User, ben: User) -> None:
     ids = [make_notification(db, anna, ben) for _ in range(7)]
-    page, unread = reading.listed(db, anna.user_id, PageRequest(limit=3))
+    page, unread = reading.list_page(db, anna.user_id, PageRequest(limit=3))
     assert (page.total, unread) == (7, 7)
     seen = [row.notification_id for row in page.items]
     while page.next_cursor:
-        page, _ = reading.listed(db, anna.user_id, PageRequest(limit=3, cursor=page.next_cursor))
+        page, _ = reading.list_page(db, anna.user_id, PageRequest(limit=3, cursor=page.next_cursor))
         seen += [row.notification_id for row in page.items]
     assert seen == ids[::-1]
-    back, _ = reading.listed(db, anna.user_id, PageRequest(limit=3, cursor=page.prev_cursor))
+    back, _ = reading.list_page(db, anna.user_id, PageRequest(limit=3, cursor=page.prev_cursor))
     assert [row.notification_id for row in back.items] == ids[::-1][3:6]
 
 
 def test_the_unread_ones_alone(db: Session, anna: User, ben: User) -> None:
     first, second = (make_notification(db, anna, ben) for _ in range(2))
     inbox.mark_read(db, actor_of(anna), first)
-    page, unread = reading.listed(db, anna.user_id, PageRequest(), unread_only=True)
+    page, unread = reading.list_page(db, anna.user_id, PageRequest(), unread_only=True)
     assert ([row.notification_id for row in page.items], page.total, unread) == ([second], 1, 1)
-    assert reading.listed(db, ben.user_id, PageRequest(), unread_only=True)[1] == 0
+    assert reading.list_page(db, ben.user_id, PageRequest(), unread_only=True)[1] == 0
 
 
 def test_what_comes_last_is_first_however_old_its_group(db: Session, anna: User, ben: User) -> None:

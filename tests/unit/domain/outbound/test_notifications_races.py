@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.catalog.listings import workflow
 from marketplace_api.domain.community.conversations import inbox as conversations
+from marketplace_api.domain.community.conversations.notify import notify_receiver
 from marketplace_api.domain.outbound.notifications import create, inbox
 from marketplace_api.domain.outbound.notifications.types import NotificationType
 from marketplace_api.models.identity.accounts import User
@@ -178,11 +179,11 @@ def test_who_reads_while_the_handler_tells_waits_and_marks_what_it_made(
     conversation = conversation_of(committed_databases, anna, ben)
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         event = session.get_one(Event, event_id)
-        notice = create.Notice(
+        notice = create.NewNotification(
             NotificationType.NEW_MESSAGE, event_id, actor_id=anna.user_id, conversation_id=conversation,
             data={"message_id": event.subject_id}, group_key=inbox.conversation_group(conversation),
         )  # fmt: skip
-        create.tell_of_message(session, ben.user_id, event.subject_id or 0, notice)
+        notify_receiver(session, ben.user_id, event.subject_id or 0, notice)
         read = pool.submit(
             at_once,
             committed_databases,

@@ -164,7 +164,9 @@ def test_only_what_was_reported_and_by_others_than_the_two(db: Session, anna: Us
     remove(db, row.message_id)
     with pytest.raises(Conflict):
         messages.remove(db, BOSS, row.message_id, reason=WHY)
-    assert [each.message_id for each in reported_messages.listed(db, reported_messages.Wanted())] == [row.message_id]
+    assert [each.message_id for each in reported_messages.list_page(db, reported_messages.Criteria())] == [
+        row.message_id
+    ]
 
 
 def test_what_it_says_is_for_whom_a_report_is_assigned_to_and_reading_it_is_on_record(
@@ -185,7 +187,7 @@ def test_what_was_removed_cannot_be_reported(db: Session, anna: User, ben: User)
         db.execute(sa.text("DELETE FROM reports"))
     db.execute(sa.text("UPDATE messages SET deleted_at = now(), moderation_reason = 'Spam.'"))
     with pytest.raises(Gone):
-        create.make(db, actor_of(ben), subject_type="message", subject_id=row.message_id, reason="spam")
+        create.create(db, actor_of(ben), subject_type="message", subject_id=row.message_id, reason="spam")
 
 
 def test_the_export_of_the_sender_has_its_words_and_that_of_the_receiver_has_not(
@@ -248,7 +250,7 @@ def test_removed_while_it_is_read_reported_and_answered(
             lambda session: conversation_inbox.mark_all_read(session, actor_of(ben), conversation_id),
             lambda session: conversation_send.send(session, actor_of(anna), content="More", receiver_id=ben.user_id),
             lambda session: conversation_send.send(session, actor_of(ben), content="No", receiver_id=anna.user_id),
-            lambda session: create.make(
+            lambda session: create.create(
                 session, actor_of(ben), subject_type="message", subject_id=message_id, reason="spam"
             ),
             lambda session: queries.find_message(session, message_id, ben.user_id),

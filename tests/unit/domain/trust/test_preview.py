@@ -60,7 +60,7 @@ def test_what_is_foreseen_is_what_comes(db: Session) -> None:
         where = f"{target.shown[0]} >= 1"
         conditions = parse(where, target.fields, NOW)
         for action, actor in product(target.actions, (BOSS, judge)):
-            foreseen = batches.preview(db, actor, target, action, conditions).foreseen
+            foreseen = batches.preview(db, actor, target, action, conditions).counts
             with db.begin_nested() as rehearsal:
                 batch_id = run(db, target.name, action, where, actor)
                 came = Counter(detail for _, detail in details(db, batch_id).values())

@@ -153,7 +153,7 @@ Work = Callable[[Session], Any]
 
 
 def reporting(user: User, listing_id: int) -> Work:
-    return lambda session: create.make(
+    return lambda session: create.create(
         session, actor_of(user), subject_type="listing", subject_id=listing_id, reason="spam"
     )
 

@@ -66,12 +66,12 @@ def test_the_queue_is_read_from_its_index(db: Session) -> None:
     with as_owner(db):
         db.execute(sa.text("ANALYZE verifications"))
         db.execute(sa.text("ANALYZE users"))
-    page = reading.listed(db, "pending", PageRequest(limit=10))
-    following = reading.listed(db, "pending", PageRequest(limit=10, cursor=page.next_cursor))
+    page = reading.list_page(db, "pending", PageRequest(limit=10))
+    following = reading.list_page(db, "pending", PageRequest(limit=10, cursor=page.next_cursor))
     seen = [row.verification_id for row in (*page.items, *following.items)]
     assert seen == sorted(set(seen)) and len(seen) == 20
     with recorded() as statements:
-        reading.listed(db, "pending", PageRequest(limit=10, cursor=following.next_cursor))
+        reading.list_page(db, "pending", PageRequest(limit=10, cursor=following.next_cursor))
     assert len(statements) == 2
     for keyed in (False, True):
         statement = reading._statement(keyed, False).compile(db.get_bind())
