@@ -45,15 +45,19 @@ bench-bulk: $(BENCH_STAMP) ## Measure moderation of 100,000 listings and its und
 bench-realtime: $(BENCH_STAMP) ## Measure how soon what happens reaches 2,000 clients
 	$(BIN)/python -m bench.realtime
 
-where: ## Where a domain's code lives (D=listings)
+LAYERS := config database models diagnostics gateways domain backup security resources schemas hal views jobs realtime cli
+
+where: ## Where a noun's code lives, layer by layer (D=listings)
 	@test -n "$(D)" || { echo "Say which: make where D=listings"; exit 2; }
-	@ls marketplace_api/*/$(D).py marketplace_api/*/$(D)/*.py >/dev/null 2>&1 || { echo "Nothing is called $(D); try one of: $$(ls marketplace_api/views | sed -n 's/^\([a-z]*\)\.py$$/\1/p' | tr '\n' ' ')"; exit 2; }
-	@for room in models domain resources schemas views hal jobs gateways cli; do \
-		for place in marketplace_api/$$room/$(D).py marketplace_api/$$room/$(D)/*.py; do \
-			if [ -f "$$place" ]; then printf '  %-10s %s\n' "$$room" "$$place"; fi; \
-		done; \
-	done
-	@find tests -path '*$(D)*' -name '*.py' 2>/dev/null | sort | sed 's/^/  tests      /'
+	@found=$$(for layer in $(LAYERS); do \
+		find marketplace_api/$$layer \( -path '*/$(D).py' -o -path '*/$(D)/*.py' \) | sort | sed "s|^|$$layer |"; \
+	done); \
+	if [ -z "$$found" ]; then \
+		nouns=$$(ls marketplace_api/models/*/*.py | sed -n 's|.*/\([a-z][a-z_]*\)\.py$$|\1|p' | sort -u | tr '\n' ' '); \
+		echo "Nothing is called $(D); try one of: $$nouns"; exit 2; \
+	fi; \
+	tests=$$(find tests -name '*.py' -not -path '*/node_modules/*' | grep -E '[/_]$(patsubst %s,%,$(D))s?[/_.]' | sort | sed 's|^|tests |'); \
+	printf '%s\n' "$$found" "$$tests" | awk 'NF { printf "  %-12s %s\n", $$1, $$2 }'
 
 clean: ## Remove what was generated, except .venv and var
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
