@@ -1,7 +1,7 @@
 """A bell for those who follow the event log.
 
 A NOTIFY makes all commits that ring wait for each other, which costs concurrent writers most of their speed. So a writer
-rings only while somebody waits, who then holds a shared advisory lock of this number (``domain/feed.py``). Lock and
+rings only while somebody waits, who then holds a shared advisory lock of this number (``domain/eventlog/feed.py``). Lock and
 unlock stand in one expression, in which nothing can interrupt.
 """
 

@@ -3,7 +3,7 @@
 **Order.** Whoever records shows from which id on.
 A statement that records first takes, once in a transaction, a shared advisory lock whose key tells the highest id there
 was. It blocks nobody; it is gone, with the mark that it is held, as soon as what was recorded under it is committed or
-undone, savepoints included. All ids up to the horizon are decided: ``domain/feed.py``, decision 15.
+undone, savepoints included. All ids up to the horizon are decided: ``domain/eventlog/feed.py``, decision 15.
 
 **Months.** The table is partitioned by the month (UTC) of ``date_created``, so that what is older than one wants to keep
 goes as whole tables. Months are made ahead, and what no month was made for goes to the partition ``events_rest``. The

@@ -1,4 +1,4 @@
-"""Notifications that leave the house, daily digests, and addresses that bounce.
+"""Outbound notifications, daily digests, and addresses that bounce.
 
 Revision: 0020, after: 0019
 """

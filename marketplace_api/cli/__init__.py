@@ -1,4 +1,4 @@
-"""`marketplace-admin`: the operator's commands, one file per noun. They call the same domain functions as the API.
+"""`marketplace-admin`: the operator's commands, a file or a package for each noun. They call the same domain functions as the API.
 
 This file holds the top group, the table of its commands and the mapping of errors to exit codes; a command's module
 is loaded when it is called for, so that `--help` is quick.

@@ -1,1 +1,1 @@
-"""Settings: what can be set, how it is parsed, and what is wrong with it."""
+"""Settings: what can be set, how values are read, and what is wrong with them."""

@@ -2,7 +2,7 @@
 
 One field is one ini key, one environment variable, one type, one default and one line of documentation. The
 environment wins over the ini. Bad values stop the boot with a sentence for each that names its key; the rules are in
-``setting_rules.py``.
+``validation.py``.
 """
 
 from __future__ import annotations

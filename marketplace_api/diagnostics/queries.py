@@ -132,7 +132,7 @@ class WebhookFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFacts:
-    """What is to leave the house by a channel: how many deliveries are due, for how long, and how many failed."""
+    """What is to be sent by a channel: how many deliveries are due, for how long, and how many failed."""
 
     channel: str
     due: int

@@ -1,6 +1,6 @@
 """Which of the addresses that somebody else chose may be called: those of the public Internet.
 
-What is told here needs nobody to be asked; who calls them asks for a host's addresses and holds to those (``outbound``).
+What is told here needs nobody to be asked; who calls them asks for a host's addresses and holds to those (``safe_http``).
 """
 
 from __future__ import annotations

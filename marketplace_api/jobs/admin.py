@@ -1,6 +1,6 @@
 """The queue as an operator sees it: which jobs there are, trying failed ones again, taking back those that wait.
 
-Apart from ``queue.py``, so that who only looks loads little.
+Apart from ``dispatch.py`` and ``worker.py``, so that who only looks loads little.
 """
 
 from __future__ import annotations

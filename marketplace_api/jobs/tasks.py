@@ -1,4 +1,4 @@
-"""Jobs that are no handling of an event: each is put into the queue by ``outbox.defer`` under its name here."""
+"""Jobs that are no handling of an event: each is put into the queue by ``enqueue.defer`` under its name here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables, relations and database constraints, one file per domain. No ACL, no request, no rules.
+"""Tables, relations and database constraints, one file per noun. No ACL, no request, no rules.
 
 Import this package to have every table in ``Base.metadata``.
 """

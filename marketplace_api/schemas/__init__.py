@@ -1,1 +1,1 @@
-"""What may come in: Colander schemas, one file per domain, on the strict types of ``types.py``."""
+"""What may come in: Colander schemas, one file per noun, on the strict types of ``types.py``."""

@@ -1,4 +1,4 @@
-"""The edge: one tween around everything (request id, alias, headers, CORS, access log, metrics) and the rate limits."""
+"""The tween around everything (request id, alias, headers, CORS, access log, metrics) and the rate limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edge: headers for browsers, CORS, request ids."""
+"""The middleware: headers for browsers, CORS, request ids."""
 
 from __future__ import annotations
 

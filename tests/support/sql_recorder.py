@@ -1,4 +1,4 @@
-"""Which SQL really went to the server: recorded at the driver, under SQLAlchemy and ``db.Prepared`` alike."""
+"""Which SQL really went to the server: recorded at the driver, under SQLAlchemy and ``Prepared`` alike."""
 
 from __future__ import annotations
 

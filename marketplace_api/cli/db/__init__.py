@@ -1,1 +1,1 @@
-"""`marketplace-admin db`."""
+"""`marketplace-admin db`: migrations, demo data, a prompt, and backups."""

@@ -1,4 +1,4 @@
-"""`marketplace-admin db`: migrations, demo data, a prompt; backups are in ``backups.py``."""
+"""`marketplace-admin db`: migrations, demo data, a prompt; backups are in ``backup.py``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`marketplace-admin events`."""
+"""`marketplace-admin events`: the event log, read and exported."""

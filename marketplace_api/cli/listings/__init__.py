@@ -1,1 +1,1 @@
-"""`marketplace-admin listings`."""
+"""`marketplace-admin listings`: looking through them, their steps, import and export."""

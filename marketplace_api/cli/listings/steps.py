@@ -21,7 +21,7 @@ def _step(
     name: str, does: str, example: str, *, is_explained: bool = False, told: str = "Why; goes into the audit trail.",
     asks: bool = False,
 ) -> click.Command:  # fmt: skip
-    """The command for one action of ``judging.ACTIONS``; ``is_explained`` where there must be a reason."""
+    """The command for one action of ``moderation.ACTIONS``; ``is_explained`` where there must be a reason."""
 
     @click.command(name, help=f"{does}\n\nExample: `marketplace-admin {example}`\n\n{EXIT_CODES}")
     @ids_argument

@@ -1,1 +1,1 @@
-"""`marketplace-admin moderation`."""
+"""`marketplace-admin moderation`: batches and reports."""

@@ -1,1 +1,1 @@
-"""`marketplace-admin users`."""
+"""`marketplace-admin users`: accounts, and judging them."""

@@ -1,1 +1,1 @@
-"""Behaviour of listings, categories, search, bookmarks."""
+"""Listings with photos and videos, categories, search and bookmarks."""

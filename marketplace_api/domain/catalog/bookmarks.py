@@ -76,7 +76,7 @@ def remove(session: Session, actor: Actor, listing_id: int) -> None:
 
 
 def find(db: Reader, user_id: int, listing_id: int) -> Any | None:
-    """The bookmark (``bookmark_id``, ``date_bookmarked``) with its listing's ``rows.COLUMNS``, or ``None``."""
+    """The bookmark (``bookmark_id``, ``date_bookmarked``) with its listing's ``queries.COLUMNS``, or ``None``."""
     return _FIND.first(db, {"keeper_id": user_id, "kept_id": listing_id})
 
 

@@ -1,1 +1,1 @@
-"""Behaviour of conversations and reviews."""
+"""What people say to and of each other: conversations and reviews."""

@@ -1,1 +1,1 @@
-"""Behaviour of the audit log, the feed, tickets for streams."""
+"""The event log as it is read: audit, feed and months; tickets for streams."""

@@ -1,1 +1,1 @@
-"""Behaviour of accounts, sessions, API keys."""
+"""Accounts and what proves them: registration, sessions, passwords, recovery and API keys."""

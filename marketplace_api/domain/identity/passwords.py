@@ -1,6 +1,6 @@
 """Passwords: hashing them, checking them in uniform time, and saying why one is too weak.
 
-No account and no database here; who may try how often is decided in ``domain/accounts/backoff.py``.
+No account and no database here; who may try how often is decided in ``accounts/login_throttle.py``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Behaviour of what every context stands on."""
+"""What every context builds on: actors, events, workflows, conditions, paging, money, tokens and registries."""

@@ -1,1 +1,1 @@
-"""Behaviour of stored files."""
+"""Stored files: how rows and objects are kept together."""

@@ -1,1 +1,1 @@
-"""Behaviour of health, counters, reporting, demo data."""
+"""What those need who run the marketplace: health, counters, figures, demo data and the list of workflows."""

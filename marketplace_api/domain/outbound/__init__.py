@@ -1,1 +1,1 @@
-"""Behaviour of notifications and the ways they leave."""
+"""Notifications and webhooks: who is told of what, when, and by which channel."""

@@ -1,1 +1,1 @@
-"""Behaviour of export, erasure and overview of personal data."""
+"""What people may ask of their data: export, erasure and an overview of it."""

@@ -78,7 +78,7 @@ def collect(db: Reader, user_id: int) -> dict[str, Any]:
     """``profile``, ``sessions``, ``one_time_tokens``, ``listings``, ``photos`` and ``videos`` (of these;
     ``full_key`` and ``video_key`` are their files), ``bookmarks``, ``reviews`` and ``reports`` (those that it made),
     ``conversations``, ``messages_sent``, ``messages_received``, ``blocks`` (its own), ``verifications`` (documents by
-    name), ``notifications``, ``deliveries`` (of these out of the house), ``notification_choices`` (where not the
+    name), ``notifications``, ``deliveries`` (of these by e-mail, SMS and push), ``notification_choices`` (where not the
     default), ``notification_preferences`` (quiet hours, digest), ``phones``, ``phone_codes`` (numbers that wait),
     ``push_subscriptions`` (without their keys) and ``events`` of an account; ``complete``.
 

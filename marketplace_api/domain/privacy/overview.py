@@ -88,7 +88,7 @@ def last_deeds(db: Reader, user_id: int) -> Sequence[Any]:
 
 
 def verification(db: Reader, user_id: int) -> Any | None:
-    """The row of the account's newest verification (``verifications.rows.COLUMNS``), ``None`` without any."""
+    """The row of the account's newest verification (``verifications.queries.COLUMNS``), ``None`` without any."""
     return verifications.latest(db, user_id)
 
 

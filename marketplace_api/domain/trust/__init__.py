@@ -1,1 +1,1 @@
-"""Behaviour of verifications, reports, moderation."""
+"""Whom and what to trust: verifications, reports and moderation."""

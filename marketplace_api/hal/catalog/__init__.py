@@ -1,1 +1,1 @@
-"""Representations of listings, categories, search, bookmarks."""
+"""Listings with photos and videos, and bookmarks, as they go out."""

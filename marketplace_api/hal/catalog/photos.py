@@ -1,4 +1,4 @@
-"""Photos as they go out: what they show, how large they are, where each size is fetched; where pictures of people are."""
+"""Photos as they go out: what they show, how large they are, and where each size is fetched."""
 
 from __future__ import annotations
 

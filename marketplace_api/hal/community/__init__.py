@@ -1,1 +1,1 @@
-"""Representations of conversations and reviews."""
+"""Conversations, messages and reviews as they go out."""

@@ -1,1 +1,1 @@
-"""Representations of the audit log, the feed, tickets for streams."""
+"""The event log as it goes out, and tickets for streams."""

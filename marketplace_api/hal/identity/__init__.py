@@ -1,1 +1,1 @@
-"""Representations of accounts, sessions, API keys."""
+"""Accounts, their pictures and API keys as they go out."""

@@ -1,1 +1,1 @@
-"""Representations of notifications and the ways they leave."""
+"""Notifications, telephone numbers, browsers and webhooks as they go out."""

@@ -1,1 +1,1 @@
-"""Representations of verifications, reports, moderation."""
+"""Verifications, reports and the moderators' queues as they go out."""

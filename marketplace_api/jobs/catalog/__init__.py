@@ -1,1 +1,1 @@
-"""Jobs of listings, categories, search, bookmarks."""
+"""Jobs that follow from changes of listings."""

@@ -1,1 +1,1 @@
-"""Jobs of conversations and reviews."""
+"""Jobs that notify people of messages and reviews."""

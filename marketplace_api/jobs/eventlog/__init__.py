@@ -1,1 +1,1 @@
-"""Jobs of the audit log, the feed, tickets for streams."""
+"""Jobs that make and drop the months of the event log."""

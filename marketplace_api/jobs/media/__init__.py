@@ -1,1 +1,1 @@
-"""Jobs of stored files."""
+"""Jobs that delete stored files which are of no use any more."""

@@ -1,1 +1,1 @@
-"""Jobs of notifications and the ways they leave."""
+"""Jobs that notify people, send what is due by each channel, and call webhooks."""

@@ -1,4 +1,4 @@
-"""Sending notifications out of the house: one sender for each channel, and the job that gives them what is due.
+"""Sending outbound notifications: one sender for each channel, and the job that gives them what is due.
 
 To add a channel is to add its sender to :data:`SENDERS`.
 """

@@ -1,4 +1,4 @@
-"""Handlers that send mail: what leaves the house when something happened to an account."""
+"""Handlers that send mail: what people are written when something happened to their account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sender of e-mails: notifications as letters, one or a day's."""
+"""The sender of e-mails: one notification in each, or those of a day."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Handlers that make notifications in the application: who is told of what happened.
 
-Each may run any number of times for one event and tells once; see ``domain/notifications/telling``.
+Each may run any number of times for one event and tells once; see ``domain/outbound/notifications/create.py``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Jobs of export, erasure and overview of personal data."""
+"""Jobs that finish the erasure of an account."""

@@ -1,1 +1,1 @@
-"""Jobs of verifications, reports, moderation."""
+"""Jobs about verifications, and notifications of what moderators decided."""

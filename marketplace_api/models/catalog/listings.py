@@ -87,7 +87,7 @@ _ORDERS: dict[str, list[Any]] = {
 
 
 class Listing(Base):
-    """Something offered. ``status`` changes only through the workflow of ``domain/listings``."""
+    """Something offered. ``status`` changes only through the workflow of ``domain/catalog/listings``."""
 
     __tablename__ = "listings"
 

@@ -1,1 +1,1 @@
-"""Tables of the audit log, the feed, tickets for streams."""
+"""The table of tickets for streams; the log itself is the kernel's."""

@@ -1,1 +1,1 @@
-"""Tables of accounts, sessions, API keys."""
+"""Tables of accounts: people, their sessions, tokens and pictures, and API keys."""

@@ -1,1 +1,1 @@
-"""Tables of what every context stands on."""
+"""Tables that every context builds on: the event log, and answers kept for retries."""

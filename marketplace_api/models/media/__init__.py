@@ -1,1 +1,1 @@
-"""Tables of stored files."""
+"""The table of stored files."""

@@ -1,1 +1,1 @@
-"""Tables of health, counters, reporting, demo data."""
+"""Tables beside the job queue: its queues, why jobs failed, and what the schedule did."""

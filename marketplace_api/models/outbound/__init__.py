@@ -1,1 +1,1 @@
-"""Tables of notifications and the ways they leave."""
+"""Tables of notifications and deliveries, telephone numbers, browsers and webhooks."""

@@ -1,4 +1,4 @@
-"""Notifications that leave the house by e-mail, SMS or web push: schedule, queue and log in one."""
+"""Outbound notifications, by e-mail, SMS or web push: schedule, queue and log in one."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tables of verifications, reports, moderation."""
+"""Tables of verifications, reports and batches of moderation."""

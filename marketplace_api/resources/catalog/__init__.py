@@ -1,1 +1,1 @@
-"""Contexts of the tree of listings, categories, search, bookmarks."""
+"""Listings in the tree, with their photos and videos, and bookmarks."""

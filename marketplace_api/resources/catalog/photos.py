@@ -1,4 +1,4 @@
-"""Files in the tree: the photos of a listing, and ``/files`` where everything is fetched."""
+"""The photos of a listing in the tree."""
 
 from __future__ import annotations
 

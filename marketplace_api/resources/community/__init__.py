@@ -1,1 +1,1 @@
-"""Contexts of the tree of conversations and reviews."""
+"""Conversations, messages, blocks and reviews in the tree."""

@@ -1,1 +1,1 @@
-"""Contexts of the tree of the audit log, the feed, tickets for streams."""
+"""The event log in the tree: audit, feed and the stream with its tickets."""

@@ -1,1 +1,1 @@
-"""Contexts of the tree of accounts, sessions, API keys."""
+"""Accounts and API keys in the tree."""

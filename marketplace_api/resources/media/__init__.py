@@ -1,1 +1,1 @@
-"""Contexts of the tree of stored files."""
+"""Stored files in the tree."""

@@ -1,1 +1,1 @@
-"""Contexts of the tree of notifications and the ways they leave."""
+"""Notifications, telephone numbers, browsers and webhooks in the tree, and what the links of mails lead to."""

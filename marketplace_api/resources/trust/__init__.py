@@ -1,1 +1,1 @@
-"""Contexts of the tree of verifications, reports, moderation."""
+"""Verifications, reports and the moderators' queues in the tree."""

@@ -1,1 +1,1 @@
-"""Input of listings, categories, search, bookmarks."""
+"""What may come in about listings, their photos and videos, and bookmarks."""

@@ -1,4 +1,4 @@
-"""What may come in about files and photos."""
+"""What may come in about photos."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Input of conversations and reviews."""
+"""What may come in about conversations, messages and reviews."""

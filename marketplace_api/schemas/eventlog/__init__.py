@@ -1,1 +1,1 @@
-"""Input of the audit log, the feed, tickets for streams."""
+"""What the event log may be asked for."""

@@ -1,1 +1,1 @@
-"""Input of accounts, sessions, API keys."""
+"""What may come in about accounts and API keys."""

@@ -1,1 +1,1 @@
-"""Input of stored files."""
+"""What may come in where files are fetched."""

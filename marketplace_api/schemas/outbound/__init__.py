@@ -1,1 +1,1 @@
-"""Input of notifications and the ways they leave."""
+"""What may come in about notifications, telephone numbers, browsers, webhooks and mail."""

@@ -1,1 +1,1 @@
-"""Input of verifications, reports, moderation."""
+"""What may come in about verifications and reports."""

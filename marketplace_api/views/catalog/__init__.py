@@ -1,1 +1,1 @@
-"""Verbs of listings, categories, search, bookmarks."""
+"""Operations on listings, their photos and videos, and bookmarks."""

@@ -1,4 +1,4 @@
-"""Photos, pictures, and the files themselves."""
+"""The photos of a listing: adding, arranging and removing them."""
 
 from __future__ import annotations
 

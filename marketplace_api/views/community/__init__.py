@@ -1,1 +1,1 @@
-"""Verbs of conversations and reviews."""
+"""Operations on conversations, messages, blocks and reviews."""

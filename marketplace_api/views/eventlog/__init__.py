@@ -1,1 +1,1 @@
-"""Verbs of the audit log, the feed, tickets for streams."""
+"""Operations that read the event log, and give tickets for streams."""

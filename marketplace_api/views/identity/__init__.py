@@ -1,1 +1,1 @@
-"""Verbs of accounts, sessions, API keys."""
+"""Operations on accounts, sessions, pictures and API keys."""

@@ -1,1 +1,1 @@
-"""Verbs of stored files."""
+"""The operation that fetches stored files."""

@@ -1,1 +1,1 @@
-"""Verbs of health, counters, reporting, demo data."""
+"""Health, readiness, metrics and the version: for monitors and operators."""

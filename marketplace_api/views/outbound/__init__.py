@@ -1,1 +1,1 @@
-"""Verbs of notifications and the ways they leave."""
+"""Operations on notifications, telephone numbers, browsers and webhooks, and what providers report."""

@@ -1,1 +1,1 @@
-"""Verbs of export, erasure and overview of personal data."""
+"""The operation by which people take their data out."""

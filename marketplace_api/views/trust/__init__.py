@@ -1,1 +1,1 @@
-"""Verbs of verifications, reports, moderation."""
+"""Operations on verifications, reports and the moderators' queues."""

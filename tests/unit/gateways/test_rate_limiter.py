@@ -1,4 +1,4 @@
-"""Counting in the memory of one process; Redis and the answers are tested at the edge."""
+"""Counting in the memory of one process; Redis and the answers are tested over HTTP."""
 
 from __future__ import annotations
 

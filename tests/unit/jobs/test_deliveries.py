@@ -1,4 +1,4 @@
-"""What leaves the house by e-mail: for whom, when, how much at once, and what is not told any more."""
+"""What is sent by e-mail: for whom, when, how much at once, and what is not told any more."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def waiting(db: Reader) -> int:
 
 
 def list_page(db: Reader, page: PageRequest) -> Page:
-    """One part of them, as rows of ``rows.COLUMNS``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
+    """One part of them, as rows of ``queries.COLUMNS``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     position = decode_cursor(page.cursor, _LIST_HASH, (datetime, int)) if page.cursor else None
     values: dict[str, Any] = {
         "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,

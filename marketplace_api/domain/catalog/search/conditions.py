@@ -1,4 +1,4 @@
-"""Which rows match, in SQL: every condition of a search by its name (``matching`` chooses among them)."""
+"""Which rows match, in SQL: every condition of a search by its name (``predicates`` chooses among them)."""
 
 from __future__ import annotations
 

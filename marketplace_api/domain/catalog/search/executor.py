@@ -24,7 +24,7 @@ _ENTRIES_PER_ROW = 8
 
 
 def search(db: Reader, query: SearchQuery, page: PageRequest) -> Page:
-    """The part of the searchable listings that match ``query``, as rows of ``listings.rows.COLUMNS``.
+    """The part of the searchable listings that match ``query``, as rows of ``listings.queries.COLUMNS``.
 
     With ``near`` each row also has ``distance_km`` (``None`` where a listing has no place). Sorting by distance
     leaves out those. ``facets`` of the page maps each wanted facet to ``[{"value", "count"}, …]`` and ``capped`` to

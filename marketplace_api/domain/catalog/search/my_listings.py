@@ -25,7 +25,7 @@ def owned(
     include_private: bool = False,
     deleted: bool = False,
 ) -> Page:
-    """The listings of ``user_id``, newest first, as rows of ``listings.rows.COLUMNS``.
+    """The listings of ``user_id``, newest first, as rows of ``listings.queries.COLUMNS``.
 
     Without ``include_private`` only what search shows to anyone; with it every state, narrowed to ``statuses`` where
     given, and either the living ones or, with ``deleted``, only those in the bin.

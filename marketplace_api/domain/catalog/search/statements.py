@@ -2,7 +2,7 @@
 travels in parameters, so both SQLAlchemy's and PostgreSQL's statement caches hit.
 
 Two ways to find listings: ``walk`` follows an index in the wanted order and drops what does not match; ``collect``
-gathers up to a bounded number of matches, counts them and sorts them. Which is right is decided in ``finding``.
+gathers up to a bounded number of matches, counts them and sorts them. Which is right is decided in ``executor``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _BIGINT = sa.BigInteger()
 
 
 def conversations(db: Reader, user_id: int, page: PageRequest, *, archived: bool) -> tuple[Page, int]:
-    """The archived or the other conversations of a person, as rows of ``rows.columns``, the latest message first.
+    """The archived or the other conversations of a person, as rows of ``queries.columns``, the latest message first.
 
     The second value is the number of unread messages in all conversations, archived ones too.
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
@@ -46,9 +46,9 @@ def conversations(db: Reader, user_id: int, page: PageRequest, *, archived: bool
 
 
 def messages(db: Reader, conversation: Any, page: PageRequest) -> Page:
-    """What the person whose side ``conversation`` is (a row of ``rows.columns``) may still see of it, newest first.
+    """What the person whose side ``conversation`` is (a row of ``queries.columns``) may still see of it, newest first.
 
-    Rows have the columns of ``rows.message_columns``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
+    Rows have the columns of ``queries.message_columns``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
     """
     list_hash = fingerprint("messages", conversation.user_id, conversation.conversation_id)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None

@@ -37,7 +37,7 @@ class Ratings:
 
 
 def list_page(db: Reader, kind: str, target: int, page: PageRequest) -> tuple[Page, Ratings]:
-    """The standing reviews of a target (``kind``: ``listing_id`` or ``reviewee_id``) as rows of ``rows.COLUMNS``.
+    """The standing reviews of a target (``kind``: ``listing_id`` or ``reviewee_id``) as rows of ``queries.COLUMNS``.
 
     The total comes from the ratings, which the database keeps, so it costs nothing and is exact.
     Raises NotFound, and ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
@@ -66,7 +66,7 @@ _LATEST = Prepared(
 
 
 def latest(db: Reader, listing_id: int) -> list[Any]:
-    """The newest standing reviews of a listing, as rows of ``rows.COLUMNS``."""
+    """The newest standing reviews of a listing, as rows of ``queries.COLUMNS``."""
     return _LATEST.all(db, {"target": listing_id})
 
 

@@ -133,7 +133,7 @@ def refresh(
 ) -> TokenPair:  # fmt: skip
     """Trade a refresh token for the next pair (rotation with reuse detection, RFC 9700, section 4.14.2).
 
-    Within ``rotation.GRACE`` of the trade the same token yields the same pair again. Raises
+    Within ``token_rotation.GRACE`` of the trade the same token yields the same pair again. Raises
     :class:`Unauthenticated`: ``token_invalid`` for what we never made, ``session_ended`` for a session that
     is over or whose account may not act, ``refresh_token_reused`` for an older token; the latter ends the
     session, whatever becomes of the request.

@@ -1,1 +1,1 @@
-"""Files and what they are for: keeping them, the photos of listings, the pictures of people, the sweep."""
+"""Stored files: ``store`` keeps rows and objects together, ``sweep`` finds what a crash or a lost disk left apart."""

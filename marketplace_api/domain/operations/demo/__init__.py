@@ -1,7 +1,7 @@
 """The demo data: people, about two hundred listings with pictures, and what people make of them.
 
 The content lies in ``demo_data`` beside this package, with ages in days before the loading, so that it is always recent.
-``loading`` puts it together; every other file is one part of the market.
+``seed`` puts it together; every other file is one part of the market.
 """
 
 from marketplace_api.domain.operations.demo.accounts import DOMAIN, LOGINS, PASSWORD

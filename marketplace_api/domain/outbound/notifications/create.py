@@ -2,7 +2,7 @@
 
 Whatever runs twice for one event, even at the same time, tells once: the event is claimed in ``notified_events`` in the
 transaction that tells. Notifications of one ``group_key`` are added to the unread one that there is. The same statement
-makes what leaves the house: a row of ``deliveries`` for each other channel by which the person wants to be told.
+makes the outbound ones: a row of ``deliveries`` for each other channel by which the person wants to be told.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class NewNotification:
         }
 
     def _channels(self) -> dict[str, Any]:
-        """Channels out of the house, and whether they are for those who chose nothing."""
+        """Channels other than the application itself, and whether they are for those who chose nothing."""
         channels = [channel for channel in CHANNELS if channel != "email" or not is_mailed_otherwise(self.type)]
         return {"channels": channels, "channel_defaults": [by_default(self.type, channel) for channel in channels]}
 
@@ -178,7 +178,7 @@ def notify_bookmarkers(session: Session, notice: NewNotification, except_ids: tu
 
 def run(session: Session, statement: sa.TextClause, receivers: Mapping[str, Any], notice: NewNotification) -> None:
     """Run a statement that tells; record whom it told, because open connections follow the log and nothing else, and
-    remember what is to leave the house at once."""
+    remember by which channels something is due at once."""
     rows = session.execute(statement, {**receivers, **notice.parameters()}).all()
     entries = [Entry(row.notification_id, None, {"user_id": row.user_id}) for row in rows if row.channel is None]
     record_quietly(session, ANONYMOUS, EventType.NOTIFICATION_CREATED, entries)

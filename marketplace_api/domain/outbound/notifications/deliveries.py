@@ -1,7 +1,7 @@
-"""Deliveries: notifications that leave the house. What is due is taken here, several at once where one letter tells of
-them, and what became of it is written down. ``waiting`` says when something goes, and whether at all.
+"""Deliveries: outbound notifications. What is due is taken here, several at once where one message tells of them, and
+what became of it is written down. ``scheduling`` says when something goes, and whether at all.
 
-Any number of workers take what no other holds. The caller commits after each letter: who dies before that has sent
+Any number of workers take what no other holds. The caller commits after each message: who dies before that has sent
 something that is sent again, and never lost anything.
 """
 

@@ -10,7 +10,7 @@ from marketplace_api.models.outbound.notifications import CHANNELS, SECURITY_TYP
 
 
 class NotificationType(StrEnum):
-    """What a notification tells; each has its place in :data:`KINDS` and its words in ``texts``."""
+    """What a notification tells; each has its place in :data:`KINDS` and its words in ``content``."""
 
     NEW_MESSAGE = "new_message"
     REVIEW_RECEIVED = "review_received"

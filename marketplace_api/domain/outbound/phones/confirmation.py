@@ -50,7 +50,7 @@ _CLAIM = (
 
 
 def request_code(session: Session, actor: Actor, rules: AccountRules, number: str) -> Any:
-    """Have a code sent to ``number`` (E.164); one that was asked for before is void. Returns the row of ``rows.COLUMNS``.
+    """Have a code sent to ``number`` (E.164); one that was asked for before is void. Returns the row of ``queries.COLUMNS``.
 
     The number that the account has confirmed stays until this one is. Raises :class:`Conflict` ``already_taken`` for
     the number that it is, ``sms_stopped`` for one whose holder answered STOP, and :class:`RateLimited`: a minute between
@@ -99,7 +99,7 @@ def note_problem(session: Session, user_id: int, event_id: int, problem: str) ->
 
 
 def confirm(session: Session, databases: Databases, actor: Actor, rules: AccountRules, code: str) -> Any:
-    """Take the number that waits as the account's; returns the row of ``rows.COLUMNS``.
+    """Take the number that waits as the account's; returns the row of ``queries.COLUMNS``.
 
     Every attempt is counted before the code is looked at, in a transaction of its own, so that no number of requests at
     once gets more than ``MOST_ATTEMPTS``. Raises :class:`Conflict` ``wrong_state`` where no code waits, and

@@ -39,7 +39,7 @@ class Browser:
 
 
 def subscribe(session: Session, actor: Actor, browser: Browser) -> tuple[Any, bool]:
-    """Let the caller's notifications go to a browser; returns the row of ``rows.COLUMNS`` and whether it was there.
+    """Let the caller's notifications go to a browser; returns the row of ``queries.COLUMNS`` and whether it was there.
 
     Where as many as there may be do already, the one that began first gives way. Raises :class:`Conflict`
     ``already_taken`` for an endpoint that is known with another secret.

@@ -30,7 +30,7 @@ _s = _side.c
 
 
 def read(session: Session, actor: Actor, message_id: int) -> Any:
-    """A reported message with all its columns (of ``reported.REPORTED``), for an operator; that it was read is on record.
+    """A reported message with all its columns (of ``reported_messages.REPORTED``), for an operator; that it was read is on record.
 
     Raises NotFound for one that nobody reported, and Forbidden for who sent or got it.
     """

@@ -39,7 +39,7 @@ class Criteria:
 
 
 def list_page(db: Reader, wanted: Criteria, *, limit: int = 50, before: int | None = None) -> Sequence[Any]:
-    """Reviews by id, the newest first, at most ``limit``, below the id ``before``; rows of ``rows.COLUMNS``."""
+    """Reviews by id, the newest first, at most ``limit``, below the id ``before``; rows of ``queries.COLUMNS``."""
     # The page is chosen before anything is joined to it.
     chosen = sa.select(_t.review_id).order_by(_t.review_id.desc()).limit(limit)
     for name in ("reviewer_id", "listing_id", "reviewee_id", "rating"):

@@ -38,7 +38,7 @@ class Criteria:
 
 
 def list_page(db: Reader, viewer_id: int | None, sought: Criteria, *, limit: int = 50, after: int = 0) -> Sequence[Any]:
-    """Reports from after the id ``after`` on, at most ``limit``, as rows of ``rows.columns`` and ``of_subject``: how
+    """Reports from after the id ``after`` on, at most ``limit``, as rows of ``queries.columns`` and ``of_subject``: how
     many of those that were sought are about the same."""
     of_subject = sa.func.count().over(partition_by=(_r.subject_type, _r.subject_id)).label("of_subject")
     matching = sa.select(queries.REPORTS, of_subject).where(*_matches(viewer_id, sought)).subquery("matching")
@@ -54,7 +54,7 @@ def list_page(db: Reader, viewer_id: int | None, sought: Criteria, *, limit: int
 
 
 def find(db: Reader, report_id: int, viewer_id: int | None) -> Any:
-    """One report with all that ``rows.columns`` tell; raises NotFound, also for whom it is about."""
+    """One report with all that ``queries.columns`` tell; raises NotFound, also for whom it is about."""
     row = queries.find(db, report_id, viewer_id)
     if row is None or (viewer_id is not None and row.reported_id == viewer_id):
         raise NotFound(f"There is no report {report_id}.")

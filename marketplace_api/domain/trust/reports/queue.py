@@ -31,7 +31,7 @@ class Criteria:
 
 
 def list_page(db: Reader, viewer_id: int | None, wanted: Criteria, page: PageRequest) -> Page:
-    """One part of the queue, as rows of ``rows.columns``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
+    """One part of the queue, as rows of ``queries.columns``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     list_hash = fingerprint("reports", viewer_id, wanted)
     position = decode_cursor(page.cursor, list_hash, (int, int)) if page.cursor else None
     values: dict[str, Any] = {

@@ -40,7 +40,7 @@ def waiting(db: Reader) -> int:
 
 
 def list_page(db: Reader, status: str, page: PageRequest) -> Page:
-    """The verifications with this ``status``, in the order that they were sent in, as rows of ``rows.COLUMNS``.
+    """The verifications with this ``status``, in the order that they were sent in, as rows of ``queries.COLUMNS``.
 
     Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``.
     """
@@ -73,7 +73,7 @@ def list_for_operators(
 ) -> Sequence[Any]:
     """Verifications by id, which is the order that they were sent in, from after ``after`` on, at most ``limit``.
 
-    ``before`` (aware) is the latest time of sending; without a ``status`` it is all of them. Rows of ``rows.COLUMNS``.
+    ``before`` (aware) is the latest time of sending; without a ``status`` it is all of them. Rows of ``queries.COLUMNS``.
     """
     statement = sa.select(*queries.COLUMNS).select_from(queries.SOURCE).where(_v.verification_id > after)
     if status is not None:
