@@ -99,8 +99,8 @@ class Readers:
 class Databases:
     """The engines of one process and the ways to talk through them.
 
-    ``on_event`` is called with the session and each event recorded in it, inside the same transaction; the jobs
-    room hangs itself in there. ``owner_url`` is for what the application's role may not do: migrations.
+    ``on_event`` is called with the session and each event recorded in it, inside the same transaction; ``jobs``
+    puts its own function there. ``owner_url`` is for what the application's role may not do: migrations.
     """
 
     def __init__(

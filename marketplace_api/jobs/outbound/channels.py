@@ -62,7 +62,7 @@ def send_deliveries(session: Session, services: Services, channel: str) -> None:
 
 
 def send_due(session: Session, services: Services, channel: str, now: datetime) -> None:
-    """Send what is due by a channel ``now`` (aware), one letter a transaction."""
+    """Send what is due by a channel ``now`` (aware), one message a transaction."""
     refusals = 0
     while refusals < MOST_REFUSALS:
         taken = deliveries.take(session, channel, now, services.settings.page_of)
@@ -91,7 +91,7 @@ def _defer(session: Session, channels: Iterable[str]) -> None:
 
 
 def _send(session: Session, services: Services, channel: str, taken: Taken, now: datetime) -> bool:
-    """Send one letter and write down what became of it; whether the channel is in order."""
+    """Send one message and write down what became of it; whether the channel is in order."""
     told = {"channel": channel, "delivery_id": taken.letter.delivery_id, "letters": len(taken.delivery_ids)}
     sender = SENDERS.get(channel, _no_sender)
     try:

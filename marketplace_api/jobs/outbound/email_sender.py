@@ -19,7 +19,7 @@ _u = User.__table__.c
 
 
 def send_mail(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
-    """Send a letter to the address of its receiver, if that is theirs and takes mail.
+    """Send a message to the address of its receiver, if that is theirs and takes mail.
 
     To an address that nobody confirmed or that bounces goes only what guards the account.
     """

@@ -14,7 +14,7 @@ from marketplace_api.jobs.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a letter: ``reference`` is how the provider knows it, ``note`` a code that says why not."""
+    """What became of a message: ``reference`` is how the provider knows it, ``note`` a code that says why not."""
 
     status: Literal["sent", "skipped"]
     reference: str | None = None
@@ -22,9 +22,9 @@ class Outcome:
 
 
 class RetryLater(Exception):
-    """This letter is to be tried again later, for a reason that is its receiver's alone: the channel is in order."""
+    """This message is to be tried again later, for a reason that is its receiver's alone: the channel is in order."""
 
 
 Sender = Callable[[Session, OutboundMessage, Services], Outcome]
-"""Sends one letter, and neither commits nor rolls back. Raises Unavailable where the channel is out of order, Later
-where this letter is to be tried again, and PermanentDeliveryError where that is useless."""
+"""Sends one message, and neither commits nor rolls back. Raises Unavailable where the channel is out of order, RetryLater
+where this message is to be tried again, and PermanentDeliveryError where that is useless."""

@@ -76,7 +76,7 @@ def _relay_until(stopping: threading.Event, databases: Databases) -> None:
 def relay(databases: Databases) -> bool | None:
     """One look: make deliveries of what is new, and a job for each endpoint that has something to be sent.
 
-    Returns as ``fanout.pass_on``.
+    Returns as ``fanout.fan_out``.
     """
     with databases.session() as session, session.begin():
         busy = fanout.fan_out(session)

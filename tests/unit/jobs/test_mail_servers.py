@@ -151,7 +151,7 @@ def test_workers_share_the_work_and_none_waits_for_a_slow_letter(queued: Databas
         for thread in workers:
             thread.start()
         assert server.arrived.wait(10)
-        with queued.session() as session:  # each holds its own letter while the server is slow
+        with queued.session() as session:  # each holds its own message while the server is slow
             deadline = datetime.now(UTC) + timedelta(seconds=10)
             while len(server.contents) < 3 and datetime.now(UTC) < deadline:
                 session.execute(sa.text("SELECT pg_sleep(0.02)"))

@@ -36,7 +36,7 @@ def _author(row: Any) -> str:
 
 
 def _listing(row: Any, otherwise: str) -> str:
-    # In one line: else who writes a title could put sentences of their own into a letter of ours.
+    # In one line: else who writes a title could put sentences of their own into a message of ours.
     return f"“{' '.join(row.listing_title.split())}”" if row.listing_is_open else otherwise
 
 

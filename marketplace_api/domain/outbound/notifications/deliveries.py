@@ -28,7 +28,7 @@ from marketplace_api.models.outbound.deliveries import Delivery
 
 MOST_ATTEMPTS = 8
 MOST_AT_ONCE = 200
-"""How many deliveries one letter tells of at most."""
+"""How many deliveries one message tells of at most."""
 
 DIGEST = "digest"
 HOME = "/notifications"
@@ -71,7 +71,7 @@ _LOOK = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of news in a letter that tells of several."""
+    """One piece of news in a message that tells of several."""
 
     title: str
     text: str
@@ -85,7 +85,7 @@ class OutboundMessage:
     ``count`` is how many events it tells of, which of a push are all of its group that are unread: it takes the place of
     the one before. ``url`` is absolute and leads to what it is about. ``type`` is the type of
     notification, or ``digest`` for the news of a day, which are then in ``items`` (empty otherwise). Of several
-    deliveries in one letter, ``delivery_id`` is the latest. ``date_created`` is aware.
+    deliveries in one message, ``delivery_id`` is the latest. ``date_created`` is aware.
     """
 
     delivery_id: int
@@ -104,7 +104,7 @@ class OutboundMessage:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A letter, the deliveries that it is made of, and how often the most unlucky of them failed."""
+    """A message, the deliveries that it is made of, and how often the most unlucky of them failed."""
 
     letter: OutboundMessage
     delivery_ids: tuple[int, ...]
@@ -112,7 +112,7 @@ class Taken:
 
 
 def take(session: Session, channel: str, now: datetime, page: Callable[[str], str]) -> Taken | bool:
-    """The next letter of a channel that is due ``now`` (aware), its deliveries locked.
+    """The next message of a channel that is due ``now`` (aware), its deliveries locked.
 
     ``True`` where all that was taken waits for another time or is not to be told any more, which is written down;
     ``False`` where nothing is due. ``page`` makes an absolute address of a path of the API.
@@ -154,7 +154,7 @@ def _goes_now(session: Session, row: Any, now: datetime) -> bool:
 
 
 def _set_aside(session: Session, delivery_ids: Collection[int], attempts: int, now: datetime) -> None:
-    """What nobody can make a letter of, such as by a time zone or a type that this machine does not know, must not keep
+    """What nobody can make a message of, such as by a time zone or a type that this machine does not know, must not keep
     from all others what is theirs; it is tried again, perhaps by a machine that can."""
     log.exception("delivery.unreadable", delivery_ids=list(delivery_ids))
     _try_later(session, delivery_ids, attempts, now, "unexpected")
@@ -192,7 +192,7 @@ def _try_later(session: Session, delivery_ids: Collection[int], attempts: int, n
 
 
 def _message_key(row: Any) -> object:
-    """Deliveries of the same key go in the same letter."""
+    """Deliveries of the same key go in the same message."""
     if scheduling.is_in_digest(row):
         return DIGEST
     return row.group_key if row.group_key is not None else row.delivery_id
