@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.interfaces import IRequestExtensions
 from pyramid.request import Request
 
-from marketplace_api import boot, logs
+from marketplace_api import boot, lazy, logs
 from marketplace_api.config.settings import Settings, strange_keys
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain import contexts
@@ -104,7 +103,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
     databases, server = boot.open_databases(settings, dispatch.dispatch)
     if not settings.production:
         # A market of texts and drawings, for which production has no use.
-        load_demo = import_module("marketplace_api.domain.operations.demo").load_once
+        load_demo = lazy.load("marketplace_api.domain.operations.demo").load_once
         boot.development_ready(databases, settings, load_demo)
     app = configure(settings, databases).make_wsgi_app()
     app.embedded_server = server  # lives as long as the application

@@ -7,13 +7,13 @@ is loaded when it is called for, so that `--help` is quick.
 from __future__ import annotations
 
 import gc
-from importlib import import_module
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit, NoSuchCommand
 from click.shell_completion import CompletionItem
 
+from marketplace_api import lazy
 from marketplace_api.cli.exit_codes import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, around_us, of_error
 from marketplace_api.cli.global_options import FORMATS, add_to
 
@@ -67,7 +67,7 @@ class LazyGroup(click.RichGroup):
         module, summary = COMMANDS[cmd_name]
         if getattr(ctx, "listing_commands", False):
             return click.RichCommand(name=cmd_name, short_help=summary, help=summary)
-        command = getattr(import_module(f"marketplace_api.cli.{module}"), cmd_name.replace("-", "_"))
+        command = getattr(lazy.load(f"marketplace_api.cli.{module}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         if command not in self._complete:
             add_to(command)

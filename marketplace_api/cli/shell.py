@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from marketplace_api import lazy
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.exit_codes import FAILED
 
@@ -69,7 +69,7 @@ def _names(context: Context, databases: Databases, session: Any) -> dict[str, An
         "settings": context.settings,
         "actor": context.actor(session),
         # For whoever types: this file itself asks the database nothing.
-        "sa": import_module("sqlalchemy"),
+        "sa": lazy.load("sqlalchemy"),
         **_models(),
     }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
+from marketplace_api import lazy
 from marketplace_api.config.settings import Settings
 from marketplace_api.logs import HIDDEN
 
@@ -13,7 +13,7 @@ def configure_sentry(settings: Settings, release: str) -> None:
     """Report crashes to the DSN of the settings, without bodies, cookies, credentials or people; none, no report."""
     if not settings.sentry_dsn:
         return
-    import_module("sentry_sdk").init(  # 4 MB for those alone who use it
+    lazy.load("sentry_sdk").init(  # 4 MB for those alone who use it
         dsn=settings.sentry_dsn,
         release=release,
         environment=settings.environment,

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from threading import BoundedSemaphore
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 from PIL import Image
 
+from marketplace_api import lazy
 from marketplace_api.config.settings import SettingsError
 from marketplace_api.errors import Invalid
 from marketplace_api.gateways.images import QUALITY, refused
@@ -75,7 +75,7 @@ def is_available() -> bool:
 @cache
 def _av() -> Any:
     """PyAV, loaded when the first video comes: most processes never need its 20 MB."""
-    return import_module("av")
+    return lazy.load("av")
 
 
 def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) -> Video:

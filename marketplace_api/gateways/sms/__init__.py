@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
+from marketplace_api import lazy
 from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import PermanentDeliveryError
@@ -51,7 +51,7 @@ def make_sms(settings: Settings) -> SmsSender:
     """The sender that ``sms.backend`` names, one for each process."""
     if settings.sms_backend == "twilio":
         # Only who sends pays for the HTTP client.
-        twilio = import_module("marketplace_api.gateways.sms.twilio")
+        twilio = lazy.load("marketplace_api.gateways.sms.twilio")
         sender: SmsSender = twilio.TwilioSms.from_settings(settings)
         return sender
     return LocalSms(settings.data_dir / "sms")

@@ -12,7 +12,6 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, derive_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from marketplace_api import lazy
 from marketplace_api.config.parsing import SettingsError, push_key
 from marketplace_api.config.settings import Settings
 from marketplace_api.gateways.email import PermanentDeliveryError
@@ -108,7 +108,7 @@ def make_push(settings: Settings) -> PushSender:
     """The sender that ``push.backend`` names, one for each process."""
     if settings.push_backend == "vapid":
         # Only who sends pays for it: the library brings an asynchronous HTTP client along.
-        vapid = import_module("marketplace_api.gateways.webpush.vapid")
+        vapid = lazy.load("marketplace_api.gateways.webpush.vapid")
         sender: PushSender = vapid.VapidPush.from_settings(settings)
         return sender
     return LocalPush(settings.data_dir / "push")
