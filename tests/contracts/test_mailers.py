@@ -17,8 +17,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
 from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import LocalMailer, Mailer, PermanentDeliveryError, SmtpMailer, make_mailer
+from marketplace_api.gateways.email import LocalMailer, Mailer, SmtpMailer, make_mailer
 from marketplace_api.gateways.email.templates import SUBJECTS, render
+from marketplace_api.gateways.errors import PermanentDeliveryError
 
 NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 CONTEXT: dict[str, Any] = {

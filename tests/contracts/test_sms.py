@@ -14,7 +14,7 @@ import pytest
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.sms import LocalSms, NumberStopped, SmsSender, is_signed, make_sms
 from marketplace_api.gateways.sms.text import compose, parts
 from marketplace_api.gateways.sms.twilio import TwilioSms

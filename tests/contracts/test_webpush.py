@@ -16,7 +16,7 @@ import requests
 from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import safe_http
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.webpush import (
     LocalPush,
     Push,

@@ -1,45 +1,16 @@
-"""How an e-mail leaves the house: as a file for development, or through an SMTP server.
+"""Sending e-mails: as files for development, or through an SMTP server; ``email.backend`` chooses.
 
-What the messages say lives in ``mail_messages.py``; who gets one is decided in the jobs room. No error and no log
-line of this module holds an address.
+What the messages say is in ``templates/``; who gets one is decided in ``jobs/``.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import smtplib
-import socket
-import ssl
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email import policy
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Protocol
-
-from marketplace_api.config.parsing import mail_server
 from marketplace_api.config.settings import Settings
-from marketplace_api.errors import Unavailable
+from marketplace_api.gateways.email.base import Mailer
+from marketplace_api.gateways.email.local import LocalMailer
+from marketplace_api.gateways.email.smtp import SmtpMailer
 
-TIMEOUT_SECONDS = 15
-
-
-class PermanentDeliveryError(Exception):
-    """The mail server will never take this message; sending it again is useless. Names no recipient."""
-
-
-class Mailer(Protocol):
-    """Whatever takes a finished message."""
-
-    def send(self, message: EmailMessage) -> None:
-        """Hand the message over.
-
-        Raises :class:`marketplace_api.errors.Unavailable` where trying again later is right, and
-        :class:`PermanentDeliveryError` where it is not.
-        """
+__all__ = ["LocalMailer", "Mailer", "SmtpMailer", "make_mailer"]
 
 
 def make_mailer(settings: Settings) -> Mailer:
@@ -47,131 +18,3 @@ def make_mailer(settings: Settings) -> Mailer:
     if settings.email_backend == "smtp":
         return SmtpMailer.from_url(settings.smtp_url)
     return LocalMailer(settings.data_dir / "mail")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalMailer:
-    """Writes one ``.eml`` per message into ``folder``; the names sort by time and tell the recipient."""
-
-    folder: Path
-
-    def send(self, message: EmailMessage) -> None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        name = f"{stamp}-{_slug(message['To'] or 'nobody')}-{secrets.token_hex(3)}"
-        # Only an address that is not ASCII needs raw UTF-8 in headers (RFC 6531).
-        content = message.as_bytes(policy=policy.SMTP if str(message["To"]).isascii() else policy.SMTPUTF8)
-        unfinished = self.folder / f".{name}.tmp"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # The mail may hold a token, so nobody else may read it; and who lists *.eml sees whole messages only.
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-            unfinished.rename(self.folder / f"{name}.eml")
-        except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise Unavailable(f"The mail folder {self.folder} cannot be written ({error.strerror}).") from None
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpMailer:
-    """Sends through one SMTP server, a connection per message; certificates are always verified."""
-
-    host: str
-    port: int
-    username: str = ""
-    password: str = field(default="", repr=False)
-    implicit_tls: bool = False
-    starttls: bool = False
-    timeout: float = TIMEOUT_SECONDS
-
-    @classmethod
-    def from_url(cls, url: str, timeout: float = TIMEOUT_SECONDS) -> SmtpMailer:
-        """From ``smtp://user:password@host:587?starttls=1`` or ``smtps://…``; raises :class:`SettingsError`."""
-        return cls(**mail_server(url)._asdict(), timeout=timeout)
-
-    def send(self, message: EmailMessage) -> None:
-        # Every `from None` is there because smtplib's errors hold the recipients, and tracebacks are logged.
-        try:
-            with self._connection() as server:
-                refused = server.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            raise _refusal([code for code, _ in error.recipients.values()]) from None
-        except smtplib.SMTPAuthenticationError as error:
-            raise Unavailable(f"The mail server refused our user name or password ({error.smtp_code}).") from None
-        except smtplib.SMTPResponseException as error:
-            raise _refusal([error.smtp_code]) from None
-        except smtplib.SMTPNotSupportedError:
-            raise PermanentDeliveryError("The mail server cannot take this address or our encryption.") from None
-        except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"The mail server does not answer ({type(error).__name__}).") from None
-        if refused:
-            raise _refusal([code for code, _ in refused.values()]) from None
-
-    def check(self) -> None:
-        """Connect, encrypt and log in as for a message, but send none.
-
-        Raises :class:`marketplace_api.errors.Unavailable`: what is in the way, a colon, what to set.
-        """
-        try:
-            with self._connection() as server:
-                server.noop()
-        except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"{self.host}:{self.port} {_obstacle(error)}.") from None
-
-    def _connection(self) -> smtplib.SMTP:
-        if self.implicit_tls:
-            context = ssl.create_default_context()
-            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=context)
-        else:
-            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
-        try:
-            if self.starttls:
-                server.starttls(context=ssl.create_default_context())
-            if self.username:
-                server.login(self.username, self.password)
-        except BaseException:
-            server.close()
-            raise
-        return server
-
-
-def _obstacle(error: Exception) -> str:
-    """What stands between us and the mail server, a colon, and what to set."""
-    match error:
-        case smtplib.SMTPAuthenticationError():
-            return (
-                "refuses our user name or password: mend them in SMTP_URL (percent-encode what has a meaning in URLs, "
-                "such as %40 for @)"
-            )
-        case smtplib.SMTPNotSupportedError():
-            return (
-                "does not do what SMTP_URL asks for (STARTTLS or log-in): take starttls=1 out, or use smtps:// if the "
-                "server encrypts from the first byte"
-            )
-        case ssl.SSLCertVerificationError():
-            return "has a certificate that cannot be trusted: use the name in SMTP_URL that the certificate is made for"
-        case ssl.SSLError() | smtplib.SMTPServerDisconnected():
-            return (
-                "does not speak the encryption that SMTP_URL asks for: use smtps:// for port 465, and "
-                "smtp://…?starttls=1 for port 587"
-            )
-        case socket.gaierror():
-            return "cannot be found: mend the host name in SMTP_URL"
-        case ConnectionRefusedError():
-            return "is not listening: mend host and port in SMTP_URL, or start the mail server"
-        case OSError():
-            return "does not answer: mend host and port in SMTP_URL, or let the firewall pass"
-    return f"does not let us in ({type(error).__name__}): check SMTP_URL"
-
-
-def _refusal(codes: list[int]) -> Exception:
-    """RFC 5321 §4.2.1: a code of 5xx is final, one of 4xx asks to try again."""
-    told = ", ".join(str(code) for code in sorted(set(codes)))
-    if any(400 <= code < 500 for code in codes):
-        return Unavailable(f"The mail server put the message off ({told}).")
-    return PermanentDeliveryError(f"The mail server refused the message ({told}).")
-
-
-def _slug(recipient: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", str(recipient).lower().replace("@", "-at-")).strip("-.")[:80] or "nobody"

@@ -23,7 +23,7 @@ import orjson
 from marketplace_api import lazy
 from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 
 HOOK = "/hooks/twilio"
 """Where Twilio tells what became of messages, below the public address."""

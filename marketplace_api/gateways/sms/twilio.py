@@ -16,7 +16,7 @@ import requests
 from marketplace_api.config.parsing import LOOPBACK
 from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.gateways.sms import NumberStopped, hook_address
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from marketplace_api import lazy
 from marketplace_api.config.parsing import SettingsError, push_key
 from marketplace_api.config.settings import Settings
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.sms import write_message
 
 KEY_FILE = "vapid-p256.key"

@@ -20,7 +20,7 @@ from marketplace_api.config.parsing import Mistake, SettingsError
 from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import safe_http
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.gateways.ssrf import OutboundRefused
 from marketplace_api.gateways.webpush import Push, SubscriptionGone, Target, VapidKey, payload_of, vapid_key

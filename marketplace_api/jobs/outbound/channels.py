@@ -18,7 +18,7 @@ from marketplace_api.domain.outbound.notifications import deliveries
 from marketplace_api.domain.outbound.notifications.create import due_channels
 from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage, Taken
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.jobs.enqueue import Queue, defer_once
 from marketplace_api.jobs.outbound.email_sender import send_mail
 from marketplace_api.jobs.outbound.push_sender import send_push

@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.identity.accounts import recovery
-from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.email.templates import render
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.identity.accounts import AccountSession, User
 from marketplace_api.models.kernel.events import Event

@@ -13,7 +13,7 @@ from marketplace_api.domain.outbound.notifications.deliveries import OutboundMes
 from marketplace_api.domain.outbound.notifications.types import is_urgent
 from marketplace_api.domain.outbound.push_subscriptions import queries, subscriptions
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.webpush import Push, PushSender, SubscriptionGone, Target
 from marketplace_api.jobs.outbound.sender import Outcome, RetryLater
 from marketplace_api.jobs.services import Services

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.outbound.notifications.deliveries import OutboundMessage
 from marketplace_api.domain.outbound.phones import confirmation, queries
-from marketplace_api.gateways.email import PermanentDeliveryError
 from marketplace_api.gateways.email.templates import service_of
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.sms import NumberStopped
 from marketplace_api.gateways.sms.text import compose
 from marketplace_api.jobs.outbound.sender import Outcome

@@ -19,7 +19,8 @@ from marketplace_api.domain.outbound.notifications.deliveries import OutboundMes
 from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways import safe_http
-from marketplace_api.gateways.email import PermanentDeliveryError, make_mailer
+from marketplace_api.gateways.email import make_mailer
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.webpush import PushSender, VapidKey, generate_key
 from marketplace_api.gateways.webpush.vapid import VapidPush
 from marketplace_api.jobs.outbound import channels

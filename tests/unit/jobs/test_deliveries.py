@@ -20,7 +20,7 @@ from marketplace_api.domain.outbound.notifications import delivery_log, preferen
 from marketplace_api.domain.outbound.notifications.create import due_channels
 from marketplace_api.domain.outbound.notifications.deliveries import MOST_ATTEMPTS, Taken
 from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.email import PermanentDeliveryError
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.jobs.outbound.channels import send_due
 from marketplace_api.models.identity.accounts import User
 from tests.factories.accounts import make_user, open_session

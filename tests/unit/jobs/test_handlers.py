@@ -20,8 +20,9 @@ from marketplace_api.domain.identity.accounts import recovery, registration
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
 from marketplace_api.domain.kernel.events import EventType, record
-from marketplace_api.gateways.email import LocalMailer, PermanentDeliveryError
+from marketplace_api.gateways.email import LocalMailer
 from marketplace_api.gateways.email.templates import SUBJECTS
+from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.jobs.handlers import BY_NAME, DEBOUNCED, HANDLERS
 from marketplace_api.jobs.services import Services
 from marketplace_api.models.identity.accounts import User
