@@ -1,6 +1,6 @@
 """Text messages through Twilio's REST API (2010-04-01).
 
-Only ``sms.make_sms`` and the doctor import this, where it is used. No error and no log line of this module holds a number.
+Only ``sms.make_sms`` and the doctor load this, for others need no HTTP client.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.retry_after import retry_after
-from marketplace_api.gateways.sms import NumberStopped, hook_address
+from marketplace_api.gateways.sms.base import NumberStopped
+from marketplace_api.gateways.sms.hooks import hook_address
 
 CONNECT_SECONDS, READ_SECONDS = 5, 15
 MESSAGING_SERVICE = "MG"

@@ -23,7 +23,7 @@ from marketplace_api import lazy
 from marketplace_api.config.parsing import SettingsError, push_key
 from marketplace_api.config.settings import Settings
 from marketplace_api.gateways.errors import PermanentDeliveryError
-from marketplace_api.gateways.sms import write_message
+from marketplace_api.gateways.message_files import write_message
 
 KEY_FILE = "vapid-p256.key"
 AUTH_BYTES = 16
