@@ -1,7 +1,7 @@
 """Web push through the push services of the browsers: encrypted (RFC 8291), signed (VAPID, RFC 8292), guarded.
 
-Only ``webpush.make_push`` imports this, where it is used. The endpoint was chosen by somebody else, so it is only
-talked to through ``outbound``.
+Only ``webpush.make_push`` loads this. The endpoint was chosen by somebody else, so it is only called through
+``safe_http``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from marketplace_api.gateways import safe_http
 from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.gateways.retry_after import retry_after
 from marketplace_api.gateways.ssrf import OutboundRefused
-from marketplace_api.gateways.webpush import Push, SubscriptionGone, Target, VapidKey, payload_of, vapid_key
+from marketplace_api.gateways.webpush.base import Push, SubscriptionGone, Target, payload_of
+from marketplace_api.gateways.webpush.keys import VapidKey, vapid_key
 
 TOKEN_SECONDS = 12 * 3600
 """RFC 8292, section 2, allows a day."""
