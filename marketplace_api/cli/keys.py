@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import rich_click as click
 
-from marketplace_api.cli import PARTLY_DONE
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.exit_codes import PARTLY_DONE
 
 
 @click.group()

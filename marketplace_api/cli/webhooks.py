@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import FAILED
 from marketplace_api.cli.bulk import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.exit_codes import FAILED
 from marketplace_api.cli.param_types import SINCE
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from marketplace_api.cli import PARTLY_DONE
 from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.exit_codes import PARTLY_DONE
 from marketplace_api.cli.files import refuse_existing
 
 if TYPE_CHECKING:

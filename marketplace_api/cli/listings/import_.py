@@ -12,10 +12,10 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from marketplace_api.cli import DONE, FAILED, PARTLY_DONE
 from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.error_summary import ErrorSummary
+from marketplace_api.cli.exit_codes import DONE, FAILED, PARTLY_DONE
 
 if TYPE_CHECKING:
     from marketplace_api.cli.listings.formats import ListingFile

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from marketplace_api.cli import CONFLICT, DONE, PARTLY_DONE
 from marketplace_api.cli.context import Context
 from marketplace_api.cli.error_summary import ErrorSummary, say
+from marketplace_api.cli.exit_codes import CONFLICT, DONE, PARTLY_DONE
 from marketplace_api.cli.signals import interruptible
 
 if TYPE_CHECKING:
