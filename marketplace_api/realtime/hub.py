@@ -162,7 +162,7 @@ class Hub:
             client.start_anew()
 
     def hear(self, signal: Signal | None) -> None:
-        """What a process says; nothing, when the way to the others is open again."""
+        """What a process says; ``None`` when the transport to the others is open again."""
         if signal is None:
             self.presence.ask()
             self.presence.repeat()

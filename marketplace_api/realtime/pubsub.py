@@ -1,7 +1,7 @@
-"""What realtime processes tell each other and nobody keeps: who types, who is there. Lost while the way is broken.
+"""What realtime processes tell each other and nobody keeps: who types, who is there.
 
-By PostgreSQL's NOTIFY, or by Redis or Valkey where there is one. Either way heals by itself; what was said meanwhile is
-not said again, so nothing that matters goes this way.
+It goes through PostgreSQL's NOTIFY, or through Redis or Valkey where there is one. Either transport connects anew by
+itself when it was interrupted. What was said meanwhile is lost, so nothing that matters is sent like this.
 """
 
 from __future__ import annotations
@@ -13,19 +13,16 @@ from contextlib import closing, suppress
 from typing import Any, Protocol
 
 import orjson
-import psycopg
 import structlog
 from valkey import Valkey
 from valkey.exceptions import ConnectionError, ValkeyError
 
 from marketplace_api.config.settings import Settings
-from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases, libpq_url
+from marketplace_api.database.listen_notify import MOST_BYTES, POLL_SECONDS, PostgresTransport
 from marketplace_api.gateways.rate_limiter import with_scheme
 
 CHANNEL = "marketplace_realtime"
-MOST_BYTES = 7_900  # PostgreSQL takes less than 8,000
-LOOK_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -34,8 +31,8 @@ Signal = Mapping[str, Any]
 Hear = Callable[[Signal], None]
 
 
-class Way(Protocol):
-    """One way to say something to all processes, this one among them."""
+class Transport(Protocol):
+    """What carries messages to all processes, this one among them."""
 
     @property
     def errors(self) -> tuple[type[Exception], ...]: ...
@@ -43,57 +40,13 @@ class Way(Protocol):
     def say(self, text: bytes) -> None: ...
 
     def listen(self) -> Generator[bytes | None, None, None]:
-        """What is said, and ``None`` at least every other second. Raises one of ``errors`` when the way breaks."""
+        """What is said, and ``None`` at least every other second. Raises one of ``errors`` when it is interrupted."""
 
     def close(self) -> None:
         """Nothing is said after it."""
 
 
-class PostgresWay:
-    """NOTIFY, on two connections of its own that begin no transaction."""
-
-    errors = (psycopg.Error, OSError)
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._lock = threading.Lock()
-        self._speaking: psycopg.Connection[Any] | None = None
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="marketplace realtime",
-            options=row_security.startup_options(system=False),
-        )  # fmt: skip
-
-    def say(self, text: bytes) -> None:
-        with self._lock:
-            held, self._speaking = self._speaking, None
-            if held is not None:
-                with suppress(psycopg.OperationalError):  # lost since it spoke last
-                    self._speak(held, text)
-                    return
-                held.close()
-            self._speak(self._connect(), text)
-
-    def _speak(self, connection: psycopg.Connection[Any], text: bytes) -> None:
-        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text.decode()])
-        self._speaking = connection
-
-    def listen(self) -> Generator[bytes | None, None, None]:
-        with self._connect() as connection:
-            connection.execute(f"LISTEN {CHANNEL}".encode())
-            while True:
-                for notice in connection.notifies(timeout=LOOK_SECONDS):
-                    yield notice.payload.encode()
-                yield None
-
-    def close(self) -> None:
-        with self._lock:
-            if self._speaking is not None:
-                self._speaking.close()
-
-
-class RedisWay:
+class RedisTransport:
     """Publish and subscribe of Redis or Valkey."""
 
     errors = (ValkeyError, OSError)
@@ -112,7 +65,7 @@ class RedisWay:
             heard.subscribe(CHANNEL)
             subscribed = 0
             while True:
-                message = heard.get_message(timeout=LOOK_SECONDS) or {}
+                message = heard.get_message(timeout=POLL_SECONDS) or {}
                 subscribed += message.get("type") == "subscribe"
                 if subscribed > 1:
                     raise ConnectionError("The client has connected anew, without a word of what it missed.")
@@ -125,11 +78,11 @@ class RedisWay:
 class Signals:
     """Says things, and has a thread that hears them: ``hear`` is called there with whatever any process said.
 
-    ``None`` is heard when the way is open again after it was not, and when it opens first.
+    ``None`` is heard when the transport is open again after it was not, and when it opens first.
     """
 
-    def __init__(self, way: Way, hear: Callable[[Signal | None], None]) -> None:
-        self._way, self._hear = way, hear
+    def __init__(self, transport: Transport, hear: Callable[[Signal | None], None]) -> None:
+        self._transport, self._hear = transport, hear
         self._stopping = threading.Event()
         self.is_open = False
         self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
@@ -139,29 +92,29 @@ class Signals:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(2 * LOOK_SECONDS)
-        self._way.close()
+        self._thread.join(2 * POLL_SECONDS)
+        self._transport.close()
 
     def say(self, signal: Signal) -> None:
         """Tell all processes, if they can be reached. Blocks for a moment; takes at most :data:`MOST_BYTES`."""
         text = orjson.dumps(signal)
         assert len(text) <= MOST_BYTES
         try:
-            self._way.say(text)
-        except self._way.errors as error:
+            self._transport.say(text)
+        except self._transport.errors as error:
             log.warning("signals.unsaid", reason=type(error).__name__)
 
     def _run(self) -> None:
         pause = 0.1
         while not self._stopping.is_set():
             try:
-                with closing(self._way.listen()) as said:
+                with closing(self._transport.listen()) as said:
                     for text in said:
                         pause = 0.1
                         if self._stopping.is_set():
                             return
                         self._take(text)
-            except self._way.errors as error:
+            except self._transport.errors as error:
                 if self.is_open:
                     log.warning("signals.lost", reason=type(error).__name__)
                 self.is_open = False
@@ -177,6 +130,8 @@ class Signals:
                 self._hear(orjson.loads(text))
 
 
-def make_way(settings: Settings, databases: Databases) -> Way:
+def make_transport(settings: Settings, databases: Databases) -> Transport:
     """Redis where it is configured, else PostgreSQL."""
-    return RedisWay(settings.redis_url) if settings.redis_url else PostgresWay(libpq_url(databases.write.url))
+    if settings.redis_url:
+        return RedisTransport(settings.redis_url)
+    return PostgresTransport(libpq_url(databases.write.url), CHANNEL)

