@@ -16,17 +16,16 @@ def version(context: Context) -> None:
 
     Example: `marketplace-admin --json version`
     """
-    import psycopg
-
     from marketplace_api.database import migrations
+    from marketplace_api.database.client_library import client_versions
     from marketplace_api.version import VERSION
 
-    number = psycopg.pq.version()
+    client = client_versions()
     values = {
         "version": VERSION,
         "python": platform.python_version(),
-        "psycopg": psycopg.__version__,
-        "libpq": f"{number // 10_000}.{number % 10_000}",
+        "psycopg": client.psycopg,
+        "libpq": client.libpq,
         "migration": migrations.head(),
     }
     context.output.record(

@@ -19,6 +19,7 @@ from psycopg.rows import class_row
 from marketplace_api.database.engines import libpq_url
 from marketplace_api.database.row_security import SYSTEM
 from marketplace_api.diagnostics import schema
+from marketplace_api.diagnostics.errors import translated
 from marketplace_api.diagnostics.queries import (
     DELIVERIES,
     EVENT_LOG,
@@ -270,12 +271,22 @@ def installation_id(database: str, secret: str) -> str:
 
 @contextmanager
 def looking(url: str) -> Iterator[Look]:
-    """A look at the database at ``url``, read-only and impatient; raises psycopg's errors."""
+    """A connection to the database at ``url``, read-only and impatient.
+
+    Errors of the driver, also those inside of the ``with`` block, are raised as :class:`InspectionError`.
+    """
     options = (
         f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000} -c app.roles={SYSTEM}"
     )
-    with psycopg.connect(
-        libpq_url(url), autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="marketplace doctor",
-        client_encoding="utf8", options=options,
-    ) as connection:  # fmt: skip
+    with (
+        translated(),
+        psycopg.connect(
+            libpq_url(url),
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="marketplace doctor",
+            client_encoding="utf8",
+            options=options,
+        ) as connection,
+    ):
         yield Look(connection)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-
-import psycopg
 
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.content import (
@@ -25,6 +22,7 @@ from marketplace_api.cli.doctor.checks.roles import roles
 from marketplace_api.cli.doctor.checks.schema import schema
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations
+from marketplace_api.diagnostics.errors import InspectionDenied, InspectionError
 from marketplace_api.diagnostics.inspector import Look, ServerFacts, looking
 from marketplace_api.serve import cores
 
@@ -59,12 +57,12 @@ def database(installation: Installation) -> Iterator[Finding]:
                 yield from check(installation, url, look, facts)
     except boot.BootError as error:
         yield explained("database", error)
-    except psycopg.errors.InsufficientPrivilege as error:
+    except InspectionDenied as error:
         remedy = "GRANT it to the role of DATABASE_URL, or look with that of the migrations."
-        yield problem("database", f"does not let this role look ({_sentence(error)})", remedy)
-    except psycopg.Error as error:
+        yield problem("database", f"does not let this role look ({error})", remedy)
+    except InspectionError as error:
         remedy = "Look again; if it stays so, see the log of PostgreSQL."
-        yield problem("database", f"could not be looked at ({_sentence(error)})", remedy)
+        yield problem("database", f"could not be looked at ({error})", remedy)
 
 
 def _try_out(settings: Settings, url: str) -> None:
@@ -192,8 +190,8 @@ def _replica(installation: Installation, _url: str, look: Look, facts: ServerFac
     except boot.BootError as error:
         yield explained("replica", boot.BootError(str(error).replace("DATABASE_URL", "DATABASE_READ_URL")))
         return
-    except psycopg.Error as error:
-        told = f"could not be looked at ({_sentence(error)})"
+    except InspectionError as error:
+        told = f"could not be looked at ({error})"
         yield warning("replica", told, "Check DATABASE_READ_URL and the replica's log.")
         return
     behind = found.bytes_behind > 0 and (found.seconds_behind or 0) > MOST_SECONDS_BEHIND
@@ -212,10 +210,6 @@ def _replica(installation: Installation, _url: str, look: Look, facts: ServerFac
         yield warning("replica", told, remedy)
     else:
         yield ok("replica", f"follows, {found.bytes_behind // 1024} KB behind")
-
-
-def _sentence(error: psycopg.Error) -> str:
-    return str(error).strip().partition(os.linesep)[0] or type(error).__name__
 
 
 Check = Callable[[Installation, str, Look, ServerFacts], Iterator[Finding]]

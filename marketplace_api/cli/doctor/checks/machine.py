@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
-
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem, warning
 from marketplace_api.cli.doctor.checks.folders import existing, in_the_way
 from marketplace_api.config.parsing import LOOPBACK
+from marketplace_api.diagnostics.errors import InspectionError
 from marketplace_api.diagnostics.inspector import looking
 from marketplace_api.version import VERSION
 
@@ -94,7 +93,7 @@ def _whose(installation: Installation, check: str, who: str, place: str, choice:
         if url is not None:
             with looking(url) as look:
                 ours = look.installation(installation.settings.secret)
-    except (psycopg.Error, OSError):
+    except (InspectionError, OSError):
         return ok(check, f"{who} answers at {place}")  # what is wrong with the database is told there
     if not isinstance(answers, str) or (answers == ours):
         return ok(check, f"{who} answers at {place}")
