@@ -45,7 +45,7 @@ OBJECTS = f"""
 """  # noqa: S608  no words of others
 """How many tables, views, sequences and functions there are: 0 in an empty database."""
 
-UNSOUND = """
+SCHEMA_FAULTS = """
     SELECT coalesce(json_agg(told ORDER BY told), '[]')::text FROM (
         SELECT format('index %s is not valid: REINDEX INDEX it', i.indexrelid::regclass) AS told
         FROM pg_index i WHERE NOT i.indisvalid

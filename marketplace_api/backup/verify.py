@@ -1,4 +1,4 @@
-"""Looking at a database that is in use: does the server trust it, and are its files there?"""
+"""Checking a database that is in use: does the server trust it, and are its files there?"""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from marketplace_api.domain.media.files.store import PENDING_FOR
 from marketplace_api.gateways.storage import Storage
 
 
-def unsound(url: str) -> list[str]:
+def schema_faults(url: str) -> list[str]:
     """A sentence for each index and constraint that the server itself holds for unfinished."""
     with connect(url) as connection:
-        return list(json.loads(query_runner(connection)(tables.UNSOUND)))
+        return list(json.loads(query_runner(connection)(tables.SCHEMA_FAULTS)))
 
 
 def files_of(url: str, storage: Storage, *, contents: bool) -> files.Found:

@@ -1,1 +1,1 @@
-"""What a look at a running database tells: server, tables, queue, event log, faults of the schema."""
+"""What is found out about a running database: server, tables, queue, event log, faults of the schema."""

@@ -1,4 +1,4 @@
-"""What a look at a running PostgreSQL tells: server, tables, files, replica, and ``work_facts``. It reads and changes nothing.
+"""Inspecting a running PostgreSQL: server, tables, files, replica, and what ``queries`` asks. It changes nothing.
 
 `marketplace-admin doctor` judges these facts.
 """
@@ -145,7 +145,7 @@ class ReplicaFacts:
     seconds_behind: float | None
 
 
-class Look:
+class DatabaseInspector:
     """One connection for all questions about one database."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -233,9 +233,9 @@ class Look:
         secrets = "SELECT endpoint_id, secret FROM webhook_endpoints ORDER BY endpoint_id"
         return dict(self._connection.execute(secrets).fetchall())
 
-    def unsound(self, tables: Sequence[str], indexes: Sequence[str]) -> list[schema.Fault]:
-        """See :func:`marketplace_api.diagnostics.schema.unsound`."""
-        return schema.unsound(self._connection, tables, indexes)
+    def schema_faults(self, tables: Sequence[str], indexes: Sequence[str]) -> list[schema.SchemaFault]:
+        """See :func:`marketplace_api.diagnostics.schema.schema_faults`."""
+        return schema.schema_faults(self._connection, tables, indexes)
 
     def written(self) -> str:
         """How far the primary's log is written."""
@@ -270,10 +270,11 @@ def installation_id(database: str, secret: str) -> str:
 
 
 @contextmanager
-def looking(url: str) -> Iterator[Look]:
-    """A connection to the database at ``url``, read-only and impatient.
+def inspect(url: str) -> Iterator[DatabaseInspector]:
+    """An inspector of the database at ``url``, read-only and impatient.
 
-    Errors of the driver, also those inside of the ``with`` block, are raised as :class:`InspectionError`.
+    Errors of the driver, also those inside of the ``with`` block, are raised as
+    :class:`~marketplace_api.diagnostics.errors.InspectionError`.
     """
     options = (
         f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000} -c app.roles={SYSTEM}"
@@ -289,4 +290,4 @@ def looking(url: str) -> Iterator[Look]:
             options=options,
         ) as connection,
     ):
-        yield Look(connection)
+        yield DatabaseInspector(connection)

@@ -1,6 +1,7 @@
 """What is asked of a database about the work behind the API: queue, schedule, event log, webhooks, deliveries.
 
-`marketplace-admin doctor` asks by :class:`~marketplace_api.diagnostics.inspector.Look`, `/metrics` and `/readyz` with their own sessions.
+`marketplace-admin doctor` asks by :class:`~marketplace_api.diagnostics.inspector.DatabaseInspector`,
+`/metrics` and `/readyz` with their own sessions.
 """
 
 from __future__ import annotations

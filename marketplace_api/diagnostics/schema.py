@@ -1,4 +1,4 @@
-"""Whether the database still holds to what the migrations made of it: one look at its catalogue."""
+"""Whether the schema is still as the migrations made it: one query of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SchemaFault:
     """Something that is not as the migrations made it, and what mends it, both in a sentence."""
 
     detail: str
@@ -46,7 +46,9 @@ ORDER BY 1
 """
 
 
-def unsound(connection: psycopg.Connection[Any], tables: Sequence[str], indexes: Sequence[str]) -> list[Fault]:
+def schema_faults(
+    connection: psycopg.Connection[Any], tables: Sequence[str], indexes: Sequence[str]
+) -> list[SchemaFault]:
     """What is not as it should be; ``tables`` and ``indexes`` are the names of those that there must be."""
-    with connection.cursor(row_factory=class_row(Fault)) as cursor:
+    with connection.cursor(row_factory=class_row(SchemaFault)) as cursor:
         return cursor.execute(_FAULTS.encode(), {"tables": list(tables), "indexes": list(indexes)}).fetchall()

@@ -144,7 +144,7 @@ def check(context: Context, with_files: bool, contents: bool, against: Path | No
     found: Found | None = None
     with context.databases() as databases, context.output.working("Checking …") as tell:
         url = _owners_url(databases)
-        findings = backup_verify.unsound(url)
+        findings = backup_verify.schema_faults(url)
         try:
             migrations.check(url)
         except CommandError as error:

@@ -137,7 +137,7 @@ def test_a_file_that_the_storage_lost_is_named_and_one_that_was_deleted_counted(
     assert (found["files_missing"], found["files_changed"]) == ([lost.name], [changed.name])
 
 
-def test_check_compares_with_a_backup_and_finds_what_is_unsound(
+def test_check_compares_with_a_backup_and_finds_faults_of_the_schema(
     source: Place, marketplace: Marketplace, tmp_path: Path
 ) -> None:
     source.told("db", "backup", tmp_path / "copy.tar")

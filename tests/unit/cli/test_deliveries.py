@@ -14,7 +14,7 @@ from marketplace_api.cli.doctor.checks.content import deliveries as doctor_looks
 from marketplace_api.cli.doctor.checks.findings import Installation
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.diagnostics.inspector import looking
+from marketplace_api.diagnostics.inspector import inspect
 from marketplace_api.domain.operations.health import vitals
 from marketplace_api.jobs.schedule import purge_notifications
 from tests.factories.accounts import make_user
@@ -57,8 +57,8 @@ def _listed(run: Run, *words: str) -> list[int]:
 
 def doctor_s(databases: Databases, settings: Settings) -> list[tuple[str, str]]:
     """What the doctor finds: the names of the checks, and states."""
-    with looking(databases.owner_url) as look:
-        found = doctor_looks(Installation(settings, {}, Path()), "", look, look.server())
+    with inspect(databases.owner_url) as inspector:
+        found = doctor_looks(Installation(settings, {}, Path()), "", inspector, inspector.server())
         return [(finding.check, finding.state) for finding in found]
 
 

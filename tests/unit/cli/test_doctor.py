@@ -20,7 +20,7 @@ from marketplace_api.app import configure
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 from marketplace_api.database.engines import Databases
-from marketplace_api.diagnostics.inspector import looking
+from marketplace_api.diagnostics.inspector import inspect
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
 from tests.factories.accounts import make_user
@@ -93,9 +93,9 @@ def test_rows_that_have_just_died_are_left_to_autovacuum(committed_databases: Da
     with psycopg.connect(committed_databases.owner_url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)
-    with looking(committed_databases.owner_url) as look:
-        assert "emptied" in look.bloated_tables(1000, 0.5, timedelta())
-        assert look.bloated_tables(1000, 0.5, timedelta(hours=12)) == []
+    with inspect(committed_databases.owner_url) as inspector:
+        assert "emptied" in inspector.bloated_tables(1000, 0.5, timedelta())
+        assert inspector.bloated_tables(1000, 0.5, timedelta(hours=12)) == []
 
 
 def test_a_folder_is_looked_at_and_not_made(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

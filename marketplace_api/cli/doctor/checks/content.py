@@ -9,7 +9,7 @@ from itertools import islice
 
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem, warning
 from marketplace_api.config.settings import Settings, SettingsError
-from marketplace_api.diagnostics.inspector import Look, ServerFacts
+from marketplace_api.diagnostics.inspector import DatabaseInspector, ServerFacts
 from marketplace_api.diagnostics.queries import QueueFacts
 from marketplace_api.domain.media.files.store import KINDS
 from marketplace_api.domain.outbound.webhooks import signing
@@ -25,12 +25,12 @@ SAMPLE = 100
 """Files of each kind that are held against their rows."""
 
 
-def jobs(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def jobs(_installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts) -> Iterator[Finding]:
     """Whether the queues are worked on."""
     if not facts.has_queue:
         return
-    workers, queues = look.workers(), look.queues()
-    found = [*_queues(workers, queues), *_retried(look)]
+    workers, queues = inspector.workers(), inspector.queues()
+    found = [*_queues(workers, queues), *_retried(inspector)]
     yield from found
     if not found:
         todo = sum(queue.todo for queue in queues)
@@ -59,8 +59,8 @@ def _queues(workers: int, queues: list[QueueFacts]) -> Iterator[Finding]:
             yield warning("oldest job", told, remedy)
 
 
-def _retried(look: Look) -> Iterator[Finding]:
-    for queue in look.retried(MOST_WAITING_SECONDS):
+def _retried(inspector: DatabaseInspector) -> Iterator[Finding]:
+    for queue in inspector.retried(MOST_WAITING_SECONDS):
         told = (
             f"{queue.jobs} in {queue.queue} failed and will be tried again, the first since {queue.seconds / 60:.0f} minutes "
             f"(up to {queue.attempts} attempts)"
@@ -72,17 +72,21 @@ def _retried(look: Look) -> Iterator[Finding]:
         yield warning("retried jobs", told, remedy)
 
 
-def admins(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def admins(
+    _installation: Installation, _url: str, inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether anybody could give others their roles."""
-    if look.lacks_admin():
+    if inspector.lacks_admin():
         yield warning("admins", "no active account has the role admin", "marketplace-admin users set-role USER admin")
 
 
-def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def schedule(
+    _installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether everything that should run by the clock did."""
     if not facts.has_runs:
         return
-    late = [run for run in look.runs() if run.overdue_seconds > MOST_WAITING_SECONDS]
+    late = [run for run in inspector.runs() if run.overdue_seconds > MOST_WAITING_SECONDS]
     for run in late:
         told = (
             f"{run.task} should have succeeded {run.overdue_seconds / 60:.0f} minutes ago; its last run: {run.outcome}"
@@ -93,10 +97,12 @@ def schedule(_installation: Installation, _url: str, look: Look, facts: ServerFa
         yield ok("schedule", "nothing is overdue")
 
 
-def deliveries(_installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def deliveries(
+    _installation: Installation, _url: str, inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether notifications leave the house."""
-    ways = look.deliveries()
-    put_off = look.put_off() if ways else {}
+    ways = inspector.deliveries()
+    put_off = inspector.put_off() if ways else {}
     for way in ways:
         if way.oldest_seconds > MOST_WAITING_SECONDS:
             told = f"the oldest of {way.due} by {way.channel} waits for {way.oldest_seconds / 60:.0f} minutes"
@@ -119,17 +125,17 @@ def deliveries(_installation: Installation, _url: str, look: Look, _facts: Serve
         yield ok("notifications", f"{sum(way.due for way in ways)} due, none failed")
 
 
-def files(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def files(installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts) -> Iterator[Finding]:
     """Whether files and their rows belong together, by a sample."""
     if not (facts.has_files and facts.has_queue):
         return
-    found = look.files()
+    found = inspector.files()
     if found.missing:
         told = f"{found.missing} that listings, people or verifications need are gone from the storage"
         remedy = "Bring them back from the last backup of DATA_DIR/files or the bucket; the hourly sweep finds them."
         yield warning("lost files", told, remedy)
     if facts.has_documents:
-        yield from _present(installation, look)
+        yield from _present(installation, inspector)
     overdue = found.swept_seconds is not None and found.swept_seconds > 3 * SWEEP_EVERY_SECONDS
     if overdue or found.unfinished:
         told = f"{found.unfinished} uploads that broke off lie about; files should be swept every hour and were not"
@@ -140,9 +146,9 @@ def files(installation: Installation, _url: str, look: Look, facts: ServerFacts)
     else:
         yield ok("file sweep", "nothing lies about")
     try:
-        strays = look.unknown_keys(list(_old_keys(installation.settings)))
+        strays = inspector.unknown_keys(list(_old_keys(installation.settings)))
     except (Unavailable, SettingsError):
-        return  # told by the look at the storage itself
+        return  # told by the check of the storage itself
     if strays:
         told = f"{len(strays)} of a sample belong to no row of this database, such as {strays[0]}"
         remedy = (
@@ -152,16 +158,16 @@ def files(installation: Installation, _url: str, look: Look, facts: ServerFacts)
         yield warning("stray files", told, remedy)
 
 
-def _present(installation: Installation, look: Look) -> Iterator[Finding]:
+def _present(installation: Installation, inspector: DatabaseInspector) -> Iterator[Finding]:
     """Whether the newest files are there at all: a folder that was deleted, or a bucket that was emptied, can be written."""
-    keys = look.newest_files(NEWEST)
+    keys = inspector.newest_files(NEWEST)
     try:
         storage = make_storage(installation.settings)
         with ThreadPoolExecutor(8) as pool:
             lost = [key for key, file in zip(keys, pool.map(storage.find, keys), strict=True) if file is None]
     except (Unavailable, SettingsError):
-        return  # told by the look at the storage itself
-    lost = look.still_stored(lost)  # without those that were deleted meanwhile
+        return  # told by the check of the storage itself
+    lost = inspector.still_stored(lost)  # without those that were deleted meanwhile
     if not lost:
         if keys:
             yield ok("stored files", f"the newest {len(keys)} are there")
@@ -183,7 +189,9 @@ def _old_keys(settings: Settings) -> Iterator[str]:
         yield from (file.key for file in islice(storage.walk(f"{kind}-"), SAMPLE) if file.modified < before)
 
 
-def documents(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def documents(
+    installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether all keys are at hand that open documents."""
     if not facts.has_documents:
         return
@@ -193,7 +201,7 @@ def documents(installation: Installation, _url: str, look: Look, facts: ServerFa
         for mistake in error.mistakes:
             yield problem("document keys", mistake.problem, mistake.remedy)
         return
-    sealed = look.document_keys()
+    sealed = inspector.document_keys()
     lacking = {key_id: count for key_id, count in sealed.items() if not keys.knows(key_id)}
     if lacking:
         told = ", ".join(f"{count} sealed under {key_id}" for key_id, count in sorted(lacking.items()))
@@ -206,9 +214,11 @@ def documents(installation: Installation, _url: str, look: Look, facts: ServerFa
         yield ok("document keys", f"{sum(sealed.values())} documents, all of which can be opened")
 
 
-def webhook_secrets(installation: Installation, _url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def webhook_secrets(
+    installation: Installation, _url: str, inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether what is sent to webhooks can be signed."""
-    sealed = look.webhook_secrets()
+    sealed = inspector.webhook_secrets()
     lost = [str(number) for number, secret in sealed.items() if not signing.opened(installation.settings, [secret])]
     if lost:
         told = (

@@ -19,11 +19,11 @@ from marketplace_api.cli.doctor.checks.content import (
 from marketplace_api.cli.doctor.checks.event_log import event_log
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.doctor.checks.roles import roles
-from marketplace_api.cli.doctor.checks.schema import schema
+from marketplace_api.cli.doctor.checks.schema import schema_faults
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations
 from marketplace_api.diagnostics.errors import InspectionDenied, InspectionError
-from marketplace_api.diagnostics.inspector import Look, ServerFacts, looking
+from marketplace_api.diagnostics.inspector import DatabaseInspector, ServerFacts, inspect
 from marketplace_api.serve import cores
 
 MOST_SECONDS_OFF = 5
@@ -37,7 +37,7 @@ WORKER_CONNECTIONS = 6  # of the queue itself
 
 
 def database(installation: Installation) -> Iterator[Finding]:
-    """Everything that a look at PostgreSQL tells; what does not run is not started."""
+    """Everything that PostgreSQL tells about itself; it is not started where it does not run."""
     settings = installation.settings
     try:
         url = boot.find_database(settings)
@@ -50,11 +50,11 @@ def database(installation: Installation) -> Iterator[Finding]:
             )
             return
         _try_out(settings, url)
-        with looking(url) as look:
-            facts = look.server()
+        with inspect(url) as inspector:
+            facts = inspector.server()
             yield ok("database", f"PostgreSQL {facts.version} at {url.rpartition('@')[2].partition('?')[0]}")
             for check in CHECKS:
-                yield from check(installation, url, look, facts)
+                yield from check(installation, url, inspector, facts)
     except boot.BootError as error:
         yield explained("database", error)
     except InspectionDenied as error:
@@ -71,7 +71,9 @@ def _try_out(settings: Settings, url: str) -> None:
         pass
 
 
-def _extensions(_installation: Installation, url: str, _look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _extensions(
+    _installation: Installation, url: str, _inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     missing = [name for name in boot.EXTENSIONS if name not in facts.extensions]
     # Migrations make them; one that is gone later was dropped, together with what was built on it.
     if missing and boot.schema_is_current(url):
@@ -85,7 +87,9 @@ def _extensions(_installation: Installation, url: str, _look: Look, facts: Serve
     yield attempt("extensions", lambda: boot.check_extensions(url), "all there or installable")
 
 
-def _migrations(_installation: Installation, url: str, _look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def _migrations(
+    _installation: Installation, url: str, _inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     revision, newest = boot.current_revision(url), migrations.head()
     if revision == newest:
         yield ok("migrations", f"at {revision}, the newest")
@@ -101,7 +105,9 @@ def _migrations(_installation: Installation, url: str, _look: Look, _facts: Serv
         )
 
 
-def _clock(_installation: Installation, _url: str, _look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _clock(
+    _installation: Installation, _url: str, _inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     seconds = abs((datetime.now(UTC) - facts.now).total_seconds())
     if seconds > MOST_SECONDS_OFF:
         told = f"differs from the database's by {seconds:.0f} s"
@@ -110,7 +116,9 @@ def _clock(_installation: Installation, _url: str, _look: Look, facts: ServerFac
         yield ok("clock", "agrees with the database's")
 
 
-def _form(_installation: Installation, _url: str, _look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _form(
+    _installation: Installation, _url: str, _inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     if facts.encoding != "UTF8":
         yield problem(
             "encoding",
@@ -130,7 +138,9 @@ def _form(_installation: Installation, _url: str, _look: Look, facts: ServerFact
         yield ok("time zone", facts.time_zone)
 
 
-def _connections(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _connections(
+    installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     """What the processes of this machine may take at most, against what there is."""
     processes, threads = _processes(installation.server)
     most = installation.settings.database_pool_size * 2
@@ -138,7 +148,7 @@ def _connections(installation: Installation, _url: str, look: Look, facts: Serve
     needed = processes * (min(most, 2 * threads) + min(most, threads)) + min(most, 2 * WORKER_THREADS)
     needed += WORKER_CONNECTIONS
     there = min(facts.connections, facts.connection_limit if facts.connection_limit is not None else facts.connections)
-    told = f"API (processes: {processes}) and a worker may take {needed} of {there}; {look.connections_in_use()} are in use"
+    told = f"API (processes: {processes}) and a worker may take {needed} of {there}; {inspector.connections_in_use()} are in use"
     if needed > there:
         remedy = (
             f"Raise max_connections (or the limit of database and role) to {needed * 5 // 4 + 3}, lower workers in "
@@ -156,7 +166,9 @@ def _processes(server: dict[str, str]) -> tuple[int, int]:
     return 1, int(server.get("threads") or 4)
 
 
-def _vacuum(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _vacuum(
+    _installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     if facts.transactions > min(2 * facts.freeze_after, MOST_TRANSACTIONS):
         yield warning(
             "wraparound",
@@ -167,7 +179,7 @@ def _vacuum(_installation: Installation, _url: str, look: Look, facts: ServerFac
     if not facts.autovacuum:
         yield warning("vacuum", "autovacuum is off", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
         return
-    tables = look.bloated_tables(LEAST_DEAD_ROWS, MOST_DEAD_SHARE, PATIENCE)
+    tables = inspector.bloated_tables(LEAST_DEAD_ROWS, MOST_DEAD_SHARE, PATIENCE)
     if tables:
         yield warning(
             "vacuum",
@@ -179,14 +191,16 @@ def _vacuum(_installation: Installation, _url: str, look: Look, facts: ServerFac
         yield ok("vacuum", "autovacuum keeps up")
 
 
-def _replica(installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def _replica(
+    installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     url = installation.settings.database_read_url
     if not url:
         return
     try:
         _try_out(installation.settings, url)
-        with looking(url) as other:
-            found = other.replica(look.written())
+        with inspect(url) as other:
+            found = other.replica(inspector.written())
     except boot.BootError as error:
         yield explained("replica", boot.BootError(str(error).replace("DATABASE_URL", "DATABASE_READ_URL")))
         return
@@ -195,7 +209,7 @@ def _replica(installation: Installation, _url: str, look: Look, facts: ServerFac
         yield warning("replica", told, "Check DATABASE_READ_URL and the replica's log.")
         return
     behind = found.bytes_behind > 0 and (found.seconds_behind or 0) > MOST_SECONDS_BEHIND
-    if (found.system, found.database) != (look.system(), facts.database):
+    if (found.system, found.database) != (inspector.system(), facts.database):
         told = "DATABASE_READ_URL leads to another database than DATABASE_URL"
         yield problem("replica", told, "Name a replica of the primary in DATABASE_READ_URL, or leave it out.")
     elif not found.follows:
@@ -212,12 +226,12 @@ def _replica(installation: Installation, _url: str, look: Look, facts: ServerFac
         yield ok("replica", f"follows, {found.bytes_behind // 1024} KB behind")
 
 
-Check = Callable[[Installation, str, Look, ServerFacts], Iterator[Finding]]
+Check = Callable[[Installation, str, DatabaseInspector, ServerFacts], Iterator[Finding]]
 
 CHECKS: tuple[Check, ...] = (
     _extensions,
     _migrations,
-    schema,
+    schema_faults,
     roles,
     _clock,
     _form,

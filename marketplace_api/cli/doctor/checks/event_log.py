@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, warning
-from marketplace_api.diagnostics.inspector import Look, ServerFacts
+from marketplace_api.diagnostics.inspector import DatabaseInspector, ServerFacts
 
 MOST_SECONDS_HELD = 120
 
 
-def event_log(_installation: Installation, _url: str, look: Look, facts: ServerFacts) -> Iterator[Finding]:
+def event_log(
+    _installation: Installation, _url: str, inspector: DatabaseInspector, facts: ServerFacts
+) -> Iterator[Finding]:
     """Whether nobody holds the feed up, and whether what happens next month has its place."""
     if not facts.has_months:
         return
-    log = look.event_log()
+    log = inspector.event_log()
     held = log.behind_seconds > MOST_SECONDS_HELD
     if held:
         holders = ", ".join(map(str, log.recorders))

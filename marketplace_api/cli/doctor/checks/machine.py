@@ -19,7 +19,7 @@ from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok
 from marketplace_api.cli.doctor.checks.folders import existing, in_the_way
 from marketplace_api.config.parsing import LOOPBACK
 from marketplace_api.diagnostics.errors import InspectionError
-from marketplace_api.diagnostics.inspector import looking
+from marketplace_api.diagnostics.inspector import inspect
 from marketplace_api.version import VERSION
 
 LEAST_FREE_BYTES = 500_000_000
@@ -91,8 +91,8 @@ def _whose(installation: Installation, check: str, who: str, place: str, choice:
         url = boot.find_database(installation.settings)
         ours = None
         if url is not None:
-            with looking(url) as look:
-                ours = look.installation(installation.settings.secret)
+            with inspect(url) as inspector:
+                ours = inspector.installation(installation.settings.secret)
     except (InspectionError, OSError):
         return ok(check, f"{who} answers at {place}")  # what is wrong with the database is told there
     if not isinstance(answers, str) or (answers == ours):

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem, warning
 from marketplace_api.database.row_security import APP_ROLE, RoleFacts
-from marketplace_api.diagnostics.inspector import Look, ServerFacts
+from marketplace_api.diagnostics.inspector import DatabaseInspector, ServerFacts
 
 
-def roles(installation: Installation, url: str, _look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def roles(
+    installation: Installation, url: str, _inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     """Nothing about a database whose migrations have not made the role yet: that is a finding of its own."""
     settings = installation.settings
     found = boot.login_facts(settings)

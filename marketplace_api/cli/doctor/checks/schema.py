@@ -8,15 +8,17 @@ from typing import Any
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem
 from marketplace_api.database.base import Base
-from marketplace_api.diagnostics.inspector import Look, ServerFacts
+from marketplace_api.diagnostics.inspector import DatabaseInspector, ServerFacts
 
 
-def schema(_installation: Installation, url: str, look: Look, _facts: ServerFacts) -> Iterator[Finding]:
+def schema_faults(
+    _installation: Installation, url: str, inspector: DatabaseInspector, _facts: ServerFacts
+) -> Iterator[Finding]:
     """Nothing about a database that is not migrated, which is a finding of its own."""
     if not boot.schema_is_current(url):
         return
     tables = _tables()
-    faults = look.unsound(
+    faults = inspector.schema_faults(
         [table.name for table in tables], [str(index.name) for table in tables for index in table.indexes]
     )
     for fault in faults:
