@@ -25,8 +25,9 @@ test: $(TEST_STAMP) lint types ## Lint, types and all tests
 coverage: $(TEST_STAMP) ## All tests, and which lines they miss
 	$(BIN)/python -m pytest -n 3 -q --cov --cov-report=term:skip-covered $(ARGS)
 
-lint: $(TEST_STAMP) ## Check style
+lint: $(TEST_STAMP) ## Check style and format
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 types: $(TEST_STAMP) ## Check types
 	$(BIN)/mypy

@@ -24,17 +24,7 @@ import orjson
 from bench import application, shapes
 from bench.floor import connection
 from bench.measure import WrongAnswerError, statements_of
-from bench.servers import (
-    Server,
-    cpu_seconds,
-    divide_cores,
-    free_port,
-    on_cores,
-    pinned,
-    postmaster,
-    serving,
-    tree,
-)
+from bench.servers import Server, cpu_seconds, divide_cores, free_port, on_cores, pinned, postmaster, serving, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKLOADS = (shapes.ITEM, shapes.NEWEST, shapes.COMMON_WORD)

@@ -85,9 +85,11 @@ def _state(url: str) -> Any:
 def _act(url: str, folder: Path, postmaster: int | None, name: str, words: list[str]) -> Act:
     command = [sys.executable, "-m", "marketplace_api.cli", "--yes", "--json", "moderation", *words]
     environment = {
-        **os.environ, "DATABASE_URL": url, "DATA_DIR": str(folder / "moderation"),
+        **os.environ,
+        "DATABASE_URL": url,
+        "DATA_DIR": str(folder / "moderation"),
         "MARKETPLACE_INI": str(report.ROOT / "development.ini"),
-    }  # fmt: skip
+    }
     spent = servers.cpu_seconds(postmaster) if postmaster else 0.0
     begun = time.monotonic()
     with _others(url) as waits:
@@ -159,9 +161,10 @@ def _markdown(results: dict[str, Any]) -> str:
         f"before the run {results['load']}. Server CPU includes what the others did meanwhile. Again: `make bench-bulk`.",
         "",
         "| Command | listings | seconds | per second | CPU s, command | CPU s, server | peak MB | "
-        + " | ".join(f"longest: {what}, ms" for what in _OTHERS) + " |",
+        + " | ".join(f"longest: {what}, ms" for what in _OTHERS)
+        + " |",
         "|---|" + "---|" * (6 + len(_OTHERS)),
-    ]  # fmt: skip
+    ]
     for act in results["acts"]:
         waits = " | ".join(f"{act['longest_waits_ms'][what]:,.0f}" for what in _OTHERS)
         lines.append(
@@ -178,9 +181,14 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     name, changed = machine.commit()
     results: dict[str, Any] = {
-        "began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": name, "changed": changed,
-        "machine": machine.describe(), "load": machine.load(), "size": SIZE, "part": TARGETS["listings"].part,
-    }  # fmt: skip
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": name,
+        "changed": changed,
+        "machine": machine.describe(),
+        "load": machine.load(),
+        "size": SIZE,
+        "part": TARGETS["listings"].part,
+    }
     with databases.server(folder) as server:
         results["acts"] = [asdict(act) for act in run(server, folder, SIZE)]
     write(results)

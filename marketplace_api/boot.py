@@ -30,10 +30,7 @@ log = structlog.get_logger(__name__)
 # What PostgreSQL or its client library says while connecting, and what to do about it. Connecting gives no SQLSTATE.
 _REMEDIES = (
     ("password authentication failed", "refused the password: check user and password in DATABASE_URL"),
-    (
-        "no password supplied",
-        "asks for a password: add it to DATABASE_URL (postgresql://user:password@host/name)",
-    ),
+    ("no password supplied", "asks for a password: add it to DATABASE_URL (postgresql://user:password@host/name)"),
     ("role ", "does not know the user of DATABASE_URL: create the role, or use another one"),
     ("permission denied for database", "does not let this user in: GRANT CONNECT on the database"),
     ("database ", "has no database of that name: create it, or mend the name in DATABASE_URL"),

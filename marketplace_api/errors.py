@@ -23,12 +23,7 @@ class FieldError:
     message: str
 
     def asdict(self) -> dict[str, str]:
-        return {
-            "location": self.location,
-            "name": self.name,
-            "code": self.code,
-            "message": self.message,
-        }
+        return {"location": self.location, "name": self.name, "code": self.code, "message": self.message}
 
 
 @dataclass

@@ -76,10 +76,7 @@ def granian_runner(
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
         # Its records take the way of all others.
-        log_dictconfig={
-            "version": 1,
-            "loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}},
-        },
+        log_dictconfig={"version": 1, "loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}}},
     )
     server.serve(target_loader=build_app, wrap_loader=False)
 

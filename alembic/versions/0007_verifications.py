@@ -25,10 +25,7 @@ CHECKS = {
     "document": ("num_nonnulls(file_key, key_id, envelope) = CASE WHEN documents_purged_at IS NULL THEN 3 ELSE 0 END"),
     "documents_purged_at": "documents_purged_at IS NULL OR status <> 'pending'",
 }
-PARTIAL = {
-    "expires_at": "status = 'approved'",
-    "date_decided": "file_key IS NOT NULL",
-}
+PARTIAL = {"expires_at": "status = 'approved'", "date_decided": "file_key IS NOT NULL"}
 
 
 def upgrade() -> None:

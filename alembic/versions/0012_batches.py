@@ -58,11 +58,13 @@ def upgrade() -> None:
             name=op.f("ck_moderation_batch_rows_previous"),
         ),
         sa.ForeignKeyConstraint(
-            ["batch_id"], ["moderation_batches.batch_id"], ondelete="CASCADE",
+            ["batch_id"],
+            ["moderation_batches.batch_id"],
+            ondelete="CASCADE",
             name=op.f("fk_moderation_batch_rows_batch_id"),
         ),
         sa.PrimaryKeyConstraint("batch_id", "subject_id", name=op.f("pk_moderation_batch_rows")),
-    )  # fmt: skip
+    )
     op.create_index(
         "ix_moderation_batch_rows_open",
         "moderation_batch_rows",

@@ -38,9 +38,17 @@ END $$
 
 # What the application does to tables whose rows it never deletes, or never changes.
 NEVER_DELETED = (
-    "conversation_sides", "inboxes", "listings", "messages", "moderation_batch_rows", "moderation_batches",
-    "notification_boxes", "reports", "reviews", "users",
-)  # fmt: skip
+    "conversation_sides",
+    "inboxes",
+    "listings",
+    "messages",
+    "moderation_batch_rows",
+    "moderation_batches",
+    "notification_boxes",
+    "reports",
+    "reviews",
+    "users",
+)
 APPEND_ONLY = ("events",)
 READ_ONLY = ("alembic_version", "categories")
 
@@ -95,7 +103,7 @@ POLICIES = (
     ("reports", "own_add", "INSERT", f"reporter_id = {ME}"),
     ("reports", "moderated_read", "SELECT", MODERATES),
     ("reports", "moderated_change", "UPDATE", MODERATES),
-)  # fmt: skip
+)
 PROTECTED = tuple(dict.fromkeys(policy[0] for policy in POLICIES))
 
 # Who a session belongs to, as long as it lasts and its account may act; from here on the connection (``lasting``), or

@@ -124,21 +124,31 @@ def create_deliveries() -> None:
         sa.Column("next_attempt_at", MOMENT, server_default=NOW),
         sa.Column("date_created", MOMENT, server_default=NOW, nullable=False),
         sa.Column("date_finished", MOMENT),
-        *(sa.CheckConstraint(rule, name=op.f(f"ck_webhook_deliveries_{name}")) for name, rule in DELIVERY_CHECKS.items()),
+        *(
+            sa.CheckConstraint(rule, name=op.f(f"ck_webhook_deliveries_{name}"))
+            for name, rule in DELIVERY_CHECKS.items()
+        ),
         sa.ForeignKeyConstraint(
-            ["endpoint_id"], ["webhook_endpoints.endpoint_id"], ondelete="CASCADE",
+            ["endpoint_id"],
+            ["webhook_endpoints.endpoint_id"],
+            ondelete="CASCADE",
             name=op.f("fk_webhook_deliveries_endpoint_id"),
         ),
         sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_webhook_deliveries")),
-    )  # fmt: skip
+    )
     op.create_index(
-        "uq_webhook_deliveries_automatic", "webhook_deliveries", ["endpoint_id", "event_id"], unique=True,
+        "uq_webhook_deliveries_automatic",
+        "webhook_deliveries",
+        ["endpoint_id", "event_id"],
+        unique=True,
         postgresql_where=sa.text("kind = 'automatic'"),
-    )  # fmt: skip
+    )
     op.create_index(
-        "ix_webhook_deliveries_due", "webhook_deliveries", ["endpoint_id", "next_attempt_at"],
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["endpoint_id", "next_attempt_at"],
         postgresql_where=sa.text("status = 'waiting'"),
-    )  # fmt: skip
+    )
     for name, columns in DELIVERY_INDEXES.items():
         op.create_index(f"ix_webhook_deliveries_{name}", "webhook_deliveries", columns)
 

@@ -47,8 +47,7 @@ def upgrade() -> None:
     run(f"CREATE POLICY system ON deliveries USING ({SYSTEM})")
     run(f"CREATE POLICY own_read ON deliveries FOR SELECT USING ({OWN})")
     op.add_column(
-        "notification_preferences",
-        sa.Column("digest_enabled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        "notification_preferences", sa.Column("digest_enabled", sa.Boolean(), server_default=sa.false(), nullable=False)
     )
     op.add_column(
         "notification_preferences", sa.Column("digest_time", sa.Time(), server_default="08:00", nullable=False)

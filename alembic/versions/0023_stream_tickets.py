@@ -31,11 +31,13 @@ def upgrade() -> None:
             ["user_id"], ["users.user_id"], name=op.f("fk_stream_tickets_user_id_users"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["session_id"], ["sessions.session_id"], name=op.f("fk_stream_tickets_session_id_sessions"),
+            ["session_id"],
+            ["sessions.session_id"],
+            name=op.f("fk_stream_tickets_session_id_sessions"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("ticket_hash", name=op.f("pk_stream_tickets")),
-    )  # fmt: skip
+    )
     op.create_index(op.f("ix_stream_tickets_user_id"), "stream_tickets", ["user_id"])
     op.create_index(op.f("ix_stream_tickets_session_id"), "stream_tickets", ["session_id"])
     op.execute("ALTER TABLE stream_tickets ENABLE ROW LEVEL SECURITY")

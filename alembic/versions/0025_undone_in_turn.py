@@ -19,9 +19,11 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("moderation_batch_rows", sa.Column("restored_version", sa.BigInteger(), nullable=True))
     op.create_index(
-        "ix_moderation_batch_rows_restored", "moderation_batch_rows", ["subject_id", "version"],
+        "ix_moderation_batch_rows_restored",
+        "moderation_batch_rows",
+        ["subject_id", "version"],
         postgresql_where=sa.text("outcome = 'restored'"),
-    )  # fmt: skip
+    )
     op.execute("ALTER FUNCTION enter_listings_into_search() SET search_path = public, pg_temp")
 
 

@@ -180,11 +180,15 @@ def _threads(connection: psycopg.Connection[Any], plan: Plan, seed: int, threads
     chance = random.Random(f"sides {seed}")
     made = (
         (
-            thread.number, *thread.pair, thread.ids[-1], _preview(thread.last),
-            _at(thread.ids[0] / plan.size), _at(thread.ids[-1] / plan.size),
+            thread.number,
+            *thread.pair,
+            thread.ids[-1],
+            _preview(thread.last),
+            _at(thread.ids[0] / plan.size),
+            _at(thread.ids[-1] / plan.size),
         )
         for thread in threads
-    )  # fmt: skip
+    )
     columns = "conversation_id, participant1_id, participant2_id, last_message_id, last_message_preview"
     _copy(connection, "conversations", f"{columns}, timestamp_created, timestamp_updated", made)
     sides = (_side(chance, plan, thread, *pair) for thread in threads for pair in (thread.pair, thread.pair[::-1]))

@@ -65,9 +65,12 @@ class People:
                     ask(databases, place)
             gc.collect()
             on, off = measure.take_turns(
-                lambda place: ask(bound, place), lambda place: ask(free, place), len(drawn), seconds,
+                lambda place: ask(bound, place),
+                lambda place: ask(free, place),
+                len(drawn),
+                seconds,
                 lambda place: drawn[place].ready(),
-            )  # fmt: skip
+            )
         finally:
             registry.databases = bound
             free.dispose()

@@ -46,24 +46,51 @@ def _introduction(results: Mapping[str, Any]) -> list[str]:
         f"transaction; measured {results['began'][:10]} at commit `{results['commit']}`{changed} on "
         f"{results['machine']['cores']} cores of {results['machine']['processor']}, load before the run "
         f"{results['load']}, `shared_buffers` 1GB. Milliseconds are from the commit at the sender to the frame at the "
-        "client, of both who got it; CPU is in shares of one core. Again: `make bench-realtime`.",
-    ]  # fmt: skip
+        "client, of both who got it; CPU is in shares of one core. Again: `make bench-realtime`."
+    ]
 
 
 def _live(results: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| " + " | ".join(("Worker", "messages", "a second", "deliveries", "lost", "doubled", "p50 ms", "p95 ms", "p99 ms",
-                           "longest ms", "notifications", "their p95 ms", *(f"CPU, {name}" for name in PROCESSES))) + " |",
+        "| "
+        + " | ".join(
+            (
+                "Worker",
+                "messages",
+                "a second",
+                "deliveries",
+                "lost",
+                "doubled",
+                "p50 ms",
+                "p95 ms",
+                "p99 ms",
+                "longest ms",
+                "notifications",
+                "their p95 ms",
+                *(f"CPU, {name}" for name in PROCESSES),
+            )
+        )
+        + " |",
         "|---|" + "---|" * (11 + len(PROCESSES)),
-    ]  # fmt: skip
+    ]
     for each in results["live"]:
         ms, told = each["ms"], each["notification_ms"].get("p95", "")
         shares = (f"{each['cpu'][name]:.2f}" if name in each["cpu"] else "" for name in PROCESSES)
         row = (
-            "with" if each["worker"] else "without", f"{each['messages']:,}", each["per_second"], f"{each['delivered']:,}",
-            each["lost"], each["doubled"], ms["p50"], ms["p95"], ms["p99"], ms["most"], f"{each['notifications']:,}",
-            told, *shares,
-        )  # fmt: skip
+            "with" if each["worker"] else "without",
+            f"{each['messages']:,}",
+            each["per_second"],
+            f"{each['delivered']:,}",
+            each["lost"],
+            each["doubled"],
+            ms["p50"],
+            ms["p95"],
+            ms["p99"],
+            ms["most"],
+            f"{each['notifications']:,}",
+            told,
+            *shares,
+        )
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return lines
 
@@ -72,13 +99,18 @@ def _connecting(results: Mapping[str, Any]) -> list[str]:
     lines = [
         "| Clients connected | seconds | a second | CPU, realtime | CPU, postgres | CPU, clients | MB without | MB with | KB each |",
         "|---|" + "---|" * 8,
-    ]  # fmt: skip
+    ]
     for each in results["live"]:
         shares = (f"{each['connect_cpu'][name]:.2f}" for name in PROCESSES[:3])
         row = (
-            f"{each['clients']:,}", each["connect_seconds"], round(each["clients"] / each["connect_seconds"]), *shares,
-            each["empty_mb"], each["full_mb"], each["kb_each"],
-        )  # fmt: skip
+            f"{each['clients']:,}",
+            each["connect_seconds"],
+            round(each["clients"] / each["connect_seconds"]),
+            *shares,
+            each["empty_mb"],
+            each["full_mb"],
+            each["kb_each"],
+        )
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return lines
 
@@ -88,13 +120,17 @@ def _missed(results: Mapping[str, Any]) -> list[str]:
         "| Clients that come back at once | missed by each | seconds until all have all | median client | events a second "
         "| CPU, realtime | CPU, postgres | CPU, clients |",
         "|---|" + "---|" * 7,
-    ]  # fmt: skip
+    ]
     for each in results["missed"]:
         shares = (f"{each['cpu'][name]:.2f}" for name in PROCESSES[:3])
         row = (
-            each["clients"], f"{each['each']:,}", each["seconds"], each["median_seconds"], f"{each['per_second']:,}",
+            each["clients"],
+            f"{each['each']:,}",
+            each["seconds"],
+            each["median_seconds"],
+            f"{each['per_second']:,}",
             *shares,
-        )  # fmt: skip
+        )
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return lines
 
@@ -109,9 +145,13 @@ def main() -> int:
     name, changed = machine.commit()
     size = Size()
     results: dict[str, Any] = {
-        "began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": name, "changed": changed,
-        "machine": machine.describe(), "load": machine.load(), "messages": size.messages,
-    }  # fmt: skip
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": name,
+        "changed": changed,
+        "machine": machine.describe(),
+        "load": machine.load(),
+        "messages": size.messages,
+    }
     with databases.server(folder) as server:
         results |= measure(server, folder, size)
     if not arguments.show:

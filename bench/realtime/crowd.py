@@ -46,7 +46,7 @@ class Crowd:
         async with self._room:
             socket = await connect(
                 self._address, compression=None, ping_interval=None, proxy=None, open_timeout=PATIENCE_SECONDS
-            )  # fmt: skip
+            )
             await socket.recv()
             told = {"token": token} if last_id is None else {"token": token, "last_id": last_id}
             await socket.send("40" + orjson.dumps(told).decode())

@@ -36,10 +36,14 @@ _CLI = [sys.executable, "-m", "marketplace_api.cli"]
 def environment(url: str, folder: Path) -> Mapping[str, str]:
     """What the processes are started with: the development's configuration, without a log of what succeeds."""
     return {
-        "DATABASE_URL": url, "DATA_DIR": str(folder / "realtime"), "JWT_KEYS": application.JWT_KEY,
-        "MARKETPLACE_INI": str(ROOT / "development.ini"), "LOG_LEVEL": application.LOG_LEVEL,
-        "RATE_LIMIT_MULTIPLIER": str(application.UNREACHED), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+        "DATABASE_URL": url,
+        "DATA_DIR": str(folder / "realtime"),
+        "JWT_KEYS": application.JWT_KEY,
+        "MARKETPLACE_INI": str(ROOT / "development.ini"),
+        "LOG_LEVEL": application.LOG_LEVEL,
+        "RATE_LIMIT_MULTIPLIER": str(application.UNREACHED),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 @contextmanager

@@ -102,13 +102,20 @@ def _live(url: str, folder: Path, size: Size, postmaster: int | None, *, with_wo
             took = time.time() - began
             receipts = _settled(clients, sent, with_worker=with_worker)
         return {
-            "worker": with_worker, "clients": len(people), "conversations": len(threads), "still_open": clients.open,
-            "connect_seconds": round(seconds, 2), "connect_cpu": entering.shares,
-            "empty_mb": round(empty, 1), "full_mb": round(full, 1),
+            "worker": with_worker,
+            "clients": len(people),
+            "conversations": len(threads),
+            "still_open": clients.open,
+            "connect_seconds": round(seconds, 2),
+            "connect_cpu": entering.shares,
+            "empty_mb": round(empty, 1),
+            "full_mb": round(full, 1),
             "kb_each": round(1024 * (full - empty) / len(people), 1),
-            "messages": len(sent), "per_second": round(len(sent) / took, 1), "cpu": cpu.shares,
+            "messages": len(sent),
+            "per_second": round(len(sent) / took, 1),
+            "cpu": cpu.shares,
             **_delays(sent, receipts),
-        }  # fmt: skip
+        }
 
 
 def _settled(clients: Crowd, sent: Sequence[Sent], *, with_worker: bool) -> list[Receipt]:
@@ -127,19 +134,32 @@ def _delays(sent: Sequence[Sent], receipts: Sequence[Receipt]) -> dict[str, Any]
     got = Counter((each.user, each.about) for each in receipts if each.name == "message.created")
     told = [each for each in receipts if each.name == "notification.created" and each.about in moments]
     return {
-        "delivered": sum(got.values()), "lost": len(due - got.keys()), "strange": len(got.keys() - due),
+        "delivered": sum(got.values()),
+        "lost": len(due - got.keys()),
+        "strange": len(got.keys() - due),
         "doubled": sum(number - 1 for number in got.values()),
-        "ms": _percentiles([each.moment - moments[each.about] for each in receipts
-                            if each.name == "message.created" and each.about in moments]),
+        "ms": _percentiles(
+            [
+                each.moment - moments[each.about]
+                for each in receipts
+                if each.name == "message.created" and each.about in moments
+            ]
+        ),
         "unread": sum(each.name == "unread.changed" for each in receipts),
         "notifications": sum(each.name == "notification.created" for each in receipts),
         "notification_ms": _percentiles([each.moment - moments[each.about] for each in told]),
-    }  # fmt: skip
+    }
 
 
 def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    return {name: round(1000 * percentile(seconds, share), 1)
-            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("most", 1.0))} if seconds else {}  # fmt: skip
+    return (
+        {
+            name: round(1000 * percentile(seconds, share), 1)
+            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("most", 1.0))
+        }
+        if seconds
+        else {}
+    )
 
 
 def _missed(url: str, folder: Path, size: Size, postmaster: int | None, clients: int, each: int) -> dict[str, Any]:
@@ -163,9 +183,13 @@ def _missed(url: str, folder: Path, size: Size, postmaster: int | None, clients:
         ends = {receipt.user: receipt.moment - began for receipt in messages}
         seconds = max(ends.values())
         return {
-            "clients": clients, "each": each, "seconds": round(seconds, 2), "per_second": round(len(messages) / seconds),
-            "median_seconds": round(percentile(list(ends.values()), 0.5), 2), "cpu": cpu.shares,
-        }  # fmt: skip
+            "clients": clients,
+            "each": each,
+            "seconds": round(seconds, 2),
+            "per_second": round(len(messages) / seconds),
+            "median_seconds": round(percentile(list(ends.values()), 0.5), 2),
+            "cpu": cpu.shares,
+        }
 
 
 def _apart(threads: Sequence[Thread], number: int) -> list[Thread]:

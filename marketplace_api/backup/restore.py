@@ -115,10 +115,13 @@ def restore(
         tell("Looking at the files …")
         found = files.compare(files.listed(reader), storage, contents=manifest.files.included is not None)
         script.run(
-            programs, url, reader.open(reader.parts[DUMP]), server=server,
+            programs,
+            url,
+            reader.open(reader.parts[DUMP]),
+            server=server,
             finish=lambda ask: _finish(ask, manifest, wishes, tell),
             tell=lambda sent: tell(f"Restoring the database … {sent / 1e6:,.0f} MB"),
-        )  # fmt: skip
+        )
         tell("Gathering statistics …")
         # All is there already, and where this is cut short the server's own care comes to it later.
         with suppress(psycopg.Error, KeyboardInterrupt), psycopg.connect(url, autocommit=True) as connection:

@@ -15,10 +15,16 @@ Ask = Callable[[str], str]
 
 # How values look as text must not depend on anybody's settings; and rather no answer than one with rows left out.
 PLAIN_TEXT = (
-    "SET LOCAL search_path = pg_catalog", "SET LOCAL timezone = 'UTC'", "SET LOCAL datestyle = 'ISO, YMD'",
-    "SET LOCAL intervalstyle = 'postgres'", "SET LOCAL extra_float_digits = 1", "SET LOCAL bytea_output = 'hex'",
-    "SET LOCAL row_security = off", "SET LOCAL statement_timeout = 0", "SET LOCAL jit = off",
-)  # fmt: skip
+    "SET LOCAL search_path = pg_catalog",
+    "SET LOCAL timezone = 'UTC'",
+    "SET LOCAL datestyle = 'ISO, YMD'",
+    "SET LOCAL intervalstyle = 'postgres'",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL bytea_output = 'hex'",
+    "SET LOCAL row_security = off",
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL jit = off",
+)
 
 
 def _ours(catalog: str) -> str:

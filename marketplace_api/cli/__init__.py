@@ -22,10 +22,7 @@ __all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE",
 # Name -> (module below this package, one line of help). Each module holds its click command under its own name.
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up.commands", "Run everything for development: database, demo data, API, worker and realtime."),
-    "doctor": (
-        "doctor.commands",
-        "Check settings, database, folders, mail and clock, with a remedy for each finding.",
-    ),
+    "doctor": ("doctor.commands", "Check settings, database, folders, mail and clock, with a remedy for each finding."),
     "db": ("db.commands", "The database: migrations, demo data, a prompt."),
     "users": ("users.commands", "Accounts: list, show, create, set roles, suspend, ban, erase, log out."),
     "verification": ("verification", "Verification: look at documents, approve, reject, end."),
@@ -133,11 +130,7 @@ def is_unmigrated(error: Exception) -> bool:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--ini", metavar="FILE", help="The settings; else MARKETPLACE_INI, else development.ini here.")
 @click.option(
-    "--set",
-    "pairs",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="Fill in a %(name)s of the ini; may be repeated.",
+    "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="Fill in a %(name)s of the ini; may be repeated."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option(
@@ -157,10 +150,7 @@ def is_unmigrated(error: Exception) -> bool:
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("--verbose", is_flag=True, help="Log what happens underneath, on standard error.")
 @click.option(
-    "--as",
-    "actor",
-    metavar="USER",
-    help="Act under this account (id, user name or e-mail) in the audit trail.",
+    "--as", "actor", metavar="USER", help="Act under this account (id, user name or e-mail) in the audit trail."
 )
 @click.pass_context
 def main(
@@ -198,6 +188,11 @@ def main(
     if not all("=" in pair for pair in pairs):
         raise click.UsageError("--set takes NAME=VALUE.")
     ctx.obj = Context(
-        ini=ini, output_format="ids" if ids_only else "json" if as_json else output_format, yes=yes, quiet=quiet, verbose=verbose, actor_reference=actor,
+        ini=ini,
+        output_format="ids" if ids_only else "json" if as_json else output_format,
+        yes=yes,
+        quiet=quiet,
+        verbose=verbose,
+        actor_reference=actor,
         overrides=dict(pair.split("=", 1) for pair in pairs),
-    )  # fmt: skip
+    )

@@ -205,9 +205,14 @@ class _Run:
         """One document, or a sentence."""
         work, matched = self.work, len(ids)
         values = {
-            "action": work.action, "matched": matched, "changed": self.changed, "failed": self.failed,
-            "interrupted": self.is_interrupted, "dry_run": self.dry_run, **work.more,
-        }  # fmt: skip
+            "action": work.action,
+            "matched": matched,
+            "changed": self.changed,
+            "failed": self.failed,
+            "interrupted": self.is_interrupted,
+            "dry_run": self.dry_run,
+            **work.more,
+        }
         verb = f"Would {work.action}" if self.dry_run else done_word(work.action).capitalize()
         also = ""
         if work.also and self.changed:

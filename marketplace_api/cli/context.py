@@ -164,9 +164,13 @@ class Context:
             return operator(f"operator {_login()}".strip()[:100], reason, self.request_id)
         user = lifecycle.find(session, self.actor_reference)
         found = Actor(
-            user_id=user.user_id, username=user.username, roles=frozenset(user.roles), state=user.state,
-            request_id=self.request_id, reason=reason,
-        )  # fmt: skip
+            user_id=user.user_id,
+            username=user.username,
+            roles=frozenset(user.roles),
+            state=user.state,
+            request_id=self.request_id,
+            reason=reason,
+        )
         if not found.moderates:
             raise Forbidden(_unfit(user))
         return found

@@ -12,9 +12,7 @@ from marketplace_api.cli.context import Context, pass_context
 
 CHANNELS = ("email", "sms", "web_push")
 STATUSES = ("due", "sent", "skipped", "failed")
-COLUMNS = (
-    "delivery_id", "user_id", "channel", "type", "status", "due_at", "attempts", "error", "provider_reference",
-)  # fmt: skip
+COLUMNS = ("delivery_id", "user_id", "channel", "type", "status", "due_at", "attempts", "error", "provider_reference")
 
 
 @click.group()

@@ -28,10 +28,13 @@ def errors(context: Context, text: str, exit_codes: bool) -> None:
         return
     rows = [
         {
-            "code": found.code, "status": found.status, "exit_code": of_status(found.status), "title": found.title,
+            "code": found.code,
+            "status": found.status,
+            "exit_code": of_status(found.status),
+            "title": found.title,
             "advice": found.advice,
         }
         for found in CODES.values()
         if text in found.code or text == str(found.status)
-    ]  # fmt: skip
+    ]
     context.output.rows(COLUMNS, rows)

@@ -14,8 +14,15 @@ from marketplace_api.cli.param_types import REASON, SINCE, asked_reason
 
 STATUSES = ("sent", "deleted")
 COLUMNS = (
-    "message_id", "status", "sender_username", "receiver_username", "reasons", "reports", "undecided", "timestamp_sent",
-)  # fmt: skip
+    "message_id",
+    "status",
+    "sender_username",
+    "receiver_username",
+    "reasons",
+    "reports",
+    "undecided",
+    "timestamp_sent",
+)
 
 
 @click.group()
@@ -33,9 +40,16 @@ def messages() -> None:
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Begin below this id.")
 @pass_context
 def list_messages(
-    context: Context, *, status: str | None, sender: str | None, reason: str | None, undecided: bool,
-    since: datetime | None, limit: int, before: int | None,
-) -> None:  # fmt: skip
+    context: Context,
+    *,
+    status: str | None,
+    sender: str | None,
+    reason: str | None,
+    undecided: bool,
+    since: datetime | None,
+    limit: int,
+    before: int | None,
+) -> None:
     """Show reported messages, the newest first: who wrote to whom and why it was reported, not what it says.
 
     Example: `marketplace-admin messages list --undecided --reason harassment`

@@ -83,9 +83,12 @@ def moderation(context: Context, since: datetime | None, until: datetime | None,
 
 
 def _show(
-    context: Context, figures: Callable[[Any, Any], dict[str, Any]], since: datetime | None, until: datetime | None,
+    context: Context,
+    figures: Callable[[Any, Any], dict[str, Any]],
+    since: datetime | None,
+    until: datetime | None,
     unit: str | None,
-) -> None:  # fmt: skip
+) -> None:
     from marketplace_api.domain.operations.reporting import period
 
     end = until or datetime.now(UTC)

@@ -12,13 +12,23 @@ from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.param_types import REASON, SINCE
 
 STATUSES = ("published", "deleted")
-COLUMNS = (
-    "review_id", "rating", "comment", "status", "reviewer_username", "listing_id", "reviewee_id", "date_posted",
-)  # fmt: skip
+COLUMNS = ("review_id", "rating", "comment", "status", "reviewer_username", "listing_id", "reviewee_id", "date_posted")
 SHOWN = (
-    "review_id", "listing_id", "reviewee_id", "reviewed_id", "reviewer_id", "reviewer_username", "rating", "comment",
-    "reply", "date_replied", "moderation_reason", "date_posted", "date_updated", "deleted_at",
-)  # fmt: skip
+    "review_id",
+    "listing_id",
+    "reviewee_id",
+    "reviewed_id",
+    "reviewer_id",
+    "reviewer_username",
+    "rating",
+    "comment",
+    "reply",
+    "date_replied",
+    "moderation_reason",
+    "date_posted",
+    "date_updated",
+    "deleted_at",
+)
 BEGINNING = 60
 
 
@@ -39,9 +49,18 @@ def reviews() -> None:
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Begin below this id.")
 @pass_context
 def list_reviews(
-    context: Context, *, status: str | None, author: str | None, person: str | None, listing: int | None,
-    rating: int | None, reported: bool, since: datetime | None, limit: int, before: int | None,
-) -> None:  # fmt: skip
+    context: Context,
+    *,
+    status: str | None,
+    author: str | None,
+    person: str | None,
+    listing: int | None,
+    rating: int | None,
+    reported: bool,
+    since: datetime | None,
+    limit: int,
+    before: int | None,
+) -> None:
     """Show reviews, the newest first; the table shows how they begin, `--json` all of them.
 
     Example: `marketplace-admin reviews list --reported --rating 1`
@@ -51,10 +70,14 @@ def list_reviews(
 
     with context.databases() as databases, databases.session() as session:
         wanted = review_search.Criteria(
-            status=status, listing_id=listing, rating=rating, reported=reported, since=since,
+            status=status,
+            listing_id=listing,
+            rating=rating,
+            reported=reported,
+            since=since,
             reviewer_id=lifecycle.find(session, author).user_id if author else None,
             reviewee_id=lifecycle.find(session, person).user_id if person else None,
-        )  # fmt: skip
+        )
         found = [_row(row) for row in review_search.list_page(session, wanted, limit=limit, before=before)]
     if not context.for_programs:
         found = [row | {"comment": _beginning(row["comment"])} for row in found]

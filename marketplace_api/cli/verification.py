@@ -18,14 +18,33 @@ from marketplace_api.cli.param_types import REASON, SINCE, UNTIL, asked_reason
 
 STATES = ("pending", "approved", "rejected", "expired")
 COLUMNS = (
-    "verification_id", "user_id", "username", "status", "document_type", "document_name", "date_submitted",
-    "date_decided", "expires_at",
-)  # fmt: skip
+    "verification_id",
+    "user_id",
+    "username",
+    "status",
+    "document_type",
+    "document_name",
+    "date_submitted",
+    "date_decided",
+    "expires_at",
+)
 LISTING_COLUMNS = ("listing_id", "user_id", "title", "status", "price", "currency", "waiting_since")
 SHOWN = (
-    "verification_id", "user_id", "username", "status", "document_type", "document_name", "media_type",
-    "date_submitted", "date_decided", "decided_by", "reason", "expires_at", "documents_purged_at", "version",
-)  # fmt: skip
+    "verification_id",
+    "user_id",
+    "username",
+    "status",
+    "document_type",
+    "document_name",
+    "media_type",
+    "date_submitted",
+    "date_decided",
+    "decided_by",
+    "reason",
+    "expires_at",
+    "documents_purged_at",
+    "version",
+)
 EVENT_COLUMNS = ("date_created", "type", "actor", "reason", "request_id")
 
 _id_argument = click.argument(
@@ -40,13 +59,19 @@ def verification() -> None:
 
 @verification.command("list")
 @click.option(
-    "--kind", type=click.Choice(("account", "listing")), default="account", show_default=True,
+    "--kind",
+    type=click.Choice(("account", "listing")),
+    default="account",
+    show_default=True,
     help="Accounts and their documents, or listings that wait for the badge.",
-)  # fmt: skip
+)
 @click.option(
-    "--status", type=click.Choice((*STATES, "all")), default="pending", show_default=True,
+    "--status",
+    type=click.Choice((*STATES, "all")),
+    default="pending",
+    show_default=True,
     help="In this state; listings are only listed while they wait.",
-)  # fmt: skip
+)
 @click.option("--sent-before", type=SINCE, metavar="WHEN", help="A date, a time, or an age: 7d is what waits longer.")
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Rows at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id (accounts).")
@@ -110,9 +135,13 @@ def show(context: Context, verification_id: int) -> None:
 @verification.command("open")
 @_id_argument
 @click.option(
-    "--to", "target", required=True, metavar="FILE", type=FILE,
+    "--to",
+    "target",
+    required=True,
+    metavar="FILE",
+    type=FILE,
     help="A new file, which nobody else can read; `-` is standard output, if that is no terminal.",
-)  # fmt: skip
+)
 @click.option("--reason", type=REASON, help="Why; goes into the audit trail. Asked for on a terminal.")
 @pass_context
 def open_(context: Context, verification_id: int, target: Path, reason: str | None) -> None:
@@ -136,9 +165,12 @@ def open_(context: Context, verification_id: int, target: Path, reason: str | No
     if is_stdout(target):
         return
     values = {
-        "action": "open", "verification_id": verification_id, "file": str(target), "media_type": found.media_type,
+        "action": "open",
+        "verification_id": verification_id,
+        "file": str(target),
+        "media_type": found.media_type,
         "bytes": len(found.content),
-    }  # fmt: skip
+    }
     context.output.record(values, f"The document ({found.media_type}, {len(found.content):,} bytes) is in {target}.")
 
 

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
 DELIVERY_COLUMNS = (
-    "delivery_id", "event_id", "type", "kind", "status", "attempts", "response_status", "problem", "next_attempt_at",
+    "delivery_id",
+    "event_id",
+    "type",
+    "kind",
+    "status",
+    "attempts",
+    "response_status",
+    "problem",
+    "next_attempt_at",
     "date_created",
-)  # fmt: skip
+)
 SECRET_COLUMNS = ("endpoint_id", "secret", "url")
 STATUSES = ("waiting", "delivered", "failed")
 MOST_RESENT = 10_000
@@ -65,8 +73,15 @@ def show(context: Context, endpoint_id: int) -> None:
 
 @webhooks.command()
 @click.argument("url", help="Where events are sent to; https in production.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", default=("*",), show_default=True,
-              help="A type of events, or all of a subject (`listing.*`), or `*`; may be repeated.")  # fmt: skip
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    default=("*",),
+    show_default=True,
+    help="A type of events, or all of a subject (`listing.*`), or `*`; may be repeated.",
+)
 @click.option("--description", default="", help="For you.")
 @pass_context
 def create(context: Context, url: str, types: tuple[str, ...], description: str) -> None:
@@ -80,9 +95,7 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
     if len(url) > LONGEST_URL or len(description) > LONGEST_DESCRIPTION:
         raise click.UsageError(f"An address has {LONGEST_URL} characters at most, a description {LONGEST_DESCRIPTION}.")
     with context.acting() as (session, actor):
-        made = endpoints.create(
-            session, actor, context.settings, url=url, event_types=types, description=description
-        )  # fmt: skip
+        made = endpoints.create(session, actor, context.settings, url=url, event_types=types, description=description)
     told = f"Made the webhook {made.row.endpoint_id}. Its secret, which is not shown again: {made.secret}"
     context.output.record({**_plain(made.row), "secret": made.secret}, told)
 
@@ -199,9 +212,14 @@ def deliveries(context: Context, *, endpoint_id: int, status: str | None, type_:
 @dry_run_option
 @pass_context
 def resend(
-    context: Context, *, endpoint_id: int, delivery_ids: tuple[str, ...], failed: bool, since: datetime | None,
+    context: Context,
+    *,
+    endpoint_id: int,
+    delivery_ids: tuple[str, ...],
+    failed: bool,
+    since: datetime | None,
     dry_run: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Send events once more, each as a delivery of its own with another id.
 
     Example: `marketplace-admin webhooks resend 1 --failed --since 2d`

@@ -39,9 +39,13 @@ def list_workflows(context: Context) -> None:
 @workflow.command()
 @click.argument("name", help="The workflow's name, as `workflow list` shows it.")
 @click.option(
-    "--format", "shape", type=click.Choice(["text", "mermaid"]), default="text", show_default=True,
+    "--format",
+    "shape",
+    type=click.Choice(["text", "mermaid"]),
+    default="text",
+    show_default=True,
     help="Text for reading, or a diagram for Markdown pages.",
-)  # fmt: skip
+)
 @pass_context
 def show(context: Context, name: str, shape: str) -> None:
     """Draw a workflow: its states, the steps that lead out of each, and the permission that each step asks for.
@@ -63,12 +67,16 @@ def show(context: Context, name: str, shape: str) -> None:
 def _document(found: Workflow) -> dict[str, object]:
     steps = [
         {
-            "name": step.name, "sources": [state for state in found.states if state in step.sources],
-            "target": step.target, "permission": step.permission or None, "title": step.title,
-            "description": step.description, "reason": step.reason.value,
+            "name": step.name,
+            "sources": [state for state in found.states if state in step.sources],
+            "target": step.target,
+            "permission": step.permission or None,
+            "title": step.title,
+            "description": step.description,
+            "reason": step.reason.value,
         }
         for step in found
-    ]  # fmt: skip
+    ]
     return {"name": found.name, "states": dict(found.states), "initial": list(found.initial), "steps": steps}
 
 

@@ -74,10 +74,7 @@ class Settings:
         secret=True,
     )
     database_pool_size: int = _setting(
-        "sqlalchemy.pool_size",
-        "DATABASE_POOL_SIZE",
-        10,
-        "Connections kept open per process and engine.",
+        "sqlalchemy.pool_size", "DATABASE_POOL_SIZE", 10, "Connections kept open per process and engine."
     )
     database_timeout: int = _setting(
         "sqlalchemy.statement_timeout",
@@ -123,11 +120,7 @@ class Settings:
         "email.appeals", "EMAIL_APPEALS", "", "Where answers to mails about suspensions and bans go; empty: nowhere."
     )
     smtp_url: str = _setting(
-        "email.smtp_url",
-        "SMTP_URL",
-        "",
-        "`smtp://user:password@host:587?starttls=1` or `smtps://…`.",
-        secret=True,
+        "email.smtp_url", "SMTP_URL", "", "`smtp://user:password@host:587?starttls=1` or `smtps://…`.", secret=True
     )
     reset_link: str = _setting(
         "email.reset_link",

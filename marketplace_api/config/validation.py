@@ -37,11 +37,24 @@ _CHOICES = {
     "push_backend": ("local", "vapid"),
 }
 _LEAST = {
-    "database_pool_size": 1, "database_timeout": 1, "access_minutes": 1, "session_days": 1, "erase_days": 0,
-    "backoff_free_attempts": 0, "rate_multiplier": 1, "trusted_proxies": 0, "body_limit": 1, "photo_limit": 1,
-    "document_limit": 1, "document_keep_days": 0, "notifications_keep_days": 1, "video_limit": 1, "video_seconds": 1,
-    "realtime_port": 1, "realtime_replay": 1,
-}  # fmt: skip
+    "database_pool_size": 1,
+    "database_timeout": 1,
+    "access_minutes": 1,
+    "session_days": 1,
+    "erase_days": 0,
+    "backoff_free_attempts": 0,
+    "rate_multiplier": 1,
+    "trusted_proxies": 0,
+    "body_limit": 1,
+    "photo_limit": 1,
+    "document_limit": 1,
+    "document_keep_days": 0,
+    "notifications_keep_days": 1,
+    "video_limit": 1,
+    "video_seconds": 1,
+    "realtime_port": 1,
+    "realtime_replay": 1,
+}
 _REDIS = re.compile(r"(redis|rediss|redis\+unix|valkey|valkeys|valkey\+unix)://.+")
 _CONTACT = re.compile(r"mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+\.[\w.-]+")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

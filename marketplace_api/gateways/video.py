@@ -142,8 +142,15 @@ def _ending(container: Any) -> str:
 
 def _plain(decoder: str) -> str:
     """The codec's name, whichever library decodes it."""
-    names = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9", "libopus": "opus",
-             "libvorbis": "vorbis", "mp3float": "mp3"}  # fmt: skip
+    names = {
+        "libdav1d": "av1",
+        "libaom-av1": "av1",
+        "libvpx": "vp8",
+        "libvpx-vp9": "vp9",
+        "libopus": "opus",
+        "libvorbis": "vorbis",
+        "mp3float": "mp3",
+    }
     return names.get(decoder, decoder)
 
 

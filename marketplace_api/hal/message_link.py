@@ -6,10 +6,7 @@ from urllib.parse import urlencode
 
 from marketplace_api.hal.representation import Links, link
 from marketplace_api.resources.base import Context
-from marketplace_api.resources.community.conversations import (
-    ConversationContext,
-    MessagesContext,
-)
+from marketplace_api.resources.community.conversations import ConversationContext, MessagesContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.policy import may
 

@@ -30,6 +30,7 @@ _ERROR = (
     "(SELECT concat_ws(': ', error, message) FROM job_errors WHERE job_id = procrastinate_jobs.id "
     "ORDER BY attempt DESC LIMIT 1) AS error"
 )
+_FIND = sa.text(f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE id = :id")  # noqa: S608  made of constants only
 _HANDLER = "args ->> 'handler'"
 
 _RETRIED = sa.text(
@@ -79,9 +80,7 @@ def list_jobs(session: Session, chosen: Criteria, limit: int) -> list[dict[str, 
 def find(session: Session, job_id: int) -> dict[str, Any]:
     """One job, under ``history`` what became of it and when, and under ``errors`` how each attempt failed: ``at``,
     ``attempt``, ``error``, ``message``, ``place``. Raises ``NotFound``."""
-    job = session.execute(
-        sa.text(f"SELECT {_COLUMNS} FROM procrastinate_jobs WHERE id = :id"), {"id": job_id}  # noqa: S608
-    ).mappings()  # fmt: skip
+    job = session.execute(_FIND, {"id": job_id}).mappings()
     found = job.one_or_none()
     if found is None:
         raise _absent(job_id)

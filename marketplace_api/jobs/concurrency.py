@@ -38,9 +38,7 @@ _HELD = (
     "AND worker_id IS NOT DISTINCT FROM %(worker_id)s FOR UPDATE) AS held"
 )
 _FINISH = f"SELECT held.id, procrastinate_finish_job_v1(held.id, %(status)s, %(delete_job)s) {_HELD}"
-_RETRY = (
-    "SELECT held.id, procrastinate_retry_job_v2(held.id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) " + _HELD
-)  # fmt: skip
+_RETRY = "SELECT held.id, procrastinate_retry_job_v2(held.id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) " + _HELD
 WAIT_SECONDS = 5.0
 """A worker of which some queues are full looks that often for what it was not told of."""
 
@@ -60,9 +58,13 @@ class QueueConcurrency(JobManager):
     """
 
     def __init__(
-        self, connector: BaseConnector, threads: Mapping[str, int], tasks: Container[str], crons: Mapping[str, str],
+        self,
+        connector: BaseConnector,
+        threads: Mapping[str, int],
+        tasks: Container[str],
+        crons: Mapping[str, str],
         former: list[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(connector)
         self._threads, self._tasks, self._crons = threads, tasks, crons
         self._former = [] if former is None else former

@@ -77,9 +77,13 @@ def describe(error: BaseException) -> Failure:
 async def store(connector: BaseConnector, job: Job, failure: Failure) -> None:
     """Note how the present attempt at ``job`` failed; raises what the connector raises."""
     await connector.execute_query_async(
-        _KEEP, job_id=job.id, attempt=job.attempts + 1, error=failure.error, message=failure.message,
+        _KEEP,
+        job_id=job.id,
+        attempt=job.attempts + 1,
+        error=failure.error,
+        message=failure.message,
         place=failure.place,
-    )  # fmt: skip
+    )
 
 
 def _place(error: BaseException) -> str | None:

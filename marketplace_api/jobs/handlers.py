@@ -47,11 +47,7 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.SESSION_REUSE_DETECTED: (email_handlers.mail_session_theft,),
     EventType.LISTING_CREATED: (refresh_search_terms,),
     EventType.LISTING_EDITED: (refresh_search_terms, outbound.notify_keepers_of_price),
-    EventType.LISTING_STATUS_CHANGED: (
-        refresh_search_terms,
-        outbound.notify_owner,
-        outbound.notify_keepers_of_sale,
-    ),
+    EventType.LISTING_STATUS_CHANGED: (refresh_search_terms, outbound.notify_owner, outbound.notify_keepers_of_sale),
     EventType.LISTING_DELETED: (refresh_search_terms,),
     EventType.LISTING_RESTORED: (refresh_search_terms,),
     EventType.LISTING_IMPORTED: (refresh_search_terms,),

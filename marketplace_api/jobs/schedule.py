@@ -99,9 +99,12 @@ def sweep_files(session: Session, services: Services) -> None:
         log.info("files.swept", cleared=report.cleared, unfinished=report.unfinished)
         return
     log.error(
-        "files.apart", missing=report.missing[:MOST_TOLD], found_again=report.found_again[:MOST_TOLD],
-        strays=report.strays[:MOST_TOLD], strays_deleted=report.strays_deleted,
-    )  # fmt: skip
+        "files.apart",
+        missing=report.missing[:MOST_TOLD],
+        found_again=report.found_again[:MOST_TOLD],
+        strays=report.strays[:MOST_TOLD],
+        strays_deleted=report.strays_deleted,
+    )
 
 
 def purge_notifications(session: Session, services: Services) -> None:

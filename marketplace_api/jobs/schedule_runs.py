@@ -51,14 +51,23 @@ def log_outcome(session: Session, crons: Mapping[str, str], now: datetime) -> li
 
 def _line(task: str, cron: str, row: Any, now: datetime) -> dict[str, Any]:
     line: dict[str, Any] = {
-        "task": task, "cron": cron, "last_run": None, "outcome": None, "seconds": None, "error": None,
-        "next_run": job_cron.next_due(cron, now), "overdue": None,
-    }  # fmt: skip
+        "task": task,
+        "cron": cron,
+        "last_run": None,
+        "outcome": None,
+        "seconds": None,
+        "error": None,
+        "next_run": job_cron.next_due(cron, now),
+        "overdue": None,
+    }
     if row is not None:
         late = (now - row.next_due_at).total_seconds()
         took = (row.finished_at - row.started_at).total_seconds() if row.finished_at else None
         line |= {
-            "last_run": row.started_at, "outcome": row.outcome, "error": row.error,
-            "seconds": None if took is None else round(took, 3), "overdue": round(late) if late > 0 else None,
-        }  # fmt: skip
+            "last_run": row.started_at,
+            "outcome": row.outcome,
+            "error": row.error,
+            "seconds": None if took is None else round(took, 3),
+            "overdue": round(late) if late > 0 else None,
+        }
     return line

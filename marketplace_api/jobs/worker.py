@@ -102,9 +102,7 @@ def run_pending(settings: Settings, databases: Databases) -> None:
 
     async def once() -> None:
         async with make_app(databases, ticking=False).open_async() as app:
-            await app.run_worker_async(
-                wait=False, listen_notify=False, concurrency=1, **_options(settings, databases)
-            )  # fmt: skip
+            await app.run_worker_async(wait=False, listen_notify=False, concurrency=1, **_options(settings, databases))
 
     asyncio.run(once())
 
@@ -208,10 +206,13 @@ async def _serve_once(
         try:
             await app.open_async()
             await app.run_worker_async(
-                queues=list(work.threads_of), concurrency=sum(work.threads_of.values()),
-                update_heartbeat_interval=work.stalled_seconds / 3, stalled_worker_timeout=work.stalled_seconds,
-                shutdown_graceful_timeout=SHUTDOWN_SECONDS, **_options(settings, databases),
-            )  # fmt: skip
+                queues=list(work.threads_of),
+                concurrency=sum(work.threads_of.values()),
+                update_heartbeat_interval=work.stalled_seconds / 3,
+                stalled_worker_timeout=work.stalled_seconds,
+                shutdown_graceful_timeout=SHUTDOWN_SECONDS,
+                **_options(settings, databases),
+            )
         finally:
             # Also after a half-done opening: the pool's own tasks would keep the process from ending.
             await app.close_async()
@@ -238,10 +239,7 @@ def _options(settings: Settings, databases: Databases) -> Any:
     return {
         "install_signal_handlers": False,
         "delete_jobs": "successful",
-        "additional_context": {
-            "databases": databases,
-            "services": Services(settings, make_mailer(settings)),
-        },
+        "additional_context": {"databases": databases, "services": Services(settings, make_mailer(settings))},
         "worker_middleware": [_log_job],
     }
 

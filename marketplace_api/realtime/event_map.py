@@ -58,11 +58,14 @@ def _message(name: str, *, is_new: bool) -> Callable[[Any], Values]:
     def make(row: Any) -> Values:
         conversation, people = row.new["conversation_id"], (row.new["sender_id"], row.new["receiver_id"])
         return {
-            "name": name, "place": "message", "place_id": row.subject_id, "shows": True,
+            "name": name,
+            "place": "message",
+            "place_id": row.subject_id,
+            "shows": True,
             "topics": (topic(CONVERSATION, conversation), *(topic(USER, person) for person in people)),
             "body": {"message_id": row.subject_id, "conversation_id": conversation},
             "recounts": people[1:] if is_new else people,
-        }  # fmt: skip
+        }
 
     return make
 
@@ -70,11 +73,13 @@ def _message(name: str, *, is_new: bool) -> Callable[[Any], Values]:
 def _read(conversation_id: int, message_id: int | None, row: Any) -> Values:
     reader = row.new["user_id"]
     return {
-        "name": "message.read", "place": CONVERSATION, "place_id": conversation_id,
+        "name": "message.read",
+        "place": CONVERSATION,
+        "place_id": conversation_id,
         "topics": (topic(CONVERSATION, conversation_id), topic(USER, reader), topic(USER, row.new["other_id"])),
         "body": {"conversation_id": conversation_id, "message_id": message_id, "user_id": reader},
         "recounts": (reader,),
-    }  # fmt: skip
+    }
 
 
 def _counter_changes(row: Any) -> Values:
@@ -83,18 +88,25 @@ def _counter_changes(row: Any) -> Values:
 
 def _notification(row: Any) -> Values:
     return {
-        **(_counter_changes(row) or {}), "name": "notification.created", "place": "notification", "place_id": row.subject_id,
-        "shows": True, "body": {"notification_id": row.subject_id},
-    }  # fmt: skip
+        **(_counter_changes(row) or {}),
+        "name": "notification.created",
+        "place": "notification",
+        "place_id": row.subject_id,
+        "shows": True,
+        "body": {"notification_id": row.subject_id},
+    }
 
 
 def _listing(row: Any) -> Values:
     if row.subject_id is None:
         return None
     return {
-        "name": "listing.updated", "place": LISTING, "place_id": row.subject_id,
-        "topics": (topic(LISTING, row.subject_id),), "body": {"listing_id": row.subject_id},
-    }  # fmt: skip
+        "name": "listing.updated",
+        "place": LISTING,
+        "place_id": row.subject_id,
+        "topics": (topic(LISTING, row.subject_id),),
+        "body": {"listing_id": row.subject_id},
+    }
 
 
 def _account(row: Any) -> Values:
@@ -116,18 +128,27 @@ _ENTRIES: Mapping[str, Callable[[Any], Values]] = {
     T.NOTIFICATION_READ: _counter_changes,
     **dict.fromkeys(
         (
-            T.LISTING_EDITED, T.LISTING_STATUS_CHANGED, T.LISTING_DELETED, T.LISTING_RESTORED,
-            T.LISTING_PHOTOS_CHANGED, T.LISTING_VIDEO_CHANGED,
+            T.LISTING_EDITED,
+            T.LISTING_STATUS_CHANGED,
+            T.LISTING_DELETED,
+            T.LISTING_RESTORED,
+            T.LISTING_PHOTOS_CHANGED,
+            T.LISTING_VIDEO_CHANGED,
         ),
         _listing,
     ),
     **dict.fromkeys(
         (
-            T.USER_ROLES_CHANGED, T.USER_DEACTIVATED, T.USER_ERASED, T.USER_SUSPENDED, T.USER_REINSTATED,
-            T.USER_BANNED, T.USER_PASSWORD_CHANGED,
+            T.USER_ROLES_CHANGED,
+            T.USER_DEACTIVATED,
+            T.USER_ERASED,
+            T.USER_SUSPENDED,
+            T.USER_REINSTATED,
+            T.USER_BANNED,
+            T.USER_PASSWORD_CHANGED,
         ),
         _account,
     ),
     T.SESSION_ENDED: _session,
     T.SESSION_REUSE_DETECTED: _session,
-}  # fmt: skip
+}

@@ -47,9 +47,12 @@ class Handshake:
             if isinstance(answer, DomainError)
         ]
         return {
-            "id": max(client.cursor, 0), "user_id": client.user_id, "topics": list(client.topics), "refused": refused,
+            "id": max(client.cursor, 0),
+            "user_id": client.user_id,
+            "topics": list(client.topics),
+            "refused": refused,
             "expires_at": client.claims.expires_at.isoformat(),
-        }  # fmt: skip
+        }
 
 
 def words_of(given: Any) -> list[str]:

@@ -173,22 +173,25 @@ class Hub:
 
     async def typing(self, client: Client, conversation_id: int, *, is_typing: bool) -> None:
         """Tell the other of a conversation; raises what refuses the client to write to them."""
-        other_id = await self.ask(
-            partial(self.channels.counterpart, client.claims, conversation_id, to_write=True)
-        )  # fmt: skip
+        other_id = await self.ask(partial(self.channels.counterpart, client.claims, conversation_id, to_write=True))
         self._say_later(
             {
-                "kind": "typing", "conversation": conversation_id, "user": client.user_id, "to": other_id,
+                "kind": "typing",
+                "conversation": conversation_id,
+                "user": client.user_id,
+                "to": other_id,
                 "typing": is_typing,
             }
-        )  # fmt: skip
+        )
 
     def _somebody_types(self, signal: Signal) -> None:
         conversation = signal["conversation"]
         body = {
-            "conversation_id": conversation, "user_id": signal["user"], "typing": signal["typing"],
+            "conversation_id": conversation,
+            "user_id": signal["user"],
+            "typing": signal["typing"],
             "_links": {"about": link(f"/api/conversations/{conversation}")},
-        }  # fmt: skip
+        }
         for client in list(self._by_topic.get(topic(CONVERSATION, conversation), ())):
             if client.user_id == signal["to"]:
                 self.spawn(self._mention(client, conversation, "typing", body))
@@ -197,9 +200,11 @@ class Hub:
         for client, name in list(self._watching.get(user_id, ())):
             conversation = int(name.partition(":")[2])
             body = {
-                "conversation_id": conversation, "user_id": user_id, "online": is_here,
+                "conversation_id": conversation,
+                "user_id": user_id,
+                "online": is_here,
                 "_links": {"about": link(f"/api/conversations/{conversation}")},
-            }  # fmt: skip
+            }
             self.spawn(self._mention(client, conversation, "presence", body))
 
     async def _mention(self, client: Client, conversation_id: int, name: str, body: dict[str, Any]) -> None:

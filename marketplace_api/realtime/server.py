@@ -75,9 +75,18 @@ async def _serve(app: Realtime, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     options: dict[str, Any] = {
-        "host": host, "port": port, "lifespan": "off", "log_config": None, "access_log": False, "server_header": False,
-        "ws": WebSocket, "ws_max_size": 64 * 1024, "backlog": BACKLOG,
-        "timeout_graceful_shutdown": STOP_SECONDS, "proxy_headers": False, "ws_per_message_deflate": False,
-    }  # fmt: skip
+        "host": host,
+        "port": port,
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ws": WebSocket,
+        "ws_max_size": 64 * 1024,
+        "backlog": BACKLOG,
+        "timeout_graceful_shutdown": STOP_SECONDS,
+        "proxy_headers": False,
+        "ws_per_message_deflate": False,
+    }
     server = _Server(uvicorn.Config(app, **options), app)
     await server.serve()

@@ -82,12 +82,15 @@ class SocketIoEndpoint:
     def __init__(self, hub: Hub, settings: Settings, is_ours: Callable[[str, str], bool]) -> None:
         self._hub, self._settings = hub, settings
         self.server = socketio.AsyncServer(
-            async_mode="asgi", transports=["websocket"], json=_Json, max_http_buffer_size=MOST_BYTES,
-            logger=logging.getLogger("socketio"), engineio_logger=logging.getLogger("engineio"),
-            cors_credentials=False, cors_allowed_origins=lambda origin, environ: is_ours(
-                origin, environ.get("HTTP_HOST", "")
-            ),
-        )  # fmt: skip
+            async_mode="asgi",
+            transports=["websocket"],
+            json=_Json,
+            max_http_buffer_size=MOST_BYTES,
+            logger=logging.getLogger("socketio"),
+            engineio_logger=logging.getLogger("engineio"),
+            cors_credentials=False,
+            cors_allowed_origins=lambda origin, environ: is_ours(origin, environ.get("HTTP_HOST", "")),
+        )
         self.app = socketio.ASGIApp(self.server, other_asgi_app=None)
         self._clients: dict[str, SocketClient] = {}
         self.server.on("connect", self._connect)
@@ -104,8 +107,12 @@ class SocketIoEndpoint:
             _require_known(given)
             claims = self._claims(given.get("token") or _bearer(header(scope, b"authorization")))
             self._hub.require_room(claims.user_id)
-            opening = Handshake(claims, address_of(scope, self._settings), words_of(given.get("topics")),
-                              number_of(given.get("last_id")))  # fmt: skip
+            opening = Handshake(
+                claims,
+                address_of(scope, self._settings),
+                words_of(given.get("topics")),
+                number_of(given.get("last_id")),
+            )
             actor, joined, cursor = await opening.admitted(self._hub)
         except Exception as error:
             refusal = what_failed(error)

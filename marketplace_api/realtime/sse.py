@@ -72,9 +72,11 @@ class SseEndpoint:
         opening = await self._opening(scope)
         actor, joined, cursor = await opening.admitted(self._hub)
         about = [
-            (b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"), *headers,
-        ]  # fmt: skip
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            *headers,
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": about})
         client = StreamClient(send, self._hub, opening.claims, actor, cursor)
         self._hub.add(client, [each for each in joined if isinstance(each, Joined)])

@@ -175,9 +175,12 @@ class Number(StrictType):
 
     def json_schema(self) -> dict[str, Any]:
         return {
-            "type": ["number", "string"], "minimum": float(self.minimum), "maximum": float(self.maximum),
-            "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "maxLength": _LONGEST_DECIMAL,
-        }  # fmt: skip
+            "type": ["number", "string"],
+            "minimum": float(self.minimum),
+            "maximum": float(self.maximum),
+            "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
+            "maxLength": _LONGEST_DECIMAL,
+        }
 
 
 class Boolean(StrictType):

@@ -24,10 +24,12 @@ def send(request: Request, storage: Storage, key: str, cache_control: str) -> Re
         raise NotFound("There is nothing at this address.")
     etag = f'"{file.etag}"'
     headers = [
-        ("ETag", etag), ("Cache-Control", cache_control), ("Last-Modified", serialize_date(file.modified)),
+        ("ETag", etag),
+        ("Cache-Control", cache_control),
+        ("Last-Modified", serialize_date(file.modified)),
         # Photos are shown by front ends of other origins.
         ("Cross-Origin-Resource-Policy", "cross-origin"),
-    ]  # fmt: skip
+    ]
     wanted = request.environ.get("HTTP_IF_NONE_MATCH", "")
     if wanted and (wanted.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]):
         return Response(status="304 Not Modified", headerlist=headers, app_iter=[])

@@ -49,9 +49,13 @@ def refusal(request: Request, problem: Mapping[str, Any], status: int) -> Respon
     """A problem document as a page."""
     settings = request.registry.app_settings
     return page(
-        "refused", status, service=service_of(settings.email_from), title=problem["title"], detail=problem["detail"],
+        "refused",
+        status,
+        service=service_of(settings.email_from),
+        title=problem["title"],
+        detail=problem["detail"],
         preferences=settings.page_of(PREFERENCES),
-    )  # fmt: skip
+    )
 
 
 @cache

@@ -158,22 +158,14 @@ def test_names_of_the_whole_world_and_long_lines_survive(outbox: Outbox) -> None
 def test_a_burst_arrives_whole_and_in_order(outbox: Outbox) -> None:
     for number in range(5):
         outbox.mailer.send(
-            render(
-                "password_changed",
-                sender=SENDER,
-                to="ada@example.org",
-                **{**CONTEXT, "username": f"user-{number}"},
-            )
+            render("password_changed", sender=SENDER, to="ada@example.org", **{**CONTEXT, "username": f"user-{number}"})
         )
     assert [f"user-{n}" in _body(m, "plain") for n, m in enumerate(outbox.received())] == [True] * 5
 
 
 def test_values_are_escaped_in_html_only() -> None:
     message = render(
-        "password_changed",
-        sender=SENDER,
-        to="ada@example.org",
-        **{**CONTEXT, "username": "<script>alert(1)</script>"},
+        "password_changed", sender=SENDER, to="ada@example.org", **{**CONTEXT, "username": "<script>alert(1)</script>"}
     )
     assert "<script>" not in _body(message, "html")
     assert "<script>" in _body(message, "plain")
@@ -188,8 +180,7 @@ def test_no_message_loads_anything_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["ada@example.org\r\nBcc: eve@example.org", "nobody", "", "@example.org", "ada@", "a\nb <a@b.example>"],
+    "address", ["ada@example.org\r\nBcc: eve@example.org", "nobody", "", "@example.org", "ada@", "a\nb <a@b.example>"]
 )
 def test_no_address_adds_a_header(address: str) -> None:
     with pytest.raises(ValueError, match="address"):

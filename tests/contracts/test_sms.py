@@ -43,9 +43,13 @@ class TwilioOutbox:
     def __init__(self, server: Receiver) -> None:
         self.server = server
         settings = Settings(
-            sms_backend="twilio", sms_account_sid="AC1", sms_auth_token="secret", sms_from="+15005550006",
-            sms_base_url=server.url, public_url="https://market.example",
-        )  # fmt: skip
+            sms_backend="twilio",
+            sms_account_sid="AC1",
+            sms_auth_token="secret",
+            sms_from="+15005550006",
+            sms_base_url=server.url,
+            public_url="https://market.example",
+        )
         self.sender: SmsSender = make_sms(settings)
         self.server.usual = (201, {}, b'{"sid": "SM123", "status": "queued"}')
 
@@ -138,9 +142,12 @@ def test_an_account_is_looked_at_without_sending(twilio: TwilioOutbox) -> None:
 
 def test_a_signature_is_that_of_twilio_s_documentation() -> None:
     form = [
-        ("To", "+18005551212"), ("Digits", "1234"), ("CallSid", "CA1234567890ABCDE"), ("From", "+12349013030"),
+        ("To", "+18005551212"),
+        ("Digits", "1234"),
+        ("CallSid", "CA1234567890ABCDE"),
+        ("From", "+12349013030"),
         ("Caller", "+12349013030"),
-    ]  # fmt: skip
+    ]
     url, token, signature = "https://mycompany.com/myapp.php?foo=1&bar=2", "12345", "0/KCTR6DLpKmkAf8muzZqo1nDgQ="
     assert is_signed(token, url, form, signature)
     assert is_signed(token, url.replace(".com/", ".com:443/"), form, signature)

@@ -46,9 +46,13 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 
 def s3_settings(server: Seaweed, **values: Any) -> Settings:
     return Settings(
-        storage_backend="s3", storage_bucket=BUCKET, storage_endpoint=server.address, storage_access_key=ACCESS_KEY,
-        storage_secret_key=values.pop("secret", SECRET_KEY), **values,
-    )  # fmt: skip
+        storage_backend="s3",
+        storage_bucket=BUCKET,
+        storage_endpoint=server.address,
+        storage_access_key=ACCESS_KEY,
+        storage_secret_key=values.pop("secret", SECRET_KEY),
+        **values,
+    )
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -129,16 +133,32 @@ def test_files_are_found_by_the_beginning_of_their_keys(storage: Storage) -> Non
     assert list(storage.walk("nothing-")) == []
 
 
-@pytest.mark.parametrize("key", [
-    "", "..", "../../etc/passwd", "photo-../x.webp", "/etc/passwd", "photo", "photo-123.webp",
-    "photo-" + "a" * 32, "photo-" + "a" * 32 + ".exe", "photo-" + "A" * 32 + ".webp",
-    "photo-" + "a" * 32 + ".webp\n", "photo-" + "a" * 32 + "-\x00.webp", "photo-" + "a" * 32 + "-full.webp/..",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "..",
+        "../../etc/passwd",
+        "photo-../x.webp",
+        "/etc/passwd",
+        "photo",
+        "photo-123.webp",
+        "photo-" + "a" * 32,
+        "photo-" + "a" * 32 + ".exe",
+        "photo-" + "A" * 32 + ".webp",
+        "photo-" + "a" * 32 + ".webp\n",
+        "photo-" + "a" * 32 + "-\x00.webp",
+        "photo-" + "a" * 32 + "-full.webp/..",
+    ],
+)
 def test_a_key_leads_nowhere_else(storage: Storage, key: str) -> None:
     for use in (
-        lambda: storage.put(key, BytesIO(b"evil")), lambda: storage.find(key), lambda: storage.read(key),
-        lambda: storage.delete(key), lambda: storage.signed_url(key, 60),
-    ):  # fmt: skip
+        lambda: storage.put(key, BytesIO(b"evil")),
+        lambda: storage.find(key),
+        lambda: storage.read(key),
+        lambda: storage.delete(key),
+        lambda: storage.signed_url(key, 60),
+    ):
         with pytest.raises(ValueError, match="not a key"):
             use()
 
@@ -264,9 +284,13 @@ def test_a_server_that_is_down_is_temporary_and_loses_nothing(tmp_path: Path) ->
         key = put(storage, b"content")
         server.stop()
         for use in (
-            lambda: storage.put(new_key("photo", "webp"), BytesIO(b"x")), lambda: storage.find(key),
-            lambda: storage.read(key), lambda: storage.delete(key), lambda: list(storage.walk("photo-")), storage.check,
-        ):  # fmt: skip
+            lambda: storage.put(new_key("photo", "webp"), BytesIO(b"x")),
+            lambda: storage.find(key),
+            lambda: storage.read(key),
+            lambda: storage.delete(key),
+            lambda: list(storage.walk("photo-")),
+            storage.check,
+        ):
             with pytest.raises(Unavailable):
                 use()
         server.start()

@@ -95,10 +95,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
 def test_a_notification_arrives_as_it_is(service: Service) -> None:
     service.sender.send(service.browser.target, PUSH)
     service.sender.send(service.browser.target, Push({"title": "Plain"}, ttl=0, urgency="low"))
-    assert service.received() == [
-        (PAYLOAD, "3600", "high", "abc_DEF-123"),
-        ({"title": "Plain"}, "0", "low", None),
-    ]
+    assert service.received() == [(PAYLOAD, "3600", "high", "abc_DEF-123"), ({"title": "Plain"}, "0", "low", None)]
 
 
 def test_what_no_push_service_takes_is_not_tried(service: Service) -> None:

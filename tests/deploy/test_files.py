@@ -84,10 +84,13 @@ def test_every_dependency_has_a_version_that_setup_cfg_allows() -> None:
     lines = [line for line in (DEPLOY / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pins = dict(line.split("==") for line in lines)
     setup = _ini("setup.cfg")
-    wanted = "\n".join([
-        setup["options"]["install_requires"], setup["options.extras_require"]["s3"],
-        setup["options.extras_require"]["video"],
-    ])  # fmt: skip
+    wanted = "\n".join(
+        [
+            setup["options"]["install_requires"],
+            setup["options.extras_require"]["s3"],
+            setup["options.extras_require"]["video"],
+        ]
+    )
     for line in filter(None, (line.strip() for line in wanted.splitlines())):
         if line.startswith("#"):
             continue
@@ -145,10 +148,14 @@ def test_the_database_gets_the_role_that_the_application_logs_in_as(postgres_ser
     owner_url = postgres_server.ensure_database("with_roles")
     owner = sa.make_url(owner_url)
     about = {
-        "PATH": f"{postgres_server.bin_dir}{os.pathsep}{os.environ['PATH']}", "PGHOST": str(owner.host),
-        "PGPORT": str(owner.port), "PGPASSWORD": str(owner.password), "POSTGRES_USER": str(owner.username),
-        "POSTGRES_DB": "with_roles", "APPLICATION_PASSWORD": "it's \"quoted\" 100%",
-    }  # fmt: skip
+        "PATH": f"{postgres_server.bin_dir}{os.pathsep}{os.environ['PATH']}",
+        "PGHOST": str(owner.host),
+        "PGPORT": str(owner.port),
+        "PGPASSWORD": str(owner.password),
+        "POSTGRES_USER": str(owner.username),
+        "POSTGRES_DB": "with_roles",
+        "APPLICATION_PASSWORD": 'it\'s "quoted" 100%',
+    }
     script = (DEPLOY / "database-roles.sh").read_text().replace("CREATE ROLE marketplace_app NOLOGIN;", "")
     with psycopg.connect(owner_url, autocommit=True) as connection:
         subprocess.run(["sh", "-c", script], env=about, check=True)
@@ -170,10 +177,12 @@ def test_production_starts_with_what_compose_gives(compose: Any) -> None:
     asked = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
     assert asked == offered
     values = {
-        **dict.fromkeys(asked, "a-value-somebody-filled-in"), "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
-        "JWT_KEYS": f"one:{generate_seed()}", "DOCUMENT_KEYS": f"one:{generate_key()}",
+        **dict.fromkeys(asked, "a-value-somebody-filled-in"),
+        "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+        "JWT_KEYS": f"one:{generate_seed()}",
+        "DOCUMENT_KEYS": f"one:{generate_key()}",
         "PUBLIC_URL": "https://market.example",
-    }  # fmt: skip
+    }
     given = compose["services"]["api"]["environment"]
     assert set(given) <= VARIABLES
     filled = {name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: values[m[1]], value) for name, value in given.items()}
@@ -216,8 +225,12 @@ def test_the_backup_unit_ends_well_only_when_the_new_backup_was_verified(tmp_pat
     assert codes == {"db verify": 1, "db backup": 1, "nothing": 0}
     said = (tmp_path / "bin" / "marketplace-admin.log").read_text().splitlines()
     assert [line.split()[-3 if line.endswith("files") else -2] for line in said] == [
-        "backup", "verify", "backup", "backup", "verify",
-    ]  # fmt: skip
+        "backup",
+        "verify",
+        "backup",
+        "backup",
+        "verify",
+    ]
     assert said[3].split()[2] == said[4].split()[3]
 
 

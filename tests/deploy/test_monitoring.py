@@ -17,9 +17,7 @@ FOLDER = DEPLOY / "monitoring"
 SCRAPED = {"up": {"job", "instance"}}
 TARGET = {"job", "instance", "le"}
 # What follows a word of PromQL that is a function, an aggregation or one of its modifiers.
-WORDS = {
-    "sum", "min", "max", "by", "rate", "histogram_quantile", "offset", "topk", "count",
-}  # fmt: skip
+WORDS = {"sum", "min", "max", "by", "rate", "histogram_quantile", "offset", "topk", "count"}
 
 
 def _rules() -> list[dict[str, Any]]:

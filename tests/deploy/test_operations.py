@@ -25,7 +25,15 @@ from tests.support.client import Client
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 # Those that read only, and print something to go by.
-HARMLESS = (["doctor"], ["jobs", "list"], ["keys", "generate"], ["keys", "generate-document-key"], ["keys", "rotate-documents"], ["db", "psql"], ["moderation", "batches"])  # fmt: skip
+HARMLESS = (
+    ["doctor"],
+    ["jobs", "list"],
+    ["keys", "generate"],
+    ["keys", "generate-document-key"],
+    ["keys", "rotate-documents"],
+    ["db", "psql"],
+    ["moderation", "batches"],
+)
 
 
 def _commands() -> Iterator[list[str]]:
@@ -98,15 +106,21 @@ def test_a_migration_that_waits_for_a_lock_gives_up(committed_databases: Databas
     url = boot.connection_url(committed_databases)
     migrations.downgrade(url, "0011")
     environment = {
-        **os.environ, "PGOPTIONS": "-c lock_timeout=500ms", "DATABASE_URL": url, "PYTHONPATH": str(ROOT),
+        **os.environ,
+        "PGOPTIONS": "-c lock_timeout=500ms",
+        "DATABASE_URL": url,
+        "PYTHONPATH": str(ROOT),
         "MARKETPLACE_INI": str(ROOT / "development.ini"),
-    }  # fmt: skip
+    }
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE alembic_version IN EXCLUSIVE MODE")  # what every migration ends with
         told = subprocess.run(
-            [sys.executable, "-m", "marketplace_api.cli", "db", "upgrade"], env=environment, check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "marketplace_api.cli", "db", "upgrade"],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
     assert told.returncode == 1
     assert "nothing was changed" in told.stderr and "Traceback" not in told.stderr
     assert boot.current_revision(url) == "0011"

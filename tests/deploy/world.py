@@ -21,9 +21,16 @@ SETTINGS = {field.metadata["env"]: field.metadata for field in fields(Settings)}
 SECRETS = {name for name, about in SETTINGS.items() if about["secret"]}
 # Read by the programs beside the settings, and by Python itself.
 VARIABLES = {
-    *SETTINGS, "PORT", "MARKETPLACE_INI", "MARKETPLACE_ALEMBIC", serve.HOST_VARIABLE, serve.METRICS_VARIABLE,
-    "PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE",
-}  # fmt: skip
+    *SETTINGS,
+    "PORT",
+    "MARKETPLACE_INI",
+    "MARKETPLACE_ALEMBIC",
+    serve.HOST_VARIABLE,
+    serve.METRICS_VARIABLE,
+    "PATH",
+    "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE",
+}
 
 
 def check_command(words: list[str]) -> None:
@@ -54,7 +61,12 @@ def production_environment(url: str, folder: Path, **more: str) -> dict[str, str
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "DATA_DIR": str(folder),
-        "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
-        "DOCUMENT_KEYS": f"one:{generate_key()}", "PUBLIC_URL": "https://market.example", **more,
-    }  # fmt: skip
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": url,
+        "DATA_DIR": str(folder),
+        "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+        "JWT_KEYS": f"one:{generate_seed()}",
+        "DOCUMENT_KEYS": f"one:{generate_key()}",
+        "PUBLIC_URL": "https://market.example",
+        **more,
+    }

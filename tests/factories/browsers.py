@@ -61,9 +61,7 @@ class Browser:
     def read(self, request: Received) -> Any:
         """What a push says, decrypted as the browser does it (RFC 8291)."""
         assert request.headers["content-encoding"] == "aes128gcm"
-        plain = http_ece.decrypt(
-            request.body, private_key=self.private, auth_secret=self.auth, version="aes128gcm"
-        )  # fmt: skip
+        plain = http_ece.decrypt(request.body, private_key=self.private, auth_secret=self.auth, version="aes128gcm")
         return orjson.loads(plain)
 
 

@@ -43,9 +43,11 @@ def fill(session: Session, sender: User, receiver: User, messages: int) -> int:
     numbers = sa.select(sa.func.generate_series(1, messages).label("n")).subquery()
     columns = ["conversation_id", "sender_id", "receiver_id", "content"]
     values = sa.select(
-        sa.literal(conversation_id), sa.literal(sender.user_id), sa.literal(receiver.user_id),
+        sa.literal(conversation_id),
+        sa.literal(sender.user_id),
+        sa.literal(receiver.user_id),
         sa.func.concat("Message ", numbers.c.n),
-    )  # fmt: skip
+    )
     session.execute(sa.insert(Message.__table__).from_select(columns, values))
     session.commit()
     return conversation_id

@@ -48,9 +48,15 @@ class Office:
     def submit(self, user: User, content: bytes = PNG, name: str = "mine.png") -> Any:
         """A pending verification of ``user``'s; returns its row."""
         row = submission.submit(
-            self.session, self.databases, self.storage, self.keys, actor_of(user), document_type="passport",
-            stream=BytesIO(content), name=name,
-        )  # fmt: skip
+            self.session,
+            self.databases,
+            self.storage,
+            self.keys,
+            actor_of(user),
+            document_type="passport",
+            stream=BytesIO(content),
+            name=name,
+        )
         self.session.commit()
         return row
 

@@ -10,9 +10,13 @@ from PIL import Image
 
 
 def make_video(
-    container: str = "mp4", codec: str = "mpeg4", *, seconds: int = 3, size: tuple[int, int] = (160, 90),
+    container: str = "mp4",
+    codec: str = "mpeg4",
+    *,
+    seconds: int = 3,
+    size: tuple[int, int] = (160, 90),
     metadata: dict[str, str] | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A video of ten frames a second: black for half a second, then red."""
     out = BytesIO()
     with av.open(out, "w", format=container) as writer:

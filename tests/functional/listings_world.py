@@ -7,13 +7,23 @@ from typing import Any
 from tests.support.client import Client
 
 NEW = {
-    "title": "Grand piano", "description": "Black, tuned last spring.", "category": "furniture", "price": 4200.5,
-    "currency": "EUR", "amenities": ["Bench", "delivery"], "photos_urls": ["https://photos.example/piano.jpg"],
+    "title": "Grand piano",
+    "description": "Black, tuned last spring.",
+    "category": "furniture",
+    "price": 4200.5,
+    "currency": "EUR",
+    "amenities": ["Bench", "delivery"],
+    "photos_urls": ["https://photos.example/piano.jpg"],
     "location": {
-        "address": "Kastanienallee 7", "city": "Berlin", "state": "BE", "zip": "10435", "country": "Germany",
-        "latitude": 52.538123, "longitude": 13.410456,
+        "address": "Kastanienallee 7",
+        "city": "Berlin",
+        "state": "BE",
+        "zip": "10435",
+        "country": "Germany",
+        "latitude": 52.538123,
+        "longitude": 13.410456,
     },
-}  # fmt: skip
+}
 
 
 def offer(owner: Client, **changes: Any) -> str:

@@ -16,9 +16,16 @@ from tests.support.problems import assert_problem, named
 ADA = {"username": "ada", "email": "ada@people.example", "password": PASSWORD}
 PAIR = {"user_id", "username", "email", "token", "refresh_token", "token_type", "expires_in"}
 ME = {
-    "user_id", "username", "email", "profile_picture_url", "bio", "date_joined", "is_verified", "contact_information",
+    "user_id",
+    "username",
+    "email",
+    "profile_picture_url",
+    "bio",
+    "date_joined",
+    "is_verified",
+    "contact_information",
     "roles",
-}  # fmt: skip
+}
 
 
 PROFILE = {

@@ -46,11 +46,14 @@ def test_a_suspended_account_logs_in_and_reads_and_nothing_else(client: Client, 
     assert suspended.get("/api/users/me").json["state"] == "suspended"
     path = f"/api/listings/{row.listing_id}"
     for answer in (
-        suspended.put("/api/users/me", {"bio": "x"}), suspended.put(path, {"title": "x"}), suspended.delete(path),
-        suspended.post(f"{path}/deactivate", {}), suspended.delete("/api/users/me", {"password": PASSWORD}),
+        suspended.put("/api/users/me", {"bio": "x"}),
+        suspended.put(path, {"title": "x"}),
+        suspended.delete(path),
+        suspended.post(f"{path}/deactivate", {}),
+        suspended.delete("/api/users/me", {"password": PASSWORD}),
         suspended.post("/api/listings", {"title": "x", "category": "furniture", "price": 1}),
         suspended.put("/api/users/me/password", {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}),
-    ):  # fmt: skip
+    ):
         body = assert_problem(answer, 403, "account_suspended")
         assert (body["reason"], body["until"]) == ("Spam.", None)
     assert set(suspended.forms("/api")["_templates"]) - {"default"} <= {"logout", "register", "login"}
@@ -143,8 +146,9 @@ def test_the_export_holds_what_is_held_and_no_secret(client: Client, db: Session
 def test_who_is_suspended_reads_why_and_until_when(people: People) -> None:
     person, moderator = people.customer(), people.moderator()
     assert (person.get("/api/users/me").json["state_reason"], person.get("/api/users/me").json["suspended_until"]) == (
-        None, None,
-    )  # fmt: skip
+        None,
+        None,
+    )
     account = f"/api/admin/users/{person.user.user_id}"
     until = "2099-01-01T00:00:00Z"
     assert moderator.post(f"{account}/suspend", {"reason": "Spam.", "until": until}).status_int == 200

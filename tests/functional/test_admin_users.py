@@ -75,8 +75,10 @@ def test_an_address_is_whole_for_admins_only(db: Session, people: People) -> Non
     path = f"{ACCOUNTS}/{user.user_id}"
     seen = {role: people.caller(roles=[role]) for role in ("moderator", "staff", "admin")}
     assert {role: client.get(path).json["email"] for role, client in seen.items()} == {
-        "moderator": "a***@e***.example", "staff": "a***@e***.example", "admin": "ada.lovelace@engines.example",
-    }  # fmt: skip
+        "moderator": "a***@e***.example",
+        "staff": "a***@e***.example",
+        "admin": "ada.lovelace@engines.example",
+    }
     for role, client in seen.items():
         assert names(client.get(f"{ACCOUNTS}?search=ADA")) == ["ada"]
         assert names(client.get(f"{ACCOUNTS}?search=Ada.Lovelace@engines.example")) == ["ada"]
@@ -88,9 +90,13 @@ def test_filters_order_and_pages(db: Session, people: People) -> None:
     admin = people.admin()
     day = datetime(2020, 1, 1, tzinfo=UTC)
     made = {
-        "Zoe": {}, "yan": {"state": "suspended", "state_reason": "Spam."}, "Xia": {"is_verified": True},
-        "xiaoli": {"roles": ["driver"]}, "will": {"roles": ["moderator"], "is_verified": True}, "100%": {"state": "banned"},
-    }  # fmt: skip
+        "Zoe": {},
+        "yan": {"state": "suspended", "state_reason": "Spam."},
+        "Xia": {"is_verified": True},
+        "xiaoli": {"roles": ["driver"]},
+        "will": {"roles": ["moderator"], "is_verified": True},
+        "100%": {"state": "banned"},
+    }
     for age, (name, values) in enumerate(made.items()):
         make_user(db, username=name, date_joined=day + timedelta(days=age), **values)
     db.commit()
@@ -165,9 +171,11 @@ TARGETS = ("customer", "driver", "moderator", "staff", "admin", "oneself")
 RANK = {"moderator": 1, "staff": 2, "admin": 3}
 BODIES: dict[str, Any] = {"suspend": WHY, "reinstate": WHY, "ban": WHY, "set-roles": {"roles": ["driver", "staff"]}}
 FROM = {
-    "suspend": {"active", "suspended"}, "reinstate": {"suspended", "banned"},
-    "ban": {"active", "suspended", "deactivated"}, "set-roles": {"active", "suspended", "banned", "deactivated"},
-}  # fmt: skip
+    "suspend": {"active", "suspended"},
+    "reinstate": {"suspended", "banned"},
+    "ban": {"active", "suspended", "deactivated"},
+    "set-roles": {"active", "suspended", "banned", "deactivated"},
+}
 
 
 def expected(judge: str, target: str, state: str) -> set[str]:

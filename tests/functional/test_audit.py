@@ -45,8 +45,11 @@ def test_what_an_admin_did_can_be_read(db: Session, people: People) -> None:
     link = admin.get(account).json["_links"]["mkt:audit"]["href"]
     (event,) = admin.get(link).json["events"]
     assert (event["type"], event["actor_id"], event["reason"], event["request_id"]) == (
-        "user.suspended", admin.user.user_id, "Spam.", "trace-7f3a9c21",
-    )  # fmt: skip
+        "user.suspended",
+        admin.user.user_id,
+        "Spam.",
+        "trace-7f3a9c21",
+    )
     assert (event["previous"], event["new"]) == ({"state": "active"}, {"state": "suspended", "until": None})
     assert (event["actor_name"], event["on_behalf_of_id"]) == (None, None)
     assert event["_links"]["mkt:subject"]["href"] == account
@@ -58,9 +61,13 @@ def test_what_an_admin_did_can_be_read(db: Session, people: People) -> None:
 def test_admins_only(db: Session, people: People) -> None:
     event_id = add(db)
     callers = {
-        people.anonymous(): 401, people.customer(): 403, people.moderator(): 403, people.caller(roles=["staff"]): 403,
-        people.caller(roles=["admin"], state="suspended"): 403, people.admin(): 200,
-    }  # fmt: skip
+        people.anonymous(): 401,
+        people.customer(): 403,
+        people.moderator(): 403,
+        people.caller(roles=["staff"]): 403,
+        people.caller(roles=["admin"], state="suspended"): 403,
+        people.admin(): 200,
+    }
     for client, status in callers.items():
         for path in (AUDIT, f"{AUDIT}/{event_id}"):
             assert client.get(path).status_int == status
@@ -115,8 +122,12 @@ def test_filters(db: Session, people: People) -> None:
     assert found("since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z") == [4, 3, 2, 1, 0]
     wrong = admin.get(f"{AUDIT}?type=user.flown&since=yesterday&subject_type=moon&subject_id=x&actor_id=-1")
     assert {error["name"] for error in wrong.json["errors"]} == {
-        "type", "since", "subject_type", "subject_id", "actor_id",
-    }  # fmt: skip
+        "type",
+        "since",
+        "subject_type",
+        "subject_id",
+        "actor_id",
+    }
     for half in ("subject_type=user", "subject_id=1"):
         (error,) = admin.get(f"{AUDIT}?{half}").json["errors"]
         assert error["code"] == "required"

@@ -87,9 +87,18 @@ def test_one_after_the_other(small: Databases, callers: People, watch: Watch) ->
     watch.connections.clear()
     expected = []
     for client, who in (
-        (ada, _as(ada)), (nobody, NOBODY), (bob, _as(bob)), (judge, _as(judge)), (nobody, NOBODY), (ada, _as(ada)),
-        (forged, NOBODY), (judge, _as(judge)), (ended, NOBODY), (suspended, (_as(suspended)[0], "")), (nobody, NOBODY),
-    ):  # fmt: skip
+        (ada, _as(ada)),
+        (nobody, NOBODY),
+        (bob, _as(bob)),
+        (judge, _as(judge)),
+        (nobody, NOBODY),
+        (ada, _as(ada)),
+        (forged, NOBODY),
+        (judge, _as(judge)),
+        (ended, NOBODY),
+        (suspended, (_as(suspended)[0], "")),
+        (nobody, NOBODY),
+    ):
         client.get("/api/categories")
         expected.append(who)
     assert watch.seen == expected

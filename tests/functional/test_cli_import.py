@@ -80,9 +80,16 @@ def test_good_rows_are_kept_and_bad_ones_told(run: Run, file: Write, committed_d
     told = result.stderr.splitlines()
     assert told[:2] == ["row 2, title: This field is required.", "row 2, price: Send a number."]
     assert [line.partition(":")[0] for line in told[2:]] == [
-        "row 3, location", "row 4, category", "row 5, price", "row 5, currency", "row 5, latitude", "row 5, status",
-        "row 5, owner_email", "row 6", "row 7",
-    ]  # fmt: skip
+        "row 3, location",
+        "row 4, category",
+        "row 5, price",
+        "row 5, currency",
+        "row 5, latitude",
+        "row 5, status",
+        "row 5, owner_email",
+        "row 6",
+        "row 7",
+    ]
     assert "2 cells" in told[-2] and "quotes" in told[-1]
     assert result.stdout == "Imported 2 listings of 8 rows, with 2 new accounts; 6 bad rows left out.\n"
     stored = listing(committed_databases, "Good, with a comma")
@@ -124,9 +131,17 @@ def test_a_second_run_and_a_rehearsal_add_nothing(run: Run, file: Write, committ
     rehearsed = run("--json", "listings", "import", "--create-owners", "--dry-run", path, other)
     assert rehearsed.exit_code == DONE
     assert json.loads(rehearsed.stdout) | {"files": []} == {
-        "files": [], "read": 4, "created": 4, "skipped": 0, "bad": 0, "owners_created": 2, "dry_run": True,
-        "interrupted": False, "bad_reasons": {}, "bad_rows": [],
-    }  # fmt: skip
+        "files": [],
+        "read": 4,
+        "created": 4,
+        "skipped": 0,
+        "bad": 0,
+        "owners_created": 2,
+        "dry_run": True,
+        "interrupted": False,
+        "bad_reasons": {},
+        "bad_rows": [],
+    }
     assert [count(committed_databases, model) for model in (Listing, User, Event)] == [0, 0, 0]
 
     assert run("listings", "import", "--create-owners", path, other).exit_code == DONE

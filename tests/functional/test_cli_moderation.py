@@ -34,9 +34,10 @@ SPAM = ("moderation", "bulk", "suspend", "--target", "listings", "--where", "tit
 @pytest.fixture
 def environment(committed_databases: Databases, tmp_path: Path) -> dict[str, str]:
     return {
-        "DATABASE_URL": boot.connection_url(committed_databases), "DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": boot.connection_url(committed_databases),
+        "DATA_DIR": str(tmp_path / "data"),
         "MARKETPLACE_INI": str(ROOT / "development.ini"),
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -112,8 +113,13 @@ def test_what_a_program_reads(run: Run, committed_databases: Databases) -> None:
     assert done.exit_code == PARTLY_DONE, "one was suspended already"
     told = json.loads(done.stdout)
     assert {name: told[name] for name in ("action", "target", "matched", "changed", "skipped", "dry_run")} == {
-        "action": "suspend", "target": "listings", "matched": 3, "changed": 2, "skipped": 1, "dry_run": False,
-    }  # fmt: skip
+        "action": "suspend",
+        "target": "listings",
+        "matched": 3,
+        "changed": 2,
+        "skipped": 1,
+        "dry_run": False,
+    }
     assert re.search(r"^listing [0-9]+: It is suspended\.$", done.stderr, re.MULTILINE)
     rows = json.loads(run("--json", "moderation", "show", told["batch_id"]).stdout)["rows"]
     assert [row["subject_id"] for row in rows if row["outcome"] == "changed"] == ids
@@ -158,16 +164,32 @@ def test_ctrl_c_behind_the_last_part_changes_nothing(
     assert json.loads(run("--json", "moderation", "show", "1").stdout)["state"] == "done"
 
 
-@pytest.mark.parametrize(("words", "code", "told"), [
-    (("bulk", "suspend", "--target", "listings", "--where", "prise < 1", "--reason", "x"), USAGE, "did you mean 'price'"),
-    (("bulk", "suspended", "--target", "listings", "--where", "price < 1", "--reason", "x"), USAGE, "mean 'suspend'"),
-    (("bulk", "suspend", "--target", "listings", "--where", "price < 1", "--reason", " "), USAGE, "Give a reason"),
-    (("bulk", "delete", "--target", "reviews", "--where", "", "--reason", "x"), USAGE, "for example: comment ~ free"),
-    (("bulk", "suspend", "--target", "cats", "--where", "price < 1", "--reason", "x"), USAGE, "cats"),
-    (("bulk", "suspend", "--target", "listings", "--where", "price < 1"), USAGE, "--reason"),
-    (("undo", "99"), NOT_FOUND, "no batch 99"), (("show", "99"), NOT_FOUND, "no batch 99"),
-    (("resume", "99"), NOT_FOUND, "no batch 99"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (
+            ("bulk", "suspend", "--target", "listings", "--where", "prise < 1", "--reason", "x"),
+            USAGE,
+            "did you mean 'price'",
+        ),
+        (
+            ("bulk", "suspended", "--target", "listings", "--where", "price < 1", "--reason", "x"),
+            USAGE,
+            "mean 'suspend'",
+        ),
+        (("bulk", "suspend", "--target", "listings", "--where", "price < 1", "--reason", " "), USAGE, "Give a reason"),
+        (
+            ("bulk", "delete", "--target", "reviews", "--where", "", "--reason", "x"),
+            USAGE,
+            "for example: comment ~ free",
+        ),
+        (("bulk", "suspend", "--target", "cats", "--where", "price < 1", "--reason", "x"), USAGE, "cats"),
+        (("bulk", "suspend", "--target", "listings", "--where", "price < 1"), USAGE, "--reason"),
+        (("undo", "99"), NOT_FOUND, "no batch 99"),
+        (("show", "99"), NOT_FOUND, "no batch 99"),
+        (("resume", "99"), NOT_FOUND, "no batch 99"),
+    ],
+)
 def test_mistakes_are_answered_in_a_sentence(words: tuple[str, ...], code: int, told: str, run: Run) -> None:
     result = run("--yes", "moderation", *words)
     assert result.exit_code == code, result.output
@@ -192,9 +214,14 @@ def test_accounts_by_condition(run: Run, committed_databases: Databases) -> None
 
 def _process(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "marketplace_api.cli", "--yes", *words], cwd=ROOT, text=True,
-        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "marketplace_api.cli", "--yes", *words],
+        cwd=ROOT,
+        text=True,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -76,9 +76,14 @@ def test_deciding_one_and_many(run: Run, world: World, committed_databases: Data
     first, second, third = world.listing
     rehearsed = run("--json", "moderation", "resolve", first, "--reason", "Taken down.", "--dry-run")
     assert json.loads(rehearsed.stdout) == {
-        "action": "resolve", "matched": 1, "changed": 1, "failed": [], "interrupted": False, "dry_run": True,
+        "action": "resolve",
+        "matched": 1,
+        "changed": 1,
+        "failed": [],
+        "interrupted": False,
+        "dry_run": True,
         "subject_action": None,
-    }  # fmt: skip
+    }
     assert set(states(committed_databases).values()) == {"open"}
     assert run("moderation", "resolve", first, "--reason", "Taken down.").exit_code == DONE
     again = run("moderation", "resolve", first, "--reason", "Taken down.")
@@ -97,8 +102,11 @@ def test_deciding_one_and_many(run: Run, world: World, committed_databases: Data
     ]
     assert f"report {first}: The step" in several.stderr
     assert states(committed_databases) == {
-        first: "resolved", second: "dismissed", third: "dismissed", world.person: "open",
-    }  # fmt: skip
+        first: "resolved",
+        second: "dismissed",
+        third: "dismissed",
+        world.person: "open",
+    }
     with committed_databases.session() as session:
         event = session.execute(sa.select(Event).where(Event.type == "report.resolved")).scalar_one()
         assert event.actor_name.startswith("operator") and event.reason == "Taken down."
@@ -132,13 +140,18 @@ def test_resolving_together_with_what_is_done(run: Run, world: World, committed_
     assert banned.stdout == f"Resolved the report {world.person} and banned what it is about.\n", banned.output
 
 
-@pytest.mark.parametrize(("words", "code", "told"), [
-    (("resolve", "x", "--reason", "Spam."), USAGE, "is no id"),
-    (("resolve", "1", "--reason", " x "), USAGE, "at least 3"),
-    (("dismiss", "1"), USAGE, "--reason"), (("assign", "1"), USAGE, "--to USER"),
-    (("reports", "--subject-id", "1"), USAGE, "needs --subject"), (("reports", "--since", "soon"), USAGE, "7d"),
-    (("assign", "1", "--to", "nobody-at-all"), NOT_FOUND, "There is no account"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("resolve", "x", "--reason", "Spam."), USAGE, "is no id"),
+        (("resolve", "1", "--reason", " x "), USAGE, "at least 3"),
+        (("dismiss", "1"), USAGE, "--reason"),
+        (("assign", "1"), USAGE, "--to USER"),
+        (("reports", "--subject-id", "1"), USAGE, "needs --subject"),
+        (("reports", "--since", "soon"), USAGE, "7d"),
+        (("assign", "1", "--to", "nobody-at-all"), NOT_FOUND, "There is no account"),
+    ],
+)
 def test_mistakes_are_answered_in_a_sentence(words: tuple[str, ...], code: int, told: str, run: Run) -> None:
     result = run("--yes", "moderation", *words)
     assert result.exit_code == code, result.output

@@ -62,10 +62,15 @@ def test_looking_through_reviews(run: Run, reviews: list[int]) -> None:
     first, second = reviews
     assert listed(run, "review") == [second, first]
     for words, expected in (
-        (("--author", "anna"), [first]), (("--person", "carl", "--limit", 1), [second]), (("--rating", 1), [second]),
-        (("--reported",), [second]), (("--status", "deleted"), []), (("--before", second), [first]),
-        (("--since", "1h", "--status", "published"), [second, first]), (("--listing", 1), []),
-    ):  # fmt: skip
+        (("--author", "anna"), [first]),
+        (("--person", "carl", "--limit", 1), [second]),
+        (("--rating", 1), [second]),
+        (("--reported",), [second]),
+        (("--status", "deleted"), []),
+        (("--before", second), [first]),
+        (("--since", "1h", "--status", "published"), [second, first]),
+        (("--listing", 1), []),
+    ):
         assert listed(run, "review", *words) == expected, words
     table = run("reviews", "list").stdout
     assert "A fool" in table and "…" in table
@@ -95,9 +100,12 @@ def test_only_reported_messages_are_found(run: Run, messages: list[int], committ
     private, insult, spam = messages
     assert listed(run, "message") == [spam, insult]
     for words, expected in (
-        (("--reason", "spam"), [spam]), (("--sender", "ben"), []), (("--undecided", "--limit", 1), [spam]),
-        (("--status", "deleted"), []), (("--before", spam, "--since", "1h"), [insult]),
-    ):  # fmt: skip
+        (("--reason", "spam"), [spam]),
+        (("--sender", "ben"), []),
+        (("--undecided", "--limit", 1), [spam]),
+        (("--status", "deleted"), []),
+        (("--before", spam, "--since", "1h"), [insult]),
+    ):
         assert listed(run, "message", *words) == expected, words
     assert "fool" not in run("--json", "messages", "list").stdout
     assert run("messages", "show", private, "--reason", "Report 1").exit_code == NOT_FOUND
@@ -136,9 +144,13 @@ def test_messages_by_condition_and_the_undo(run: Run, messages: list[int], commi
     by_word = run("--json", *bulk, "--where", "content ~ hello", "--reason", "Spam.", "--dry-run")
     assert json.loads(by_word.stdout)["matched"] == 0, "nobody reported it"
     for where, matched in (
-        ("reason = spam", 1), ("reason != spam", 1), ("reports > 0 and undecided = 1", 2), ("reported > 1h", 0),
-        (f"message_id = {insult} and status = sent", 1), ("receiver = anna", 0),
-    ):  # fmt: skip
+        ("reason = spam", 1),
+        ("reason != spam", 1),
+        ("reports > 0 and undecided = 1", 2),
+        ("reported > 1h", 0),
+        (f"message_id = {insult} and status = sent", 1),
+        ("receiver = anna", 0),
+    ):
         found = run("--json", *bulk, "--where", where, "--reason", "Spam.", "--dry-run")
         assert json.loads(found.stdout)["matched"] == matched, where
     done = run("--yes", "--json", *bulk, *words)

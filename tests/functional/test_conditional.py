@@ -38,12 +38,21 @@ def _etag(client: Client, path: str, media: str = "application/json") -> str:
 # Reading.
 
 READABLE = (
-    "/api", "/api/errors", "/api/errors/not_found", "/api/rels/owner", "/api/categories",
+    "/api",
+    "/api/errors",
+    "/api/errors/not_found",
+    "/api/rels/owner",
+    "/api/categories",
     "/api/search/suggestions?query=bi",
-    "/api/listings", "/api/listings?search=bicycle&facets=category", "/api/users/me", "/api/auth/me",
+    "/api/listings",
+    "/api/listings?search=bicycle&facets=category",
+    "/api/users/me",
+    "/api/auth/me",
     "/api/auth/sessions",
-    "/api/users/me/listings", "/api/auth/login", "/api/openapi.json",
-)  # fmt: skip
+    "/api/users/me/listings",
+    "/api/auth/login",
+    "/api/openapi.json",
+)
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -135,12 +144,17 @@ def test_what_a_caller_sees_is_theirs_alone(owner: Client, path: str) -> None:
 
 def test_what_changes_something_or_fails_is_never_stored(owner: Client, path: str, people: People) -> None:
     answers = [
-        owner.put(path, {"title": "Changed"}), owner.put(path, {"title": ""}), owner.get("/api/listings/999999"),
-        people.anonymous().get("/api/users/me"), owner.delete(path), owner.get(path), owner.get("/api/users/me/export"),
+        owner.put(path, {"title": "Changed"}),
+        owner.put(path, {"title": ""}),
+        owner.get("/api/listings/999999"),
+        people.anonymous().get("/api/users/me"),
+        owner.delete(path),
+        owner.get(path),
+        owner.get("/api/users/me/export"),
         people.anonymous().post("/api/auth/login", {"email": "a@people.example", "password": "wrong"}),
         owner.post("/api/listings", {"title": "x", "category": "furniture", "price": 1}),
         owner.post("/api/listings", {"title": "x", "category": "furniture", "price": 1}, Prefer="return=minimal"),
-    ]  # fmt: skip
+    ]
     assert [answer.status_int for answer in answers] == [200, 400, 404, 401, 200, 410, 200, 401, 201, 204]
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
 
@@ -191,10 +205,14 @@ def test_a_tag_read_sparsely_or_in_another_form_passes(owner: Client, path: str)
 
 @pytest.mark.parametrize(
     ("method", "suffix", "body"),
-    [("PUT", "", {"title": "Late"}), ("PATCH", "", {"title": "Late"}), ("DELETE", "", None),
+    [
+        ("PUT", "", {"title": "Late"}),
+        ("PATCH", "", {"title": "Late"}),
+        ("DELETE", "", None),
         ("POST", "/deactivate", {}),
-     ("POST", "/mark-sold", {})],
-)  # fmt: skip
+        ("POST", "/mark-sold", {}),
+    ],
+)
 def test_who_comes_late_is_told_the_present_state(
     method: str, suffix: str, body: Any, owner: Client, path: str, db: Session
 ) -> None:

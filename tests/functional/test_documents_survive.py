@@ -78,9 +78,14 @@ def test_a_killed_process_leaves_nothing_apart(
     arguments = [url, str(storage.folder.parent), str(owner.user.user_id), point]
     root = Path(__file__).resolve().parents[2]
     died = subprocess.run(
-        [sys.executable, "-m", "tests.support.crash_document", *arguments], cwd=root, capture_output=True, text=True,
-        timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(root)},
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.support.crash_document", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     left = [path.read_bytes() for path in storage.folder.rglob("*") if path.is_file()]
     assert all(b"A very secret passport" not in content and b"%PDF" not in content for content in left)
@@ -139,9 +144,13 @@ def test_a_lost_document_is_found_by_the_sweep_and_asked_for_again(
 
 
 def test_erasure_reaches_the_storage(
-    committed_databases: Databases, storage: LocalStorage, settings: Settings, live_people: People, owner: Client,
+    committed_databases: Databases,
+    storage: LocalStorage,
+    settings: Settings,
+    live_people: People,
+    owner: Client,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """From the owner's own deletion to the worker that clears the files."""
     monkeypatch.setattr("marketplace_api.jobs.services.make_storage", lambda _settings: storage)
     committed_databases.on_event = dispatch.dispatch

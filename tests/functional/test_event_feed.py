@@ -128,9 +128,12 @@ def test_the_examples_of_the_page_run(program: Client, committed_databases: Data
                 .replace("4711", str(event))
             )
             ran = subprocess.run(
-                ["bash", "-uc", here], env={"KEY": program.token or "", "PATH": "/usr/bin:/bin"}, capture_output=True,
-                text=True, check=False,
-            )  # fmt: skip
+                ["bash", "-uc", here],
+                env={"KEY": program.token or "", "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             pattern = ".*".join(re.escape(part) for part in expected.replace("4711", str(event)).strip().split("…"))
             assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout
 

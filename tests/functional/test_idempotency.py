@@ -68,14 +68,21 @@ def test_a_key_with_another_body_in_chunks_is_refused(owner: Client, app: Any, d
 
     def post(body: dict[str, Any]) -> int:
         environ = {
-            "wsgi.input": io.BytesIO(orjson.dumps(body)), "wsgi.input_terminated": True,
+            "wsgi.input": io.BytesIO(orjson.dumps(body)),
+            "wsgi.input_terminated": True,
             "HTTP_TRANSFER_ENCODING": "chunked",
-            "CONTENT_TYPE": "application/json", "HTTP_IDEMPOTENCY_KEY": "chunks",
+            "CONTENT_TYPE": "application/json",
+            "HTTP_IDEMPOTENCY_KEY": "chunks",
             "HTTP_AUTHORIZATION": f"Bearer {owner.token}",
-            "REQUEST_METHOD": "POST", "PATH_INFO": "/api/listings", "REMOTE_ADDR": "127.0.0.1",
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/api/listings",
+            "REMOTE_ADDR": "127.0.0.1",
             "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http", "QUERY_STRING": "",
-        }  # fmt: skip
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "http",
+            "QUERY_STRING": "",
+        }
         begun: list[str] = []
         b"".join(app(environ, lambda status, _headers, _error=None: begun.append(status)))
         return int(begun[0][:3])

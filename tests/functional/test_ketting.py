@@ -24,8 +24,11 @@ def test_ketting_walks_through_the_api(live_people: People) -> None:
     with served(owner.app) as address:
         ran = subprocess.run(
             [NODE or "node", str(HERE / "walk.mjs"), address, owner.token or "", str(home_of(HERE))],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert ran.returncode == 0, ran.stderr
     met: dict[str, Any] = json.loads(ran.stdout)
     _assert_stranger(met)

@@ -37,10 +37,17 @@ def last_event(db: Session, path: str) -> Any:
 @pytest.mark.parametrize(
     ("prices", "keeps"),
     [
-        ([150], True), ([150.01], False), ([50], True), ([49.99], False), ([120, 140, 150], True),
-        ([140, 190], False), ([60, 40], False), ([150, 60, 150, 50], True), ([120, 100, 150], True),
+        ([150], True),
+        ([150.01], False),
+        ([50], True),
+        ([49.99], False),
+        ([120, 140, 150], True),
+        ([140, 190], False),
+        ([60, 40], False),
+        ([150, 60, 150, 50], True),
+        ([120, 100, 150], True),
     ],
-)  # fmt: skip
+)
 def test_prices_are_held_against_what_was_verified(
     prices: list[float], keeps: bool, owner: Client, moderator: Client, path: str
 ) -> None:
@@ -61,8 +68,10 @@ def test_the_log_tells_when_a_badge_is_lost(owner: Client, db: Session, path: st
     owner.patch(path, {"title": "Something else"})
     event = last_event(db, path)
     assert (event.type, event.previous["is_verified_listing"], event.new["is_verified_listing"]) == (
-        "listing.edited", True, False,
-    )  # fmt: skip
+        "listing.edited",
+        True,
+        False,
+    )
     owner.patch(path, {"title": "Something else again"})
     assert "is_verified_listing" not in last_event(db, path).new
 

@@ -22,14 +22,33 @@ PUBLIC_LOCATION = {"city", "state", "zip", "country", "latitude", "longitude", "
 # What strangers never learn.
 
 QUERIES = (
-    "", "search=piano", "search=pia", "search=grand+piano", "search=-bicycle", "category=furniture",
-    "location=berlin", "location=10435",
-    "min_price=4000", "amenities=bench", "verified=true", "verified=false", "near=52.54,13.41&radius_km=3",
-    "near=52.54,13.41&sortBy=distance", "bbox=13.3,52.4,13.5,52.6", "sortBy=price", "sortBy=price&order=desc",
+    "",
+    "search=piano",
+    "search=pia",
+    "search=grand+piano",
+    "search=-bicycle",
+    "category=furniture",
+    "location=berlin",
+    "location=10435",
+    "min_price=4000",
+    "amenities=bench",
+    "verified=true",
+    "verified=false",
+    "near=52.54,13.41&radius_km=3",
+    "near=52.54,13.41&sortBy=distance",
+    "bbox=13.3,52.4,13.5,52.6",
+    "sortBy=price",
+    "sortBy=price&order=desc",
     "sortBy=title",
-    "sortBy=rating", "sortBy=date_updated", "limit=1", "search=kastanienallee", "embed=owner", "fields=title",
-    "facets=category,amenities,city,price,verified", "search=piano&facets=category,amenities,city,price,verified",
-)  # fmt: skip
+    "sortBy=rating",
+    "sortBy=date_updated",
+    "limit=1",
+    "search=kastanienallee",
+    "embed=owner",
+    "fields=title",
+    "facets=category,amenities,city,price,verified",
+    "search=piano&facets=category,amenities,city,price,verified",
+)
 
 
 SUGGESTIONS = ("pia", "piano", "grand", "berl", "berlin", "kast", "furn", "pina")
@@ -80,15 +99,22 @@ def test_what_is_hidden_appears_in_no_count_facet_suggestion_sort_or_error(
 def _refusals(client: Client, path: str) -> list[tuple[int, str, str]]:
     """How everything that could be tried on a listing is refused."""
     tried = [
-        client.get(path), client.get(path, Accept=HAL_FORMS), client.request("HEAD", path),
+        client.get(path),
+        client.get(path, Accept=HAL_FORMS),
+        client.request("HEAD", path),
         client.request("OPTIONS", path),
-        client.put(path, {"title": "x"}), client.put(path, {"title": ""}),
+        client.put(path, {"title": "x"}),
+        client.put(path, {"title": ""}),
         client.put(path, {"title": "x"}, If_Match='"1.a"'),
-        client.patch(path, {"title": "x"}), client.delete(path), client.post(f"{path}/publish", {}),
+        client.patch(path, {"title": "x"}),
+        client.delete(path),
+        client.post(f"{path}/publish", {}),
         client.post(f"{path}/verify", {}),
-        client.post(f"{path}/restore", {}), client.get(f"{path}/publish"), client.post(path, {}),
+        client.post(f"{path}/restore", {}),
+        client.get(f"{path}/publish"),
+        client.post(path, {}),
         client.get(path, If_None_Match="*"),
-    ]  # fmt: skip
+    ]
     return [(a.status_int, a.json["code"] if a.body else "", a.json["detail"] if a.body else "") for a in tried]
 
 
@@ -207,6 +233,12 @@ def test_contact_information_and_e_mail_are_never_public(owner: Client, people: 
                     assert secret not in text
     profile = people.anonymous().get(f"/api/users/{owner.user.user_id}").json
     assert profile.keys() - {"_links"} == {
-        "user_id", "username", "profile_picture_url", "bio", "date_joined", "is_verified", "rating_average",
+        "user_id",
+        "username",
+        "profile_picture_url",
+        "bio",
+        "date_joined",
+        "is_verified",
+        "rating_average",
         "rating_count",
-    }  # fmt: skip
+    }

@@ -13,10 +13,23 @@ from tests.support.client import Client
 from tests.support.problems import assert_problem
 
 FIELDS = {
-    "listing_id", "user_id", "title", "description", "category", "price", "currency", "location", "photos_urls",
+    "listing_id",
+    "user_id",
+    "title",
+    "description",
+    "category",
+    "price",
+    "currency",
+    "location",
+    "photos_urls",
     "status",
-    "date_created", "date_updated", "is_verified_listing", "amenities", "rating_average", "rating_count",
-}  # fmt: skip
+    "date_created",
+    "date_updated",
+    "is_verified_listing",
+    "amenities",
+    "rating_average",
+    "rating_count",
+}
 
 
 # From the offer to the sale.
@@ -70,11 +83,20 @@ def test_an_offer_is_found_at_once_by_each_of_its_sides(owner: Client, stranger:
         amenities=[],
     )
     piano = (
-        "search=piano", "search=tuned", "search=pian", "category=furniture", "location=berlin", "location=10435",
+        "search=piano",
+        "search=tuned",
+        "search=pian",
+        "category=furniture",
+        "location=berlin",
+        "location=10435",
         "min_price=1000",
-        "amenities=bench", "amenities=bench,delivery", "near=52.54,13.41&radius_km=5", "bbox=13.3,52.4,13.5,52.6",
-        "min_price=4200.5&max_price=4200.5", "search=grand&category=furniture&location=Germany",
-    )  # fmt: skip
+        "amenities=bench",
+        "amenities=bench,delivery",
+        "near=52.54,13.41&radius_km=5",
+        "bbox=13.3,52.4,13.5,52.6",
+        "min_price=4200.5&max_price=4200.5",
+        "search=grand&category=furniture&location=Germany",
+    )
     for query in piano:
         assert found(stranger, query) == ["Grand piano"], query
     assert sorted(found(stranger, f"owner={owner.user.user_id}")) == ["Cello", "Grand piano"]
@@ -104,10 +126,12 @@ def test_only_the_owner_edits(owner: Client, people: People, db: Session) -> Non
     path = offer(owner)
     before = owner.get(path).json
     for caller, status, code in (
-        (people.anonymous(), 401, "unauthenticated"), (people.customer(), 403, "forbidden"),
-        (people.moderator(), 403, "forbidden"), (people.admin(), 403, "forbidden"),
+        (people.anonymous(), 401, "unauthenticated"),
+        (people.customer(), 403, "forbidden"),
+        (people.moderator(), 403, "forbidden"),
+        (people.admin(), 403, "forbidden"),
         (people.suspended(), 403, "account_suspended"),
-    ):  # fmt: skip
+    ):
         assert_problem(caller.put(path, {"title": "Mine"}), status, code)
         assert_problem(caller.patch(path, {"title": "Mine"}), status, code)
         if caller.user is None or caller.user.roles[-1] == "customer":
@@ -121,8 +145,14 @@ def test_my_listings_show_all_states_and_filter_by_them(owner: Client, people: P
     make_listing(db, owner.user, deleted_at=datetime.now(UTC))
     mine = owner.get("/api/users/me/listings?limit=100").json
     assert {listing["status"] for listing in mine["listings"]} == {
-        "draft", "active", "inactive", "sold", "pending_verification", "rejected", "suspended",
-    }  # fmt: skip
+        "draft",
+        "active",
+        "inactive",
+        "sold",
+        "pending_verification",
+        "rejected",
+        "suspended",
+    }
     some = owner.get("/api/users/me/listings?status=draft,sold").json
     assert sorted(listing["status"] for listing in some["listings"]) == ["draft", "sold"]
     assert [x["status"] for x in owner.get("/api/users/me/listings?status=deleted").json["listings"]] == ["deleted"]

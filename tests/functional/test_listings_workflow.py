@@ -97,10 +97,12 @@ def test_the_steps_of_the_owner_lead_from_draft_to_sold_and_back(owner: Client, 
     path = offer(owner, status="draft")
     assert found(stranger) == []
     for step, status, is_found in (
-        ("publish", "active", True), ("deactivate", "inactive", False), ("publish", "active", True),
+        ("publish", "active", True),
+        ("deactivate", "inactive", False),
+        ("publish", "active", True),
         ("mark-sold", "sold", False),
         ("publish", "active", True),
-    ):  # fmt: skip
+    ):
         assert step in owner.forms(path)["_templates"]
         assert owner.post(f"{path}/{step}", {}).json["status"] == status
         assert (found(stranger) == ["Grand piano"]) == is_found

@@ -145,9 +145,13 @@ def test_everybody_who_has_the_mail_is_offered_what_they_may(
 ) -> None:
     owner = people.customer()
     clients = {
-        "anonymous": people.anonymous, "owner": lambda: owner, "stranger": people.customer,
-        "moderator": people.moderator, "admin": people.admin, "suspended": lambda: people.caller(state="suspended"),
-    }  # fmt: skip
+        "anonymous": people.anonymous,
+        "owner": lambda: owner,
+        "stranger": people.customer,
+        "moderator": people.moderator,
+        "admin": people.admin,
+        "suspended": lambda: people.caller(state="suspended"),
+    }
     client = clients[role]()
     path = link_for(settings, owner)
     template = client.forms(path)["_templates"]["unsubscribe"]

@@ -28,12 +28,24 @@ def path(db: Session, owner: Client) -> str:
 def _pages(path: str, owner: Client) -> list[str]:
     me = f"/api/users/{owner.user.user_id}"
     return [
-        "/api", path, f"{path}?embed=owner", "/api/listings", "/api/listings?embed=owner&facets=category", me,
+        "/api",
+        path,
+        f"{path}?embed=owner",
+        "/api/listings",
+        "/api/listings?embed=owner&facets=category",
+        me,
         f"{me}/listings",
-        "/api/users/me", "/api/users/me/listings", "/api/auth/me", "/api/auth/sessions", "/api/auth/login",
+        "/api/users/me",
+        "/api/users/me/listings",
+        "/api/auth/me",
+        "/api/auth/sessions",
+        "/api/auth/login",
         "/api/categories",
-        "/api/search/suggestions?query=ro", "/api/errors", "/api/errors/gone", "/api/rels/owner",
-    ]  # fmt: skip
+        "/api/search/suggestions?query=ro",
+        "/api/errors",
+        "/api/errors/gone",
+        "/api/rels/owner",
+    ]
 
 
 def _plain(document: Any) -> Any:
@@ -81,14 +93,21 @@ def test_lists_move_under_embedded_in_hal_alone(owner: Client, path: str) -> Non
 
 
 ACCEPTED = {
-    "": JSON, "*/*": JSON, "application/json": JSON, "application/*": JSON, "application/json, text/plain, */*": JSON,
-    "application/hal+json": HAL, "application/hal+json;q=0.5, application/json;q=0.4": HAL,
+    "": JSON,
+    "*/*": JSON,
+    "application/json": JSON,
+    "application/*": JSON,
+    "application/json, text/plain, */*": JSON,
+    "application/hal+json": HAL,
+    "application/hal+json;q=0.5, application/json;q=0.4": HAL,
     "application/hal+json, */*;q=0.1": HAL,
     "application/prs.hal-forms+json": HAL_FORMS,
     "application/prs.hal-forms+json, application/hal+json;q=0.9": HAL_FORMS,
-    "APPLICATION/HAL+JSON": HAL, "application/json; charset=utf-8": JSON, "text/csv, application/hal+json;q=0.1": HAL,
+    "APPLICATION/HAL+JSON": HAL,
+    "application/json; charset=utf-8": JSON,
+    "text/csv, application/hal+json;q=0.1": HAL,
     "application/vnd.api+json, application/json;q=0.2": JSON,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("accept", "media"), ACCEPTED.items())
@@ -114,13 +133,20 @@ def test_a_problem_is_a_problem_whatever_was_asked_for(client: Client) -> None:
 
 def test_what_answers_vary_by_is_on_every_one(owner: Client, path: str, client: Client) -> None:
     answers = [
-        owner.get(path), owner.get(path, If_None_Match="*"), client.get("/api/nothing"), client.get("/api/users/me"),
-        owner.put(path, {"title": ""}), owner.put(path, {"title": "x"}),
+        owner.get(path),
+        owner.get(path, If_None_Match="*"),
+        client.get("/api/nothing"),
+        client.get("/api/users/me"),
+        owner.put(path, {"title": ""}),
+        owner.put(path, {"title": "x"}),
         owner.put(path, {"title": "y"}, Prefer="return=minimal"),
-        client.get("/api", Accept="text/csv"), owner.request("PATCH", "/api"), owner.request("HEAD", path),
+        client.get("/api", Accept="text/csv"),
+        owner.request("PATCH", "/api"),
+        owner.request("HEAD", path),
         client.get("/healthz"),
-        owner.get("/api/users/me/export"), owner.request("OPTIONS", path),
-    ]  # fmt: skip
+        owner.get("/api/users/me/export"),
+        owner.request("OPTIONS", path),
+    ]
     assert {answer.headers.get("Vary") for answer in answers} == {"Accept, Authorization, Origin"}
     packed = client.get("/api/openapi.json").headers["Vary"]
     assert packed == "Accept, Authorization, Origin, Accept-Encoding"
@@ -159,8 +185,11 @@ def test_the_entry_links_what_the_caller_may_use(client: Client, owner: Client) 
     stranger, known = client.get("/api").json, owner.get("/api").json
     assert stranger["caller"]["state"] == "anonymous"
     assert known["caller"] == {
-        "user_id": owner.user.user_id, "username": owner.user.username, "roles": ["customer"], "state": "active",
-    }  # fmt: skip
+        "user_id": owner.user.user_id,
+        "username": owner.user.username,
+        "roles": ["customer"],
+        "state": "active",
+    }
     assert {"mkt:register", "mkt:login"} <= stranger["_links"].keys()
     assert {"mkt:me", "mkt:my-listings", "mkt:sessions"} <= known["_links"].keys()
     assert stranger["_links"].keys().isdisjoint({"mkt:me", "mkt:my-listings", "mkt:sessions"})
@@ -300,11 +329,14 @@ def test_head_is_get_without_the_body(owner: Client, path: str) -> None:
 
 
 ALLOWED = {
-    "/api": "GET, HEAD, OPTIONS", "/api/listings": "GET, HEAD, OPTIONS, POST",
+    "/api": "GET, HEAD, OPTIONS",
+    "/api/listings": "GET, HEAD, OPTIONS, POST",
     "/api/auth/login": "GET, HEAD, OPTIONS, POST",
-    "/api/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/api/users/me/password": "OPTIONS, PUT",
-    "{listing}": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "{listing}/publish": "OPTIONS, POST",
-}  # fmt: skip
+    "/api/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+    "/api/users/me/password": "OPTIONS, PUT",
+    "{listing}": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+    "{listing}/publish": "OPTIONS, POST",
+}
 
 
 @pytest.mark.parametrize(("page", "allow"), ALLOWED.items())
@@ -322,12 +354,14 @@ def test_options_and_405_tell_the_methods(page: str, allow: str, owner: Client, 
 @pytest.mark.parametrize(
     ("asked", "location"),
     [
-        ("/api/", "/api"), ("/api/listings/", "/api/listings"),
+        ("/api/", "/api"),
+        ("/api/listings/", "/api/listings"),
         ("/api/listings/?page=2&limit=5", "/api/listings?page=2&limit=5"),
-        ("/api/users/me/", "/api/users/me"), ("/api/v1/listings/", "/api/listings"),
+        ("/api/users/me/", "/api/users/me"),
+        ("/api/v1/listings/", "/api/listings"),
         ("/api/listings//", "/api/listings"),
     ],
-)  # fmt: skip
+)
 def test_a_trailing_slash_redirects_for_good(asked: str, location: str, client: Client) -> None:
     for method in ("GET", "POST", "DELETE"):
         response = client.request(method, asked)

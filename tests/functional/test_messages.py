@@ -46,10 +46,16 @@ def test_a_message_is_answered_with_itself(anna: Client, ben: Client, db: Sessio
     message = response.json
     links = message.pop("_links")
     assert message == {
-        "message_id": message["message_id"], "conversation_id": message["conversation_id"],
-        "sender_id": anna.user.user_id, "receiver_id": ben.user.user_id, "listing_id": listing.listing_id,
-        "content": "Is it\nstill there?", "timestamp_sent": message["timestamp_sent"], "is_read": False, "is_removed": False,
-    }  # fmt: skip
+        "message_id": message["message_id"],
+        "conversation_id": message["conversation_id"],
+        "sender_id": anna.user.user_id,
+        "receiver_id": ben.user.user_id,
+        "listing_id": listing.listing_id,
+        "content": "Is it\nstill there?",
+        "timestamp_sent": message["timestamp_sent"],
+        "is_read": False,
+        "is_removed": False,
+    }
     assert response.headers["Location"] == links["self"]["href"] == f"/api/messages/{message['message_id']}"
     assert links["mkt:listing"]["href"] == f"/api/listings/{listing.listing_id}"
     for reader in (anna, ben):
@@ -76,8 +82,10 @@ def test_both_see_their_side_of_the_conversation(anna: Client, ben: Client) -> N
         assert shown["last_message_preview"] == "Third" and shown["archived"] is False
         participant = shown["other_participant"]
         assert (participant["user_id"], participant["username"], participant["is_available"]) == (
-            other.user.user_id, other.user.username, True,
-        )  # fmt: skip
+            other.user.user_id,
+            other.user.username,
+            True,
+        )
         messages = reader.get(shown["_links"]["mkt:messages"]["href"]).json
         assert [m["content"] for m in messages["messages"]] == ["Third", "Second", "First"]
         assert messages["messages"][0]["message_id"] == shown["last_message_id"]
@@ -148,11 +156,17 @@ def test_strangers_learn_nothing(anna: Client, ben: Client, people: People) -> N
     body = {"conversation_id": message["conversation_id"], "content": "Let me in"}
     for stranger in (people.customer(), people.moderator(), people.admin()):
         for method, path in (
-            ("GET", conversation), ("GET", f"{conversation}/messages"), ("GET", single), ("DELETE", conversation),
-            ("POST", f"{conversation}/read"), ("POST", f"{conversation}/archive"),
+            ("GET", conversation),
+            ("GET", f"{conversation}/messages"),
+            ("GET", single),
+            ("DELETE", conversation),
+            ("POST", f"{conversation}/read"),
+            ("POST", f"{conversation}/archive"),
             ("POST", f"{conversation}/unarchive"),
-            ("POST", f"{single}/read"), ("PUT", conversation), ("DELETE", single),
-        ):  # fmt: skip
+            ("POST", f"{single}/read"),
+            ("PUT", conversation),
+            ("DELETE", single),
+        ):
             assert_problem(stranger.request(method, path, {}), 404, "not_found")
         assert_problem(stranger.post("/api/messages", body), 404, "not_found")
     nobody = people.anonymous()

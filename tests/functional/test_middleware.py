@@ -33,11 +33,18 @@ def configured_with(app: object, settings: Settings, configured: tuple[object, C
 
 def test_every_answer_tells_browsers_to_be_careful(client: Client, people: People) -> None:
     for answer in (
-        client.get("/api"), client.get("/api/nothing"), client.get("/api/users/me"), client.post("/api/auth/login", {}),
-        client.request("OPTIONS", "/api"), client.get("/healthz"), client.get("/api/listings/"),
+        client.get("/api"),
+        client.get("/api/nothing"),
+        client.get("/api/users/me"),
+        client.post("/api/auth/login", {}),
+        client.request("OPTIONS", "/api"),
+        client.get("/healthz"),
+        client.get("/api/listings/"),
         client.request("DELETE", "/api"),
-        client.get("/api", If_None_Match="*"), client.get("/api?" + "x" * 9000), client.get("/metrics"),
-    ):  # fmt: skip
+        client.get("/api", If_None_Match="*"),
+        client.get("/api?" + "x" * 9000),
+        client.get("/metrics"),
+    ):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

@@ -24,9 +24,17 @@ WHERE = "/api/moderation/messages"
 WHY = {"reason": "Insults."}
 BODIES: dict[str, dict[str, Any] | None] = {"delete": WHY, "restore": None}
 ROLES = (
-    "anonymous", "customer", "suspended", "suspended_moderator", "moderator", "admin", "sender", "receiver",
-    "sending_moderator", "receiving_moderator",
-)  # fmt: skip
+    "anonymous",
+    "customer",
+    "suspended",
+    "suspended_moderator",
+    "moderator",
+    "admin",
+    "sender",
+    "receiver",
+    "sending_moderator",
+    "receiving_moderator",
+)
 
 
 def test_from_the_report_to_the_removal_and_back(db: Session, people: People) -> None:

@@ -46,21 +46,31 @@ def test_a_message_is_told_with_links_that_lead_on(anna: Client, ben: Client, db
     notify(db)
     answer = ben.get(LIST).json
     assert {name: answer[name] for name in ("unreadCount", "totalPages", "currentPage", "totalItems")} == {
-        "unreadCount": 1, "totalPages": 1, "currentPage": 1, "totalItems": 1,
-    }  # fmt: skip
+        "unreadCount": 1,
+        "totalPages": 1,
+        "currentPage": 1,
+        "totalItems": 1,
+    }
     found = one(ben)
     links = found.pop("_links")
     assert found == {
-        "notification_id": found["notification_id"], "user_id": ben.user.user_id, "type": "new_message",
-        "related_entity_id": message.message_id, "title": "New message",
-        "content": "anna wrote to you about “Desk”.", "count": 1,
+        "notification_id": found["notification_id"],
+        "user_id": ben.user.user_id,
+        "type": "new_message",
+        "related_entity_id": message.message_id,
+        "title": "New message",
+        "content": "anna wrote to you about “Desk”.",
+        "count": 1,
         "data": {
-            "actor_id": anna.user.user_id, "listing_id": listing.listing_id,
-            "conversation_id": message.conversation_id, "message_id": message.message_id,
+            "actor_id": anna.user.user_id,
+            "listing_id": listing.listing_id,
+            "conversation_id": message.conversation_id,
+            "message_id": message.message_id,
         },
-        "is_read": False, "timestamp_created": found["timestamp_created"],
+        "is_read": False,
+        "timestamp_created": found["timestamp_created"],
         "timestamp_updated": found["timestamp_updated"],
-    }  # fmt: skip
+    }
     assert links["about"]["href"] == f"/api/conversations/{message.conversation_id}"
     for relation in ("self", "collection", "about", "author", "mkt:listing"):
         assert ben.get(links[relation]["href"]).status_int == 200, relation
@@ -124,9 +134,11 @@ def test_the_suspended_read_and_change_nothing(people: People, ben: Client, db: 
     for path in (LIST, f"{LIST}/{note}", PREFERENCES):
         assert suspended.get(path).status_int == 200
     for answer in (
-        suspended.post(f"{LIST}/{note}/read"), suspended.delete(f"{LIST}/{note}"),
-        suspended.post(f"{LIST}/read-all"), suspended.put(PREFERENCES, {}),
-    ):  # fmt: skip
+        suspended.post(f"{LIST}/{note}/read"),
+        suspended.delete(f"{LIST}/{note}"),
+        suspended.post(f"{LIST}/read-all"),
+        suspended.put(PREFERENCES, {}),
+    ):
         assert_problem(answer, 403, "account_suspended")
     assert one(suspended)["is_read"] is False
 
@@ -175,9 +187,14 @@ def test_a_new_device_is_told_and_leads_to_its_session(client: Client, people: P
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("unread=maybe", "invalid_input"), ("limit=101", "invalid_input"), ("cursor=x", "invalid_cursor"),
-     ("page=2000", "page_too_deep"), ("type=new_message", "unknown_parameter")],
-)  # fmt: skip
+    [
+        ("unread=maybe", "invalid_input"),
+        ("limit=101", "invalid_input"),
+        ("cursor=x", "invalid_cursor"),
+        ("page=2000", "page_too_deep"),
+        ("type=new_message", "unknown_parameter"),
+    ],
+)
 def test_a_question_that_makes_no_sense(query: str, code: str, anna: Client) -> None:
     assert_problem(anna.get(f"{LIST}?{query}"), 400, code)
 
@@ -241,8 +258,9 @@ def test_a_patch_of_preferences_is_a_merge_patch(anna: Client) -> None:
     night = {"start": "22:00", "end": "07:30", "time_zone": "Europe/Berlin"}
     wish = {
         "types": {"new_message": {"email": False, "sms": True}, "review_received": {"email": False}},
-        "quiet_hours": night, "digest": {"enabled": True, "time": "18:30", "time_zone": "Asia/Tokyo"},
-    }  # fmt: skip
+        "quiet_hours": night,
+        "digest": {"enabled": True, "time": "18:30", "time_zone": "Asia/Tokyo"},
+    }
     assert anna.patch(PREFERENCES, wish).status_int == 200
     assert patched(quiet_hours={"end": "08:30"})["quiet_hours"] == {**night, "end": "08:30"}
     assert patched(quiet_hours={})["quiet_hours"] == {**night, "end": "08:30"}
@@ -253,8 +271,9 @@ def test_a_patch_of_preferences_is_a_merge_patch(anna: Client) -> None:
     assert now["new_message"] == first["types"]["new_message"] and not now["review_received"]["email"]
     # What is refused is refused for what comes of it.
     for changes, field, code in (
-        ({"end": "22:00"}, "quiet_hours", "no_time_at_all"), ({"end": None}, "quiet_hours.end", "required"),
-    ):  # fmt: skip
+        ({"end": "22:00"}, "quiet_hours", "no_time_at_all"),
+        ({"end": None}, "quiet_hours.end", "required"),
+    ):
         refused = anna.patch(PREFERENCES, {"quiet_hours": changes})
         assert_problem(refused, 400, "invalid_input")
         assert named(refused.json) == {field: code}
@@ -274,14 +293,20 @@ def test_a_patch_of_preferences_is_a_merge_patch(anna: Client) -> None:
         ({"quiet_hours": {"start": "22:00", "end": "24:00", "time_zone": "UTC"}}, "quiet_hours.end", "wrong_format"),
         ({"quiet_hours": {"start": "22:00", "time_zone": "UTC"}}, "quiet_hours.end", "required"),
         ({"quiet_hours": {"start": "22:00", "end": "22:00", "time_zone": "UTC"}}, "quiet_hours", "no_time_at_all"),
-        ({"quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "Mars"}}, "quiet_hours.time_zone",
-         "unknown_time_zone"),
-        ({"quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "../etc/passwd"}}, "quiet_hours.time_zone",
-         "unknown_time_zone"),
+        (
+            {"quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "Mars"}},
+            "quiet_hours.time_zone",
+            "unknown_time_zone",
+        ),
+        (
+            {"quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "../etc/passwd"}},
+            "quiet_hours.time_zone",
+            "unknown_time_zone",
+        ),
         ({"digest": {"time": "25:00"}}, "digest.time", "wrong_format"),
         ({"quiet_hours": {"start": 22, "end": "07:00", "time_zone": "UTC"}}, "quiet_hours.start", "not_text"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_chosen(body: dict[str, Any], field: str, code: str, anna: Client) -> None:
     before = anna.get(PREFERENCES).json
     answer = anna.put(PREFERENCES, body)

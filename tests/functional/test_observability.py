@@ -74,8 +74,14 @@ def test_metrics_count_by_route_and_not_by_address(client: Client) -> None:
     assert 'route="listing"' in text
     assert "424242" not in text and "wp-login" not in text
     assert set(re.findall(r'marketplace_http_requests_total\{method="([^"]*)"', text)) <= {
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other",
-    }  # fmt: skip
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "other",
+    }
 
 
 # The access log.
@@ -108,16 +114,20 @@ def test_each_request_is_one_line_with_its_id_and_nobody_s_secrets(logged: Lines
     pair = client.post("/api/auth/register", account).json
     known, forged = Client(client.app, pair["token"]), Client(client.app, "forged-token-of-somebody")
     answers: list[Any] = []
-    written = logged(lambda: answers.extend([
-        known.get("/api/users/me?fields=email"),
-        known.put("/api/users/me", {"email": "ada@elsewhere.example"}),
-        client.post("/api/auth/login", {"email": "ada@people.example", "password": "wrong-" + PASSWORD}),
-        client.post("/api/auth/refresh", {"refresh_token": pair["refresh_token"]}),
-        client.get("/api/listings?search=ada@people.example"),
-        forged.get("/api"),
-        client.get("/api", X_Request_ID="given-by-the-client"),
-        client.post("/api/auth/reset-password", {"token": "token-from-a-mail", "newPassword": PASSWORD}),
-    ]))  # fmt: skip
+    written = logged(
+        lambda: answers.extend(
+            [
+                known.get("/api/users/me?fields=email"),
+                known.put("/api/users/me", {"email": "ada@elsewhere.example"}),
+                client.post("/api/auth/login", {"email": "ada@people.example", "password": "wrong-" + PASSWORD}),
+                client.post("/api/auth/refresh", {"refresh_token": pair["refresh_token"]}),
+                client.get("/api/listings?search=ada@people.example"),
+                forged.get("/api"),
+                client.get("/api", X_Request_ID="given-by-the-client"),
+                client.post("/api/auth/reset-password", {"token": "token-from-a-mail", "newPassword": PASSWORD}),
+            ]
+        )
+    )
     text = json.dumps(written)
     secrets = (
         pair["token"],

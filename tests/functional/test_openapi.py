@@ -39,8 +39,13 @@ from tests.support.samples import VALUES, sample, sample_of
 MEDIA = (JSON, HAL, HAL_FORMS)
 OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp", "document": "image/png"}
 OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
-STATES = {"restore": "deleted", "publish": "inactive", "verify": "pending_verification",
-          "reject": "pending_verification", "reinstate": "suspended"}  # fmt: skip
+STATES = {
+    "restore": "deleted",
+    "publish": "inactive",
+    "verify": "pending_verification",
+    "reject": "pending_verification",
+    "reinstate": "suspended",
+}
 
 
 def complaints(name: str, document: Any) -> list[str]:
@@ -69,9 +74,13 @@ class Place:
         self.listing = make_listing(db, owner, **values)
         session = self.client.get("/api/auth/sessions").json["sessions"][0]["session_id"]
         self.parameters = {
-            "listing_id": self.listing.listing_id, "user_id": owner.user_id, "session_id": session, "code": "gone",
-            "rel": "me", "review_id": make_review(db, make_user(db), person=owner).review_id,
-        }  # fmt: skip
+            "listing_id": self.listing.listing_id,
+            "user_id": owner.user_id,
+            "session_id": session,
+            "code": "gone",
+            "rel": "me",
+            "review_id": make_review(db, make_user(db), person=owner).review_id,
+        }
         if state != "deleted":
             make_bookmark(db, owner, self.listing)
         self.add_conversation(db, self.client.user)
@@ -101,8 +110,9 @@ class Place:
 
     def address(self, operation: Operation) -> str:
         others = {
-            BlockContext: {"user_id": self.blocked.user_id}, ModeratedMessageContext: {"message_id": self.reported},
-        }  # fmt: skip
+            BlockContext: {"user_id": self.blocked.user_id},
+            ModeratedMessageContext: {"message_id": self.reported},
+        }
         return operation.path.format_map(self.parameters | others.get(operation.context, {}))
 
 
@@ -144,8 +154,14 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, people: People, place: Place) -> None:
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
     looks_after = {
-        "metrics:read", "moderation:read", "account:inspect", "audit:read", "event:read", "key:manage", "webhook:read",
-    }  # fmt: skip
+        "metrics:read",
+        "moderation:read",
+        "account:inspect",
+        "audit:read",
+        "event:read",
+        "key:manage",
+        "webhook:read",
+    }
     for_staff = operation.permission in looks_after or operation.path.startswith("/api/moderation/")
     client = people.admin() if for_staff else place.client
     assert_fits(operation.result, client.get(place.address(operation) + query, Accept=media), media)
@@ -313,9 +329,13 @@ def test_if_match_counts_where_the_document_says_so(
     place = places[STATES.get(operation.name, "active"), moderates]
     body = body_of(operation)
     kinds = {
-        "notification_preferences": "/notification-preferences", "photos": "/photos", "video": "/video",
-        "listing": "/listings/", "review": "/reviews/", "me": "",
-    }  # fmt: skip
+        "notification_preferences": "/notification-preferences",
+        "photos": "/photos",
+        "video": "/video",
+        "listing": "/listings/",
+        "review": "/reviews/",
+        "me": "",
+    }
     result = next(kind for kind, part in kinds.items() if part in operation.path)
     if operation.name == "edit":
         changes = {"listing": {"title": "Chairs"}, "review": {"comment": "Poor."}, "me": {"bio": "Reads."}}

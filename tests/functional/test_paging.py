@@ -30,12 +30,16 @@ def seller(db: Session) -> Any:
 def _make(db: Session, seller: Any, number: int, **values: Any) -> int:
     """A listing with sort keys of its own; the higher the number, the newer, dearer and later in the alphabet."""
     row = make_listing(
-        db, seller, **{
-            "title": f"Bicycle {number:04}", "price": Decimal(number),
+        db,
+        seller,
+        **{
+            "title": f"Bicycle {number:04}",
+            "price": Decimal(number),
             "date_created": START + timedelta(minutes=number),
-            "date_updated": START + timedelta(minutes=number), **values,
-        }
-    )  # fmt: skip
+            "date_updated": START + timedelta(minutes=number),
+            **values,
+        },
+    )
     return int(row.listing_id)
 
 
@@ -132,10 +136,18 @@ def test_every_list_has_the_same_bounds(page: str, query: str, name: str, people
 # Cursors.
 
 SORTS = [
-    ("", True), ("sortBy=date_created&order=asc", False), ("sortBy=price", False), ("sortBy=price&order=desc", True),
-    ("sortBy=title", False), ("sortBy=title&order=desc", True), ("sortBy=date_updated", True), ("sortBy=rating", None),
-    ("search=bicycle", None), ("near=52.5,13.4&sortBy=distance", None), ("category=bicycles&sortBy=price", False),
-]  # fmt: skip
+    ("", True),
+    ("sortBy=date_created&order=asc", False),
+    ("sortBy=price", False),
+    ("sortBy=price&order=desc", True),
+    ("sortBy=title", False),
+    ("sortBy=title&order=desc", True),
+    ("sortBy=date_updated", True),
+    ("sortBy=rating", None),
+    ("search=bicycle", None),
+    ("near=52.5,13.4&sortBy=distance", None),
+    ("category=bicycles&sortBy=price", False),
+]
 
 
 @pytest.mark.parametrize(("query", "descending"), SORTS)
@@ -206,10 +218,14 @@ def test_a_cursor_belongs_to_its_list(client: Client, ids: list[int], people: Pe
     assert client.get(f"/api/listings?limit=7&cursor={cursor}").status_int == 200
     assert client.get(f"/api/listings?limit=5&cursor={cursor}&facets=category&fields=title").status_int == 200
     for elsewhere in (
-        "/api/listings?sortBy=price", "/api/listings?order=asc", "/api/listings?search=bicycle",
+        "/api/listings?sortBy=price",
+        "/api/listings?order=asc",
+        "/api/listings?search=bicycle",
         "/api/listings?category=bicycles",
-        "/api/listings?min_price=1", "/api/users/me/listings?limit=5", "/api/auth/sessions?limit=5",
-    ):  # fmt: skip
+        "/api/listings?min_price=1",
+        "/api/users/me/listings?limit=5",
+        "/api/auth/sessions?limit=5",
+    ):
         answer = caller.get(f"{elsewhere}&cursor={cursor}")
         body = assert_problem(answer, 400, "invalid_cursor")
         assert named(body) == {"cursor": "invalid_cursor"}
@@ -223,17 +239,28 @@ def test_a_cursor_that_we_never_made_is_refused(client: Client, ids: list[int]) 
     real = client.get("/api/listings?limit=5").json["_links"]["next"]["href"].partition("cursor=")[2]
     name, page, backward, key, listing_id = orjson.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
     for cursor in (
-        "garbage", "A", "====", "null", _forged(), _forged(name), _forged(name, page, backward, key),
+        "garbage",
+        "A",
+        "====",
+        "null",
+        _forged(),
+        _forged(name),
+        _forged(name, page, backward, key),
         _forged(name, page, 7, key, listing_id),
         _forged(name, page, backward, "yesterday", listing_id),
         _forged(name, page, backward, key, "1; DROP TABLE listings"),
-        _forged(name, page, backward, key, 2**70), _forged(name, page, backward, key, [1]),
+        _forged(name, page, backward, key, 2**70),
+        _forged(name, page, backward, key, [1]),
         _forged(name, page, backward, None, listing_id),
-        _forged(name, "x", backward, key, listing_id), _forged(name, page, backward, "9" * 2000, listing_id),
-        _forged(name, page, backward, "0001-01-01T00:00:00", listing_id), _forged({"a": 1}), real + "x", real[:-4],
+        _forged(name, "x", backward, key, listing_id),
+        _forged(name, page, backward, "9" * 2000, listing_id),
+        _forged(name, page, backward, "0001-01-01T00:00:00", listing_id),
+        _forged({"a": 1}),
+        real + "x",
+        real[:-4],
         base64.urlsafe_b64encode(b'{"a": 1}').decode().rstrip("="),
         base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
-    ):  # fmt: skip
+    ):
         answer = client.get(f"/api/listings?limit=5&cursor={cursor}")
         body = assert_problem(answer, 400, answer.json["code"])
         assert named(body).keys() == {"cursor"}, cursor

@@ -151,9 +151,13 @@ def test_a_wrong_code_counts_though_the_request_is_refused(live_people: People, 
 def test_what_is_no_number_for_text_messages_is_refused(people: People) -> None:
     client = people.customer()
     wrong = {
-        "0151 12345678": "not_a_phone", "+49 151 123": "not_a_phone", "+49 30 123456": "not_a_mobile",
-        "+1 900 234 5678": "not_a_mobile", "+4915112345678 ext. 3": "not_a_phone", "call me": "too_short",
-    }  # fmt: skip
+        "0151 12345678": "not_a_phone",
+        "+49 151 123": "not_a_phone",
+        "+49 30 123456": "not_a_mobile",
+        "+1 900 234 5678": "not_a_mobile",
+        "+4915112345678 ext. 3": "not_a_phone",
+        "call me": "too_short",
+    }
     for phone, code in wrong.items():
         problem = assert_problem(client.post(PHONE, {"phone": phone}), 400, "invalid_input")
         assert [error["code"] for error in problem["errors"]] == [code], phone
@@ -171,12 +175,17 @@ def test_a_browser_subscribes_once_and_with_keys_that_are_some(people: People) -
     assert "p256dh" not in again.text and browser.subscription()["keys"]["auth"] not in again.text
     good = Browser().subscription()
     for change in (
-        {"endpoint": "http://push.example.net/x"}, {"endpoint": "https://127.0.0.1/x"}, {"endpoint": "https://[::1]/x"},
-        {"endpoint": "https://localhost/x"}, {"endpoint": "https://a@push.example.net/x"},
-        {"endpoint": "https://169.254.169.254/latest"}, {"endpoint": "https://push.example.net/" + "x" * 1000},
-        {"keys": {**good["keys"], "p256dh": "B" * 87}}, {"keys": {**good["keys"], "auth": "A" * 21}},
+        {"endpoint": "http://push.example.net/x"},
+        {"endpoint": "https://127.0.0.1/x"},
+        {"endpoint": "https://[::1]/x"},
+        {"endpoint": "https://localhost/x"},
+        {"endpoint": "https://a@push.example.net/x"},
+        {"endpoint": "https://169.254.169.254/latest"},
+        {"endpoint": "https://push.example.net/" + "x" * 1000},
+        {"keys": {**good["keys"], "p256dh": "B" * 87}},
+        {"keys": {**good["keys"], "auth": "A" * 21}},
         {"keys": {"auth": good["keys"]["auth"]}},
-    ):  # fmt: skip
+    ):
         assert_problem(client.post(SUBSCRIPTIONS, {**good, **change}), 400, "invalid_input")
     stolen = {**Browser().subscription(), "endpoint": browser.endpoint}
     assert_problem(people.customer().post(SUBSCRIPTIONS, stolen), 409, "already_taken")

@@ -37,11 +37,17 @@ def test_what_is_no_photo_is_refused(file: Any, code: str, owner: Client, listin
     assert run_sweep().cleared == 0, "no row and no object"
 
 
-@pytest.mark.parametrize("file", [
-    Named("report.pdf", "application/pdf", PNG), Named("", "", PNG), Named("../../../etc/passwd", "text/html", PNG),
-    Named("a%00b.php", "image/svg+xml", PNG), Named("..\\..\\boot.ini", "nonsense", PNG),
-    Named("x" * 3000, "image/png", PNG),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "file",
+    [
+        Named("report.pdf", "application/pdf", PNG),
+        Named("", "", PNG),
+        Named("../../../etc/passwd", "text/html", PNG),
+        Named("a%00b.php", "image/svg+xml", PNG),
+        Named("..\\..\\boot.ini", "nonsense", PNG),
+        Named("x" * 3000, "image/png", PNG),
+    ],
+)
 def test_only_the_content_counts(file: Named, owner: Client, listing: Any) -> None:
     made = add(owner, listing, file)
     assert made.status_int == 201, made.text
@@ -75,9 +81,10 @@ MALFORMED = {
     "endless headers": (b"--b\r\nX: " + b"x" * 50_000 + b"\r\n\r\n", "b", 413),
     "endless parts": (
         b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n' % n for n in range(100)),
-        "b", 413,
+        "b",
+        413,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("raw", "boundary", "status"), MALFORMED.values(), ids=MALFORMED.keys())
@@ -134,10 +141,17 @@ def test_what_must_not_touch_a_disk_stays_in_memory(client: Client, monkeypatch:
     assert (upload.filename, upload.declared_type) == ("photo.png", "image/png")
 
 
-@pytest.mark.parametrize(("given", "shown"), [
-    ("../../etc/passwd", "passwd"), ("C:\\temp\\me.png", "me.png"), ("a%00b\x07.png", "a%00b.png"), ("", ""),
-    ("ü" * 200 + ".png", "ü" * 146 + ".png"), ("/", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\me.png", "me.png"),
+        ("a%00b\x07.png", "a%00b.png"),
+        ("", ""),
+        ("ü" * 200 + ".png", "ü" * 146 + ".png"),
+        ("/", ""),
+    ],
+)
 def test_names_are_for_showing_only(given: str, shown: str, client: Client) -> None:
     form = UploadForm(("image/png",), "photo_limit")
     request = _request(client, {"file": Named(given, "image/png", PNG)})

@@ -95,8 +95,10 @@ def test_order_and_descriptions(owner: Client, listing: Any, client: Client) -> 
     arranged = owner.put(path_of(listing), {"photos": order})
     assert arranged.status_int == 200, arranged.text
     assert [(p["photo_id"], p["alt_text"]) for p in arranged.json["photos"]] == [
-        (third, "three"), (first, "ONE"), (second, "")
-    ]  # fmt: skip
+        (third, "three"),
+        (first, "ONE"),
+        (second, ""),
+    ]
     read = client.get(path_of(listing))
     assert read.json["photos"] == arranged.json["photos"]
     # What was read may be sent back, and says nothing new.
@@ -165,9 +167,10 @@ def test_if_match_protects_photos(owner: Client, listing: Any) -> None:
     stale = {"If-Match": '"1.x"'}
     body = {"photos": [{"photo_id": photo.json["photo_id"], "alt_text": "new"}]}
     for method, path, sent in (
-        ("POST", path_of(listing), {"file": PNG}), ("PUT", path_of(listing), body),
+        ("POST", path_of(listing), {"file": PNG}),
+        ("PUT", path_of(listing), body),
         ("DELETE", photo.headers["Location"], None),
-    ):  # fmt: skip
+    ):
         answer = owner.request(method, path, sent, headers=stale)
         assert (answer.status_int, answer.json["code"]) == (412, "precondition_failed")
         assert [p["alt_text"] for p in answer.json["current"]["photos"]] == [""]

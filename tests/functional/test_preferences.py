@@ -47,8 +47,9 @@ def test_who_wants_no_representation_gets_none(owner: Client, path: str) -> None
     for answer in (
         owner.put(path, {"title": "Put"}, Prefer="return=minimal"),
         owner.patch(path, {"title": "Patch"}, Prefer="return=minimal"),
-        owner.post(f"{path}/deactivate", {}, Prefer="return=minimal"), owner.delete(path, Prefer="return=minimal"),
-    ):  # fmt: skip
+        owner.post(f"{path}/deactivate", {}, Prefer="return=minimal"),
+        owner.delete(path, Prefer="return=minimal"),
+    ):
         assert (answer.status_int, answer.body) == (204, b""), answer.text
 
 
@@ -71,9 +72,15 @@ def test_a_read_has_no_preference_for_less(owner: Client, path: str) -> None:
 
 STEPS = [operation for operation in operations.ALL if operation.step and operation.context is ListingContext]
 STATE_BEFORE = {
-    "publish": "draft", "deactivate": "active", "mark-sold": "active", "submit-for-verification": "draft",
-    "verify": "pending_verification", "reject": "pending_verification", "suspend": "active", "reinstate": "suspended",
-}  # fmt: skip
+    "publish": "draft",
+    "deactivate": "active",
+    "mark-sold": "active",
+    "submit-for-verification": "draft",
+    "verify": "pending_verification",
+    "reject": "pending_verification",
+    "suspend": "active",
+    "reinstate": "suspended",
+}
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)

@@ -72,18 +72,29 @@ def test_the_number_of_statements_does_not_grow_with_the_data(people: People, db
         "/api/auth/sessions",
     )
     searches = (
-        "embed=owner", "search=bicycle", "search=bicycle&embed=owner", "category=bicycles", "sortBy=price",
+        "embed=owner",
+        "search=bicycle",
+        "search=bicycle&embed=owner",
+        "category=bicycles",
+        "sortBy=price",
         "near=52.5,13.4&sortBy=distance",
-        "facets=category,amenities,city,price,verified", "location=berlin", "amenities=lights", "page=2",
+        "facets=category,amenities,city,price,verified",
+        "location=berlin",
+        "amenities=lights",
+        "page=2",
         "min_price=1&max_price=500",
-    )  # fmt: skip
+    )
     pages = [
         *(f"{page}?limit={limit}" for page in lists for limit in (5, 10)),
         *(f"/api/listings?{search}" for search in searches),
-        f"/api/listings/{first.listing_id}", f"/api/listings/{first.listing_id}?embed=owner", "/api", "/api/users/me",
+        f"/api/listings/{first.listing_id}",
+        f"/api/listings/{first.listing_id}?embed=owner",
+        "/api",
+        "/api/users/me",
         "/api/categories",
-        f"/api/users/{owner.user.user_id}", "/api/search/suggestions?query=bi",
-    ]  # fmt: skip
+        f"/api/users/{owner.user.user_id}",
+        "/api/search/suggestions?query=bi",
+    ]
     _fill(db, owner.user, 10)
     few = _counts(owner, pages)
     _fill(db, owner.user, 990)

@@ -91,10 +91,13 @@ def test_who_asks_too_often_is_told_how_long_to_wait(limited: Callable[[Limiter]
 
 @pytest.mark.parametrize(
     ("group", "method", "path", "most"),
-    [("auth", "GET", "/api/auth/login", 30), ("search", "GET", "/api/search/suggestions?query=x", 300),
+    [
+        ("auth", "GET", "/api/auth/login", 30),
+        ("search", "GET", "/api/search/suggestions?query=x", 300),
         ("write", "DELETE", "/api/listings/1", 120),
-     ("default", "GET", "/api/errors", 1200)],
-)  # fmt: skip
+        ("default", "GET", "/api/errors", 1200),
+    ],
+)
 def test_the_costly_groups_are_stricter(
     group: str, method: str, path: str, most: int, limited: Callable[[Limiter], Client]
 ) -> None:
@@ -195,11 +198,16 @@ def test_every_group_that_a_route_names_has_its_limits(app: Any) -> None:
 @pytest.mark.parametrize(
     ("proxies", "forwarded", "address"),
     [
-        (0, "203.0.113.9", "10.0.0.1"), (1, "203.0.113.9", "203.0.113.9"), (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
-        (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"), (1, "", "10.0.0.1"), (2, "203.0.113.9", "203.0.113.9"),
-        (1, " , ,", "10.0.0.1"), (3, "", "10.0.0.1"),
+        (0, "203.0.113.9", "10.0.0.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (1, "", "10.0.0.1"),
+        (2, "203.0.113.9", "203.0.113.9"),
+        (1, " , ,", "10.0.0.1"),
+        (3, "", "10.0.0.1"),
     ],
-)  # fmt: skip
+)
 def test_a_client_cannot_choose_its_own_address(
     proxies: int, forwarded: str, address: str, client: Client, with_settings: Callable[..., None]
 ) -> None:

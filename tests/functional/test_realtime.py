@@ -129,8 +129,13 @@ def test_what_happens_reaches_those_it_concerns_by_two_processes_and_nobody_else
     at_two.close()
     assert at_one.wait_for("presence", lambda told: not told["online"])["user_id"] == ben.user.user_id
     assert {name for name, _ in stranger.seen} == {
-        "#connect", "ready", "unread.changed", "listing.updated", "subscription.ended", "#ack"
-    }  # fmt: skip
+        "#connect",
+        "ready",
+        "unread.changed",
+        "listing.updated",
+        "subscription.ended",
+        "#ack",
+    }
     assert at_one.ids("message.created") == at_two.ids("message.created") == [sent["message_id"]]
 
 
@@ -223,9 +228,11 @@ def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
 
     def caught_up() -> None:
         with committed_databases.session() as session:
-            sent = session.execute(
-                sa.text("SELECT subject_id FROM events WHERE type = 'message.sent' ORDER BY event_id")
-            ).scalars().all()  # fmt: skip
+            sent = (
+                session.execute(sa.text("SELECT subject_id FROM events WHERE type = 'message.sent' ORDER BY event_id"))
+                .scalars()
+                .all()
+            )
         for connection in (by_socket, by_stream):
             while len(connection.ids("message.created")) < len(sent):
                 connection.wait_for("message.created")
@@ -267,9 +274,11 @@ def test_nothing_is_lost_and_nothing_comes_twice_whatever_ends(
     with committed_databases.session() as session, as_owner(session):
         seen = feed.horizon(session)
         for statement in (
-            "ALTER TABLE events DISABLE TRIGGER events_append_only", "DELETE FROM events WHERE event_id > :newest",
-            "ALTER TABLE events ENABLE TRIGGER events_append_only", "SELECT setval('events_event_id_seq', :newest)",
-        ):  # fmt: skip
+            "ALTER TABLE events DISABLE TRIGGER events_append_only",
+            "DELETE FROM events WHERE event_id > :newest",
+            "ALTER TABLE events ENABLE TRIGGER events_append_only",
+            "SELECT setval('events_event_id_seq', :newest)",
+        ):
             session.execute(sa.text(statement), {"newest": seen - 50} if ":newest" in statement else {})
         session.commit()
     with psycopg.connect(f"{url.rpartition('/')[0]}/postgres", autocommit=True) as server:
@@ -331,9 +340,11 @@ def test_streams_by_header_and_by_ticket(start: Start, driver: Driver, live_peop
     topics = f"?topics=conversation:{sent['conversation_id']}"
     links = ben.get("/api").json["_links"]
     assert links["mkt:stream"] == {
-        "href": "/api/stream{?topics,last_id,ticket}", "templated": True, "type": "text/event-stream",
+        "href": "/api/stream{?topics,last_id,ticket}",
+        "templated": True,
+        "type": "text/event-stream",
         "title": "What happens, as it happens",
-    }  # fmt: skip
+    }
     answer = ben.post(links["mkt:stream-tickets"]["href"])
     ticket = answer.json["ticket"]
     assert answer.status_int == 200 and answer.json["expires_in"] == 30
@@ -346,11 +357,14 @@ def test_streams_by_header_and_by_ticket(start: Start, driver: Driver, live_peop
     assert got["lastEventId"] == str(got["id"])
     # A ticket opens one stream; a token in the address opens none.
     statuses = [
-        ask(f"{stream}?ticket={ticket}"), ask(stream), ask(f"{stream}?token={ben.token}"),
+        ask(f"{stream}?ticket={ticket}"),
+        ask(stream),
+        ask(f"{stream}?token={ben.token}"),
         ask(stream, Origin="https://evil.example"),
         ask(stream, **{"Last-Event-ID": "x"}, Authorization=f"Bearer {eve.token}"),
-        ask(f"{stream}?{'&'.join(f'p{n}=1' for n in range(20))}"), ask(stream, Origin="http://[::1"),
-    ]  # fmt: skip
+        ask(f"{stream}?{'&'.join(f'p{n}=1' for n in range(20))}"),
+        ask(stream, Origin="http://[::1"),
+    ]
     assert [status for status, _ in statuses] == [401, 401, 400, 403, 400, 400, 403]
     # What one may not follow is no reason to be told of nothing.
     told = driver.stream(process, topics, eve.token).wait_for("ready")

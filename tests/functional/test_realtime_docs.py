@@ -56,9 +56,12 @@ def test_the_examples(process: Process, live_people: People, tmp_path: Path) -> 
         for command, expected in examples:
             here = command.replace("http://127.0.0.1:6544", process.address).replace("http://127.0.0.1:6543", api)
             ran = subprocess.run(
-                ["bash", "-uc", here], env={"TOKEN": ben.token or "", "PATH": "/usr/bin:/bin"}, capture_output=True,
-                text=True, check=False,
-            )  # fmt: skip
+                ["bash", "-uc", here],
+                env={"TOKEN": ben.token or "", "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert _looks_like(ran.stdout, expected), ran.stdout
 
 

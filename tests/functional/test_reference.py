@@ -12,9 +12,11 @@ from webob import Request
 from tests.support.client import Client
 
 TYPES = {
-    "swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "reference.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "reference.js": "text/javascript",
     "LICENSE": "text/plain",
-}  # fmt: skip
+}
 
 
 def addresses(client: Client) -> dict[str, str]:

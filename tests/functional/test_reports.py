@@ -87,9 +87,10 @@ def test_every_kind_of_subject(db: Session, people: People) -> None:
     review = make_review(db, other.user, person=client.user, comment="Bad words.")
     subjects = {"user": other.user.user_id, "message": message.message_id, "review": review.review_id}
     paths = {
-        "user": f"/api/users/{other.user.user_id}", "message": f"/api/messages/{message.message_id}",
+        "user": f"/api/users/{other.user.user_id}",
+        "message": f"/api/messages/{message.message_id}",
         "review": f"/api/reviews/{review.review_id}",
-    }  # fmt: skip
+    }
     for kind, subject_id in subjects.items():
         assert "report" in client.forms(paths[kind])["_templates"]
         made = reported(client, kind, subject_id)
@@ -139,10 +140,16 @@ def test_only_what_the_caller_can_see(db: Session, people: People) -> None:
     banned = make_user(db, state="banned")
     db.commit()
     for kind, subject_id, status in (
-        ("listing", draft.listing_id, 404), ("listing", gone.listing_id, 410), ("message", message.message_id, 404),
-        ("review", review.review_id, 404), ("user", banned.user_id, 404), ("user", 10**15, 404),
-        ("review", 10**15, 404), ("message", 10**15, 404), ("listing", 10**15, 404),
-    ):  # fmt: skip
+        ("listing", draft.listing_id, 404),
+        ("listing", gone.listing_id, 410),
+        ("message", message.message_id, 404),
+        ("review", review.review_id, 404),
+        ("user", banned.user_id, 404),
+        ("user", 10**15, 404),
+        ("review", 10**15, 404),
+        ("message", 10**15, 404),
+        ("listing", 10**15, 404),
+    ):
         assert reported(client, kind, subject_id).status_int == status, kind
     assert reported(people.moderator(), "message", message.message_id).status_int == 404
     assert db.execute(sa.select(sa.func.count()).select_from(Report)).scalar() == 0
@@ -153,9 +160,11 @@ def test_never_oneself_or_one_s_own(db: Session, people: People) -> None:
     listing = make_listing(db, client.user)
     message, review = send(db, client.user, other), make_review(db, client.user, person=other)
     for kind, subject_id in (
-        ("user", client.user.user_id), ("listing", listing.listing_id), ("message", message.message_id),
+        ("user", client.user.user_id),
+        ("listing", listing.listing_id),
+        ("message", message.message_id),
         ("review", review.review_id),
-    ):  # fmt: skip
+    ):
         answer = reported(client, kind, subject_id)
         assert (answer.status_int, answer.json["code"]) == (403, "own_report"), kind
 
@@ -200,9 +209,11 @@ def test_assigning_to_others(db: Session, people: People) -> None:
     given = moderator.post(path, {"assignee_id": other.user_id})
     assert (given.json["status"], given.json["assignee_username"]) == ("assigned", other.username)
     for user, code in (
-        (make_user(db), "not_a_moderator"), (make_user(db, roles=["admin"], state="suspended"), "not_a_moderator"),
-        (reporter, "concerned"), (about, "concerned"),
-    ):  # fmt: skip
+        (make_user(db), "not_a_moderator"),
+        (make_user(db, roles=["admin"], state="suspended"), "not_a_moderator"),
+        (reporter, "concerned"),
+        (about, "concerned"),
+    ):
         db.commit()
         assert errors(moderator.post(path, {"assignee_id": user.user_id})) == {("assignee_id", code)}
     before = db.execute(sa.select(sa.func.count()).select_from(Event)).scalar()
@@ -279,11 +290,12 @@ def test_a_page_costs_the_same_whatever_is_on_it(page: str, db: Session, people:
     rated = make_listing(db, owner)
     conversation = send(db, owner, client.user).conversation_id
     path, caller = {
-        "queue": (f"{QUEUE}?limit=50", moderator), "listings": ("/api/listings?limit=50", client),
+        "queue": (f"{QUEUE}?limit=50", moderator),
+        "listings": ("/api/listings?limit=50", client),
         "waiting": ("/api/moderation/listings?limit=50", moderator),
         "messages": (f"/api/conversations/{conversation}/messages", client),
         "reviews": (f"/api/listings/{rated.listing_id}/reviews?limit=50", client),
-    }[page]  # fmt: skip
+    }[page]
 
     def more() -> None:
         listing = make_listing(db, make_user(db))

@@ -113,12 +113,17 @@ def test_a_database_that_was_killed_is_told_and_forgotten_when_it_is_back(
     server.kill()
     try:
         requests: list[Callable[[], Any]] = [
-            lambda: stranger.get(path), lambda: owner.get(path), lambda: stranger.get("/api/listings?search=bicycle"),
-            lambda: stranger.get("/api/categories"), lambda: owner.post("/api/listings", NEW),
-            lambda: owner.put(path, {"title": "x"}), lambda: owner.delete(path),
+            lambda: stranger.get(path),
+            lambda: owner.get(path),
+            lambda: stranger.get("/api/listings?search=bicycle"),
+            lambda: stranger.get("/api/categories"),
+            lambda: owner.post("/api/listings", NEW),
+            lambda: owner.put(path, {"title": "x"}),
+            lambda: owner.delete(path),
             lambda: stranger.post("/api/auth/login", {"email": owner.user.email, "password": PASSWORD}),
-            lambda: owner.post("/api/listings", NEW, Idempotency_Key="k"), lambda: owner.request("HEAD", path),
-        ]  # fmt: skip
+            lambda: owner.post("/api/listings", NEW, Idempotency_Key="k"),
+            lambda: owner.request("HEAD", path),
+        ]
         for _ in range(3):
             for number, request in enumerate(requests):
                 answer = request()
@@ -238,14 +243,22 @@ def test_a_pool_without_a_free_connection_is_told(
 def test_no_answer_keeps_a_connection(fragile: Databases, people: People, owner: Client, path: str) -> None:
     people.session.close()
     for answer in (
-        owner.get(path), owner.get("/api/listings/999999"), owner.put(path, {"title": ""}),
+        owner.get(path),
+        owner.get("/api/listings/999999"),
+        owner.put(path, {"title": ""}),
         owner.put(path, {"title": "x"}),
-        Client(owner.app, "garbage").get(path), owner.get(path, Accept="text/csv"), owner.request("PATCH", "/api"),
-        owner.post(f"{path}/publish", {}), owner.get("/api/listings?page=0"),
+        Client(owner.app, "garbage").get(path),
+        owner.get(path, Accept="text/csv"),
+        owner.request("PATCH", "/api"),
+        owner.post(f"{path}/publish", {}),
+        owner.get("/api/listings?page=0"),
         owner.post("/api/listings", NEW, Idempotency_Key="k"),
-        owner.post("/api/listings", NEW, Idempotency_Key="k"), owner.post(f"{path}/deactivate", {}, Prefer="dry-run"),
-        owner.get(path, If_None_Match="*"), owner.request("HEAD", path), owner.request("OPTIONS", path),
-    ):  # fmt: skip
+        owner.post("/api/listings", NEW, Idempotency_Key="k"),
+        owner.post(f"{path}/deactivate", {}, Prefer="dry-run"),
+        owner.get(path, If_None_Match="*"),
+        owner.request("HEAD", path),
+        owner.request("OPTIONS", path),
+    ):
         assert answer.status_int < 500
     fragile.readers.release()
     assert (fragile.read.pool.checkedout(), fragile.write.pool.checkedout()) == (0, 0)  # type: ignore[attr-defined]

@@ -220,18 +220,29 @@ def test_the_index_leads_to_a_page(db: Session, people: People) -> None:
     for _ in range(3):
         make_review(db, make_user(db), listing=listing)
     db.execute(sa.text("SET LOCAL enable_seqscan = off"))
-    plan = "\n".join(db.execute(sa.text(
-        f"EXPLAIN SELECT review_id FROM reviews WHERE listing_id = {listing.listing_id} AND review_id < 100000 "
-        "AND deleted_at IS NULL ORDER BY review_id DESC LIMIT 10"
-    )).scalars())  # fmt: skip
+    plan = "\n".join(
+        db.execute(
+            sa.text(
+                f"EXPLAIN SELECT review_id FROM reviews WHERE listing_id = {listing.listing_id} AND review_id < 100000 "
+                "AND deleted_at IS NULL ORDER BY review_id DESC LIMIT 10"
+            )
+        ).scalars()
+    )
     assert "ix_reviews_listing_id" in plan
     assert "Sort" not in plan
 
 
 ROLES = (
-    "anonymous", "customer", "suspended", "author", "moderating_author", "reviewed", "moderating_reviewed", "moderator",
+    "anonymous",
+    "customer",
+    "suspended",
+    "author",
+    "moderating_author",
+    "reviewed",
+    "moderating_reviewed",
+    "moderator",
     "admin",
-)  # fmt: skip
+)
 OPERATIONS = {
     "reply": ("POST", "/reply", {"reply": "Thank you."}),
     "edit": ("PATCH", "", {"comment": "Poor.", **REASON}),

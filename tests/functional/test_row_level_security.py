@@ -68,9 +68,14 @@ def world(db: Session, databases: OneTransaction, people: People) -> World:
         make_notification(db, user, neighbour)
         make_photo(db, make_listing(db, user))
         submission.submit(
-            db, databases, registry.storage, registry.document_keys, actor_of(user), document_type="passport",
+            db,
+            databases,
+            registry.storage,
+            registry.document_keys,
+            actor_of(user),
+            document_type="passport",
             stream=BytesIO(PNG),
-        )  # fmt: skip
+        )
         for statement in (
             "INSERT INTO one_time_tokens (token_hash, user_id, purpose, email, expires_at) "
             "VALUES (sha256(:id::text::bytea), :id, 'reset_password', 'x@people.example', now() + interval '1 day')",

@@ -39,14 +39,20 @@ from tests.support.client import Client
 
 ROLES = ("anonymous", "customer", "admin")
 CHECKS: list[CheckFunction] = [
-    schemathesis.checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
-    checks.response_headers_conformance, checks.response_schema_conformance,
-]  # fmt: skip
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
 
 steady = settings(
-    deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 
 
 @cache
@@ -78,14 +84,24 @@ def world(shared_people: People) -> dict[str, Any]:
     return {
         **callers,
         "parameters": {
-            "listing_id": listing.listing_id, "user_id": owner.user_id, "session_id": session.session_id,
-            "notification_id": notification_id, "code": "gone", "rel": "me", "review_id": review.review_id,
-            "message_id": message.message_id, "conversation_id": message.conversation_id, "photo_id": photo.photo_id, "key": photo.full_key,
+            "listing_id": listing.listing_id,
+            "user_id": owner.user_id,
+            "session_id": session.session_id,
+            "notification_id": notification_id,
+            "code": "gone",
+            "rel": "me",
+            "review_id": review.review_id,
+            "message_id": message.message_id,
+            "conversation_id": message.conversation_id,
+            "photo_id": photo.photo_id,
+            "key": photo.full_key,
             "verification_id": verification.verification_id,
-            "report_id": report.report_id, "event_id": event, "subscription_id": Browser().subscribe(db, owner),
+            "report_id": report.report_id,
+            "event_id": event,
+            "subscription_id": Browser().subscribe(db, owner),
             **make_delivery(db),
         },
-    }  # fmt: skip
+    }
 
 
 @contextmanager

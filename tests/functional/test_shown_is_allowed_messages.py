@@ -30,9 +30,19 @@ from tests.support.client import HAL_FORMS, Client
 
 CALLERS = ("side", "suspended", "stranger", "moderator", "admin", "anonymous")
 SITUATIONS = (
-    "open", "read", "archived", "hidden", "hidden and revived", "blocked by caller", "blocked by other", "both blocked",
-    "other suspended", "other deactivated", "other banned", "other erased",
-)  # fmt: skip
+    "open",
+    "read",
+    "archived",
+    "hidden",
+    "hidden and revived",
+    "blocked by caller",
+    "blocked by other",
+    "both blocked",
+    "other suspended",
+    "other deactivated",
+    "other banned",
+    "other erased",
+)
 
 
 class World:
@@ -49,9 +59,11 @@ class World:
         self.conversation = f"/api/conversations/{self.got.conversation_id}"
         self._make(situation, writer)
         make: dict[str, Callable[[], Client]] = {
-            "stranger": people.customer, "moderator": people.moderator, "admin": people.admin,
+            "stranger": people.customer,
+            "moderator": people.moderator,
+            "admin": people.admin,
             "anonymous": people.anonymous,
-        }  # fmt: skip
+        }
         self.client = make[caller]() if caller in make else people.client_for(side)
 
     def _make(self, situation: str, writer: User) -> None:

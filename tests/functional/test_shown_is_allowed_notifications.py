@@ -31,9 +31,11 @@ def caller_of(people: People, db: Session, role: str) -> tuple[Client, User]:
     """Who asks, and whose notification it is."""
     owner = make_user(db, state="suspended" if role == "suspended" else "active")
     make: dict[str, Callable[[], Client]] = {
-        "stranger": people.customer, "moderator": people.moderator, "admin": people.admin,
+        "stranger": people.customer,
+        "moderator": people.moderator,
+        "admin": people.admin,
         "anonymous": people.anonymous,
-    }  # fmt: skip
+    }
     return (make[role]() if role in make else people.client_for(owner)), owner
 
 

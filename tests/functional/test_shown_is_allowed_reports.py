@@ -22,9 +22,18 @@ from tests.functional.test_shown_is_allowed import REFUSED, undone
 from tests.support.client import HAL_FORMS
 
 ROLES = (
-    "anonymous", "customer", "suspended", "suspended_moderator", "moderator", "admin", "reporter", "reported",
-    "assignee", "reporting_moderator", "reported_moderator",
-)  # fmt: skip
+    "anonymous",
+    "customer",
+    "suspended",
+    "suspended_moderator",
+    "moderator",
+    "admin",
+    "reporter",
+    "reported",
+    "assignee",
+    "reporting_moderator",
+    "reported_moderator",
+)
 BODIES = {"assign": {}, "resolve": {}, "dismiss": WHY}
 
 
@@ -43,9 +52,12 @@ def test_a_report_offers_what_it_allows_and_refuses_the_rest(
         db.execute(sa.update(Report).where(Report.report_id == report.report_id).values(values))
         db.commit()
     who = {
-        "reporter": reporter, "reporting_moderator": reporter, "reported": about, "reported_moderator": about,
+        "reporter": reporter,
+        "reporting_moderator": reporter,
+        "reported": about,
+        "reported_moderator": about,
         "assignee": assignee,
-    }.get(role)  # fmt: skip
+    }.get(role)
     if role == "suspended_moderator":
         client = people.caller(roles=["moderator"], state="suspended")
     else:

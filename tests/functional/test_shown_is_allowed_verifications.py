@@ -25,8 +25,16 @@ from tests.functional.test_shown_is_allowed import REFUSED, undone
 from tests.support.client import HAL_FORMS, Client
 from tests.support.samples import VALUES, fill
 
-CALLERS = ("owner", "suspended_owner", "moderating_owner", "stranger", "suspended_moderator", "moderator", "admin",
-           "anonymous")  # fmt: skip
+CALLERS = (
+    "owner",
+    "suspended_owner",
+    "moderating_owner",
+    "stranger",
+    "suspended_moderator",
+    "moderator",
+    "admin",
+    "anonymous",
+)
 OWN = "/api/users/me/verification"
 
 
@@ -141,8 +149,9 @@ def test_the_queue_offers_what_it_allows(caller: str, state: str, databases: Any
     for item in items:
         own = world.document(world.path)
         assert (item["_templates"], item["_links"]) == (
-            own["_templates"], {name: link for name, link in own["_links"].items() if name != "curies"},
-        )  # fmt: skip
+            own["_templates"],
+            {name: link for name, link in own["_links"].items() if name != "curies"},
+        )
 
 
 @pytest.mark.parametrize("state", STATES)

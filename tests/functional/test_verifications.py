@@ -68,18 +68,25 @@ def test_from_nothing_to_approved(owner: Client, moderator: Client, db: Session)
     links = empty.pop("_links")
     assert links["self"]["href"] == OWN
     assert empty == {
-        "status": "none", "reason": None, "date_submitted": None, "date_decided": None, "expires_at": None,
-        "documents_purged_at": None, "documents": [],
-    }  # fmt: skip
+        "status": "none",
+        "reason": None,
+        "date_submitted": None,
+        "date_decided": None,
+        "expires_at": None,
+        "documents_purged_at": None,
+        "documents": [],
+    }
     sent = send(owner, Named("My passport.pdf", "application/pdf", PDF))
     assert sent.status_int == 200
     assert {name: sent.json[name] for name in ("message", "status")} == {
-        "message": "Verification documents submitted", "status": "pending",
-    }  # fmt: skip
+        "message": "Verification documents submitted",
+        "status": "pending",
+    }
     shown = owner.get(OWN).json
     assert (shown["status"], shown["documents"]) == (
-        "pending", [{"document_type": "passport", "name": "My passport.pdf"}],
-    )  # fmt: skip
+        "pending",
+        [{"document_type": "passport", "name": "My passport.pdf"}],
+    )
     assert owner.get("/api/users/me").json["_links"]["mkt:verification"]["href"] == OWN
     assert moderator.get("/api").json["_links"]["mkt:verifications"]["href"] == QUEUE
     assert "mkt:verifications" not in owner.get("/api").json["_links"]
@@ -235,17 +242,23 @@ def test_a_document_is_opened_on_the_record(
     assert (answer.status_int, answer.body) == (200, file.content)
     number = path.rpartition("/")[2]
     for header, value in {
-        "Content-Type": kind, "Cache-Control": "no-store, private", "X-Content-Type-Options": "nosniff",
+        "Content-Type": kind,
+        "Cache-Control": "no-store, private",
+        "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'attachment; filename="verification-{number}.{ending}"',
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-        "Cross-Origin-Resource-Policy": "same-origin", "Content-Length": str(len(file.content)),
-    }.items():  # fmt: skip
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Content-Length": str(len(file.content)),
+    }.items():
         assert answer.headers[header] == value
     assert {*answer.headers}.isdisjoint({"ETag", "Last-Modified", "Accept-Ranges"})
     event = told(db, path)[-1]
     assert (event.type, event.actor_id, event.reason, event.new["user_id"]) == (
-        "verification.document_opened", moderator.user.user_id, "To compare the name", owner.user.user_id,
-    )  # fmt: skip
+        "verification.document_opened",
+        moderator.user.user_id,
+        "To compare the name",
+        owner.user.user_id,
+    )
     assert event.request_id == answer.headers["X-Request-ID"]
     # Who only asks for the headers has asked for the document as well.
     moderator.request("HEAD", f"{path}/document?reason=Once+more")
@@ -267,9 +280,14 @@ def test_without_a_record_nothing_is_sent(
 
 
 def test_clear_text_is_nowhere_but_in_the_answer(
-    people: People, storage: LocalStorage, settings: Settings, moderator: Client, db: Session,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    people: People,
+    storage: LocalStorage,
+    settings: Settings,
+    moderator: Client,
+    db: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     text = f"Secret {uuid4().hex}"
     content = make_pdf(text, size=2_000_000)  # more than what forms may keep in memory elsewhere
     for name in ("SpooledTemporaryFile", "TemporaryFile", "NamedTemporaryFile", "mkstemp"):

@@ -76,7 +76,8 @@ def test_taking_out_ones_data_names_documents(owner: Client, moderator: Client) 
     assert held.keys().isdisjoint({"file_key", "envelope", "key_id", "decided_by"})
     about = [(event["type"], event["reason"]) for event in export["events"] if event["subject_type"] == "verification"]
     assert about == [
-        ("verification.submitted", None), ("verification.document_opened", "To compare"),
+        ("verification.submitted", None),
+        ("verification.document_opened", "To compare"),
         ("verification.rejected", "It is blurred."),
-    ]  # fmt: skip
+    ]
     assert moderator.get("/api/users/me/export").json["verifications"] == []

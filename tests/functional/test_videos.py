@@ -127,11 +127,17 @@ def test_listings_without_a_video_cost_no_query_for_it(listing: Any, client: Cli
     assert not [text for text in statements if "listing_videos" in text]
 
 
-@pytest.mark.parametrize(("file", "code"), [
-    (b"", "empty_file"), (b"no video at all", "broken_file"), (make_image("PNG"), "broken_file"),
-    (Named("clip.mp4", "video/mp4", b"<html><script>1</script>"), "broken_file"), (VIDEO[:300], "broken_file"),
-    (Named("../../x\0.mp4", "video/mp4", make_video("avi", seconds=1)), "broken_file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        (b"", "empty_file"),
+        (b"no video at all", "broken_file"),
+        (make_image("PNG"), "broken_file"),
+        (Named("clip.mp4", "video/mp4", b"<html><script>1</script>"), "broken_file"),
+        (VIDEO[:300], "broken_file"),
+        (Named("../../x\0.mp4", "video/mp4", make_video("avi", seconds=1)), "broken_file"),
+    ],
+)
 def test_what_is_no_video_is_refused(file: Any, code: str, owner: Client, listing: Any, run_sweep: Any) -> None:
     answer = send(owner, listing, file)
     assert (answer.status_int, answer.json["code"]) == (400, "invalid_file")
@@ -143,8 +149,9 @@ def test_what_is_no_video_is_refused(file: Any, code: str, owner: Client, listin
 def test_limits_are_settings(owner: Client, listing: Any, settings: Settings, app: Any) -> None:
     registry = app.registry
     for limits, status, code in (
-        ({"video_limit": 1000}, 413, "body_too_large"), ({"video_seconds": 1}, 400, "invalid_file"),
-    ):  # fmt: skip
+        ({"video_limit": 1000}, 413, "body_too_large"),
+        ({"video_seconds": 1}, 400, "invalid_file"),
+    ):
         registry.app_settings = replace(settings, **limits)
         try:
             answer = send(owner, listing, make_video(seconds=3))

@@ -69,17 +69,27 @@ def test_from_the_entry_to_a_delivery_that_is_sent_again(db: Session, people: Pe
     about = sa.select(Event.type, Event.previous, Event.new).where(Event.subject_type == "webhook")
     log = db.execute(about.order_by(Event.event_id)).all()
     assert [row.type.partition(".")[2] for row in log] == [
-        "created", "edited", "secret_rotated", "tested", "resent", "disabled", "enabled", "deleted",
-    ]  # fmt: skip
+        "created",
+        "edited",
+        "secret_rotated",
+        "tested",
+        "resent",
+        "disabled",
+        "enabled",
+        "deleted",
+    ]
     assert "receiver.example" not in repr(log), "an address may hold a password"
 
 
 def test_what_is_refused(people: People, db: Session) -> None:
     admin = people.admin()
     for url, code in (
-        ("http://169.254.169.254/latest", "address_refused"), ("http://localhost/", "address_refused"),
-        ("http://[::1]/", "invalid"), ("ftp://receiver.example/", "invalid"), ("https://u:p@receiver.example/", "invalid"),
-    ):  # fmt: skip
+        ("http://169.254.169.254/latest", "address_refused"),
+        ("http://localhost/", "address_refused"),
+        ("http://[::1]/", "invalid"),
+        ("ftp://receiver.example/", "invalid"),
+        ("https://u:p@receiver.example/", "invalid"),
+    ):
         refused = admin.post(WEBHOOKS, {**HOOK, "url": url})
         assert refused.status_int == 400
         ((name, found),) = errors(refused)
@@ -129,13 +139,16 @@ def test_what_is_shown_is_allowed_and_the_rest_is_refused(
     db.commit()
     one = f"{WEBHOOKS}/{endpoint_id}"
     pages: dict[type, str] = {
-        WebhooksContext: WEBHOOKS, WebhookContext: one, DeliveryContext: f"{one}/deliveries/{delivery.delivery_id}",
-    }  # fmt: skip
+        WebhooksContext: WEBHOOKS,
+        WebhookContext: one,
+        DeliveryContext: f"{one}/deliveries/{delivery.delivery_id}",
+    }
     steps = {"enabled": {"disable", "test"}, "disabled": {"enable"}}[state]
     expected = {
-        WebhooksContext: {"make-webhook"}, WebhookContext: {"edit", "delete", "rotate-secret", *steps},
+        WebhooksContext: {"make-webhook"},
+        WebhookContext: {"edit", "delete", "rotate-secret", *steps},
         DeliveryContext: {"resend"} if state == "enabled" else set(),
-    }  # fmt: skip
+    }
     bodies = {"make-webhook": HOOK, "edit": {"description": "Of the shop."}}
     for context, path in pages.items():
         page = client.get(path, Accept=HAL_FORMS)

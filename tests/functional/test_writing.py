@@ -46,9 +46,15 @@ def test_put_leaves_what_it_does_not_name(owner: Client, path: str, db: Session)
 def test_put_of_a_location_replaces_it_as_a_whole(owner: Client, path: str) -> None:
     location = owner.put(path, {"location": {"city": "Hamburg"}}).json["location"]
     assert location == {
-        "address": None, "city": "Hamburg", "state": None, "zip": None, "country": None, "latitude": None,
-        "longitude": None, "is_approximate": False,
-    }  # fmt: skip
+        "address": None,
+        "city": "Hamburg",
+        "state": None,
+        "zip": None,
+        "country": None,
+        "latitude": None,
+        "longitude": None,
+        "is_approximate": False,
+    }
 
 
 def test_patch_merges_a_location_part_by_part(owner: Client, path: str) -> None:
@@ -82,8 +88,9 @@ def test_contact_information_is_merged_by_patch_and_replaced_by_put(owner: Clien
         "address": "Berlin"
     }
     assert owner.patch(me, {"contact_information": {"phone": "2"}}).json["contact_information"] == {
-        "address": "Berlin", "phone": "2",
-    }  # fmt: skip
+        "address": "Berlin",
+        "phone": "2",
+    }
     assert owner.put(me, {"contact_information": {"phone": "3"}}).json["contact_information"] == {"phone": "3"}
 
 
@@ -115,11 +122,16 @@ def test_what_was_read_with_its_owner_inside_may_be_sent_back(owner: Client, pat
 def test_read_only_fields_are_ignored(owner: Client, path: str, people: People) -> None:
     before = owner.get(path).json
     sent = {
-        "listing_id": 1, "user_id": people.customer().user.user_id, "date_created": "1999-01-01T00:00:00Z",
+        "listing_id": 1,
+        "user_id": people.customer().user.user_id,
+        "date_created": "1999-01-01T00:00:00Z",
         "rating_count": 500,
-        "rating_average": 5, "is_verified_listing": True, "status_reason": "none", "title": "Real change",
+        "rating_average": 5,
+        "is_verified_listing": True,
+        "status_reason": "none",
+        "title": "Real change",
         "distance_km": 0,
-    }  # fmt: skip
+    }
     answer = owner.put(path, sent)
     assert answer.status_int == 200
     assert {name: answer.json[name] for name in sent if name in before and name != "title"} == {
@@ -150,25 +162,42 @@ def test_an_unknown_field_is_told_with_what_was_probably_meant(owner: Client, pa
 
 def test_all_errors_come_at_once_each_with_its_place(owner: Client) -> None:
     sent = {
-        "title": "", "description": 5, "price": -1, "currency": "XXX", "location": {"latitude": 100, "city": []},
-        "photos_urls": ["nonsense", "https://photos.example/1.jpg", 5], "amenities": "lights", "status": "sold",
+        "title": "",
+        "description": 5,
+        "price": -1,
+        "currency": "XXX",
+        "location": {"latitude": 100, "city": []},
+        "photos_urls": ["nonsense", "https://photos.example/1.jpg", 5],
+        "amenities": "lights",
+        "status": "sold",
         "colour": "red",
-    }  # fmt: skip
+    }
     body = assert_problem(owner.post("/api/listings", sent), 400, "invalid_input")
     assert named(body) == {
-        "title": "too_short", "description": "not_text", "category": "required", "price": "out_of_range",
-        "currency": "unknown_currency", "location.latitude": "out_of_range", "location.city": "not_text",
-        "photos_urls.0": "too_short", "photos_urls.2": "not_text", "amenities": "not_a_list", "status": "not_a_choice",
+        "title": "too_short",
+        "description": "not_text",
+        "category": "required",
+        "price": "out_of_range",
+        "currency": "unknown_currency",
+        "location.latitude": "out_of_range",
+        "location.city": "not_text",
+        "photos_urls.0": "too_short",
+        "photos_urls.2": "not_text",
+        "amenities": "not_a_list",
+        "status": "not_a_choice",
         "colour": "unknown_field",
-    }  # fmt: skip
+    }
     assert "11 more" in body["detail"]
 
 
 def test_a_refused_edit_changes_nothing_at_all(owner: Client, path: str, db: Session) -> None:
     before, events = owner.get(path), _count(db, "events")
-    for sent in ({"title": "New", "price": -1}, {"title": "New", "category": "nope"},
+    for sent in (
+        {"title": "New", "price": -1},
+        {"title": "New", "category": "nope"},
         {"title": "New", "status": "suspended"},
-                 {"title": "New", "location": {"latitude": 1, "longitude": None}}):  # fmt: skip
+        {"title": "New", "location": {"latitude": 1, "longitude": None}},
+    ):
         assert owner.put(path, sent).status_int in (400, 403, 409)
         assert owner.patch(path, sent).status_int in (400, 403, 409)
     assert owner.get(path).json == before.json

@@ -27,9 +27,15 @@ def main(url: str, data_dir: str, user_id: str, point: str) -> None:
     keys = DocumentKeys.from_settings(Settings())
     with databases.session() as session:
         submission.submit(
-            session, databases, storage, keys, Actor(int(user_id)), document_type="passport",
-            stream=BytesIO(make_pdf(size=200_000)), name="mine.pdf",
-        )  # fmt: skip
+            session,
+            databases,
+            storage,
+            keys,
+            Actor(int(user_id)),
+            document_type="passport",
+            stream=BytesIO(make_pdf(size=200_000)),
+            name="mine.pdf",
+        )
         if point == "uncommitted":
             die()
         session.commit()

@@ -32,17 +32,24 @@ class Process:
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "DATA_DIR": str(folder),
-            "MARKETPLACE_INI": str(ROOT / "development.ini"), "RATE_LIMITS": "false", **environment,
-        }  # fmt: skip
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": url,
+            "DATA_DIR": str(folder),
+            "MARKETPLACE_INI": str(ROOT / "development.ini"),
+            "RATE_LIMITS": "false",
+            **environment,
+        }
         self.start()
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "marketplace_api.cli", "realtime", "run", "--port", str(self.port)],
-                env=self._environment, stdout=log, stderr=log,
-            )  # fmt: skip
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
 
     def wait_until(self, *, ready: bool) -> dict[str, Any]:
         """The answer of ``/readyz``, once it is as wanted."""
@@ -120,9 +127,12 @@ class Driver:
     def __init__(self) -> None:
         folder = ROOT / "tests" / "realtime_client"
         self._node = subprocess.Popen(
-            [NODE or "node", str(folder / "drive.mjs"), str(home_of(folder))], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
+            [NODE or "node", str(folder / "drive.mjs"), str(home_of(folder))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         self.numbers = itertools.count(1)
         self._lines: queue.Queue[str] = queue.Queue()
         self._connections: dict[str, Connection] = {}

@@ -30,10 +30,8 @@ def pages() -> dict[str, str]:
         "events.md": _page("Events", "What the event log records, in the change's own transaction.", _events()),
         "permissions.md": _page("Permissions", "What the access control lists of the resources grant.", _permissions()),
         "routes.md": _page("Routes", "Every address, its methods and the permission that they ask for.", _routes()),
-        "settings.md": _page(
-            "Settings", "Ini keys and environment variables; the environment wins.", _settings()
-        ),
-    }  # fmt: skip
+        "settings.md": _page("Settings", "Ini keys and environment variables; the environment wins.", _settings()),
+    }
 
 
 def _page(title: str, opening: str, parts: Iterable[str]) -> str:

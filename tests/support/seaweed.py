@@ -43,10 +43,22 @@ class Seaweed:
             for argument in (f"-{name}.port={plain}", f"-{name}.port.grpc={grpc}")
         ]
         command = [
-            _program(), "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports,
-            "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-iam=false",
-            "-s3.autoCreateBucket=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
-        ]  # fmt: skip
+            _program(),
+            "server",
+            f"-dir={self.folder}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *ports,
+            "-s3",
+            f"-s3.config={config}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.iam=false",
+            "-iam=false",
+            "-s3.autoCreateBucket=false",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.max=20",
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         self._wait()
@@ -62,9 +74,13 @@ class Seaweed:
             signature_version="s3v4", connect_timeout=1, read_timeout=10, retries={"total_max_attempts": 1}
         )
         return boto3.session.Session().client(
-            "s3", endpoint_url=self.address, region_name="us-east-1", aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY, config=options,
-        )  # fmt: skip
+            "s3",
+            endpoint_url=self.address,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=options,
+        )
 
     def _wait(self) -> None:
         client, deadline = self.client(), time.monotonic() + READY_SECONDS

@@ -60,10 +60,15 @@ def test_pserve_answers_and_stops(ini: str, committed_databases: Databases, tmp_
         make_user(session)  # where somebody is, no demo data is loaded
         session.commit()
     environment = {
-        **os.environ, "DATABASE_URL": boot.connection_url(committed_databases), "DATA_DIR": str(tmp_path),
-        "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
-        "DOCUMENT_KEYS": f"one:{generate_key()}", "PUBLIC_URL": "https://market.example", "SMTP_URL": "smtp://127.0.0.1",
-    }  # fmt: skip
+        **os.environ,
+        "DATABASE_URL": boot.connection_url(committed_databases),
+        "DATA_DIR": str(tmp_path),
+        "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+        "JWT_KEYS": f"one:{generate_seed()}",
+        "DOCUMENT_KEYS": f"one:{generate_key()}",
+        "PUBLIC_URL": "https://market.example",
+        "SMTP_URL": "smtp://127.0.0.1",
+    }
     environment.pop("PORT", None)
     program = [sys.executable, "-m", "marketplace_api.serve", str(ROOT / ini), f"http_port={port}"]
     process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

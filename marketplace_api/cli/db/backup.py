@@ -220,17 +220,27 @@ def _remarks(manifest: Manifest) -> Sequence[str]:
 def _values(manifest: Manifest) -> Mapping[str, Any]:
     files = manifest.files
     return {
-        "made_at": manifest.made_at, "migration": manifest.migration, "tables": len(manifest.tables),
-        "rows": manifest.rows, "files": files.stored, "files_bytes": files.bytes, "files_included": files.included,
-        "files_gone": files.gone, "files_damaged": files.damaged, "document_keys": manifest.document_keys,
-    }  # fmt: skip
+        "made_at": manifest.made_at,
+        "migration": manifest.migration,
+        "tables": len(manifest.tables),
+        "rows": manifest.rows,
+        "files": files.stored,
+        "files_bytes": files.bytes,
+        "files_included": files.included,
+        "files_gone": files.gone,
+        "files_damaged": files.damaged,
+        "document_keys": manifest.document_keys,
+    }
 
 
 def _counts(found: Found) -> Mapping[str, Any]:
     return {
-        "files_present": found.present, "files_missing": found.missing, "files_changed": found.damaged,
-        "files_strays": found.strays_count, "files_young": found.young_count,
-    }  # fmt: skip
+        "files_present": found.present,
+        "files_missing": found.missing,
+        "files_changed": found.damaged,
+        "files_strays": found.strays_count,
+        "files_young": found.young_count,
+    }
 
 
 def _beside(found: Found) -> str:

@@ -203,9 +203,14 @@ def _is_closed(stream: IO[str]) -> bool:
 
 
 def _wanted(
-    databases: Databases, *, kind: str | None, actor: str | None, subject: str | None,
-    since: datetime | None, until: datetime | None,
-) -> Criteria:  # fmt: skip
+    databases: Databases,
+    *,
+    kind: str | None,
+    actor: str | None,
+    subject: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Criteria:
     from marketplace_api.domain.eventlog.audit import Criteria
     from marketplace_api.domain.kernel.events import EventType
 

@@ -13,9 +13,19 @@ if TYPE_CHECKING:
     from marketplace_api.database.prepared import Reader
 
 FIELDS = (
-    "event_id", "type", "actor_id", "actor_name", "on_behalf_of_id", "subject_type", "subject_id", "previous", "new",
-    "reason", "request_id", "date_created",
-)  # fmt: skip
+    "event_id",
+    "type",
+    "actor_id",
+    "actor_name",
+    "on_behalf_of_id",
+    "subject_type",
+    "subject_id",
+    "previous",
+    "new",
+    "reason",
+    "request_id",
+    "date_created",
+)
 COLUMNS = ("time", "event_id", "type", "subject", "actor", "change", "reason")
 DEED_COLUMNS = ("time", "type", "actor", "change", "reason")
 _WIDTHS = {"time": 25, "event_id": 9, "type": 28, "subject": 16, "actor": 24, "change": 60}
@@ -43,12 +53,17 @@ def deeds(db: Reader, rows: Sequence[Any]) -> list[dict[str, Any]]:
     names = audit.names(db, {row.actor_id for row in rows if row.actor_id is not None})
     return [
         {
-            "event_id": row.event_id, "time": row.date_created, "type": row.type, "actor": _actor(row, names),
-            "change": _change(row.previous or {}, row.new), "reason": plain(row.reason or ""),
-            "previous": row.previous, "new": row.new,
+            "event_id": row.event_id,
+            "time": row.date_created,
+            "type": row.type,
+            "actor": _actor(row, names),
+            "change": _change(row.previous or {}, row.new),
+            "reason": plain(row.reason or ""),
+            "previous": row.previous,
+            "new": row.new,
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _actor(row: Any, names: Mapping[int, str]) -> str:

@@ -35,9 +35,16 @@ for command in (*STEPS, import_, export):
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_listings(
-    context: Context, *, status: str | None, owner: str | None, category: str | None, search: str,
-    created_since: datetime | None, limit: int, after: int,
-) -> None:  # fmt: skip
+    context: Context,
+    *,
+    status: str | None,
+    owner: str | None,
+    category: str | None,
+    search: str,
+    created_since: datetime | None,
+    limit: int,
+    after: int,
+) -> None:
     """Show listings by id, whatever their state.
 
     Example: `marketplace-admin --json listings list --status pending_verification --created-since 7d`
@@ -48,9 +55,15 @@ def list_listings(
     with context.databases() as databases, databases.session() as session:
         owner_id = lifecycle.find(session, owner).user_id if owner else None
         found = admin_search.list_listings(
-            session, status=status, owner_id=owner_id, category=category, search=search, created_since=created_since,
-            limit=limit, after=after,
-        )  # fmt: skip
+            session,
+            status=status,
+            owner_id=owner_id,
+            category=category,
+            search=search,
+            created_since=created_since,
+            limit=limit,
+            after=after,
+        )
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
     if len(found) == limit:
         context.output.remark(f"There may be more: --after {found[-1].listing_id}")

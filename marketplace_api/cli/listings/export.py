@@ -25,9 +25,12 @@ Encode = Callable[[Iterable[Any]], bytes]
 
 @click.command()
 @click.option(
-    "--to", "output", metavar="FILE", type=FILE,
+    "--to",
+    "output",
+    metavar="FILE",
+    type=FILE,
     help="A new file, which only this user may read; else, and with `-`, standard output.",
-)  # fmt: skip
+)
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Else as FILE is called, or as --output says, else jsonl."
 )
@@ -64,8 +67,12 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
         context.output.remark(f"Exported {counted(count, 'listing')}.")
         return
     values = {
-        "action": "export", "file": str(output), "format": kind, "listings": count, "written_as_inactive": restarted,
-    }  # fmt: skip
+        "action": "export",
+        "file": str(output),
+        "format": kind,
+        "listings": count,
+        "written_as_inactive": restarted,
+    }
     context.output.record(values, f"Exported {counted(count, 'listing')} to {output}.")
 
 

@@ -31,9 +31,13 @@ BAD_ROWS_KEPT = 100
 
 @click.command("import")
 @click.argument(
-    "files", metavar="FILE...", help="CSV (.csv) or JSON lines (.jsonl), one or more; `-` is standard input.", nargs=-1,
-    required=True, type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
-)  # fmt: skip
+    "files",
+    metavar="FILE...",
+    help="CSV (.csv) or JSON lines (.jsonl), one or more; `-` is standard input.",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
+)
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), help="Of standard input; that of a file is in its name."
 )
@@ -128,9 +132,14 @@ class _Run:
             self.bad(source.path, number, name, reason)
 
         listing_import.import_listings(
-            self.databases, AccountRules.from_settings(self.context.settings), self.actor, source.rows, validator(),
-            options=replace(self.options, source=source.path.name), reports=listing_import.Reports(bad, batch),
-        )  # fmt: skip
+            self.databases,
+            AccountRules.from_settings(self.context.settings),
+            self.actor,
+            source.rows,
+            validator(),
+            options=replace(self.options, source=source.path.name),
+            reports=listing_import.Reports(bad, batch),
+        )
 
     def bad(self, path: Path, number: int, name: str, reason: str) -> None:
         where = f"row {number}, {name}" if name else f"row {number}"
@@ -143,9 +152,13 @@ class _Run:
         """The summary: one document, or sentences."""
         counts, is_rehearsal = self.counts, self.options.dry_run
         values = {
-            "files": files, **asdict(counts), "dry_run": is_rehearsal, "interrupted": self.is_interrupted,
-            "bad_reasons": dict(self.repeats.counts.most_common()), "bad_rows": self.bad_rows,
-        }  # fmt: skip
+            "files": files,
+            **asdict(counts),
+            "dry_run": is_rehearsal,
+            "interrupted": self.is_interrupted,
+            "bad_reasons": dict(self.repeats.counts.most_common()),
+            "bad_rows": self.bad_rows,
+        }
         said = f"{'Would import' if is_rehearsal else 'Imported'} {counted(counts.created, 'listing')}"
         said += f" of {counted(counts.read, 'row')}"
         if counts.owners_created:

@@ -18,9 +18,14 @@ EXIT_CODES = (
 
 
 def _step(
-    name: str, does: str, example: str, *, is_explained: bool = False, told: str = "Why; goes into the audit trail.",
+    name: str,
+    does: str,
+    example: str,
+    *,
+    is_explained: bool = False,
+    told: str = "Why; goes into the audit trail.",
     asks: bool = False,
-) -> click.Command:  # fmt: skip
+) -> click.Command:
     """The command for one action of ``moderation.ACTIONS``; ``is_explained`` where there must be a reason."""
 
     @click.command(name, help=f"{does}\n\nExample: `marketplace-admin {example}`\n\n{EXIT_CODES}")
@@ -46,20 +51,29 @@ _READ = "Why; the owner reads it, and it goes into the audit trail."
 STEPS = (
     _step("verify", "Give the badge to listings that wait for it, and publish them.", "listings verify 42 43"),
     _step(
-        "reject", "Refuse the badge; the owners read the reason.",
-        'listings reject 42 --reason "The photos are of another car."', is_explained=True, told=_READ,
+        "reject",
+        "Refuse the badge; the owners read the reason.",
+        'listings reject 42 --reason "The photos are of another car."',
+        is_explained=True,
+        told=_READ,
     ),
     _step(
-        "suspend", "Take listings down; the owners read the reason.",
-        'listings suspend 42 --reason "Advertising."', is_explained=True, told=_READ,
+        "suspend",
+        "Take listings down; the owners read the reason.",
+        'listings suspend 42 --reason "Advertising."',
+        is_explained=True,
+        told=_READ,
     ),
     _step(
-        "reinstate", "Put suspended listings back to what they were before.",
+        "reinstate",
+        "Put suspended listings back to what they were before.",
         'listings reinstate 42 --reason "The appeal was right."',
     ),
     _step(
-        "delete", "Delete listings. For 30 days `restore` brings them back.",
-        "--yes listings delete - < ids.txt", asks=True,
+        "delete",
+        "Delete listings. For 30 days `restore` brings them back.",
+        "--yes listings delete - < ids.txt",
+        asks=True,
     ),
     _step("restore", "Bring deleted listings back as they were.", "listings restore 42"),
-)  # fmt: skip
+)

@@ -99,11 +99,22 @@ def _said(reason: str, number: int) -> str:
 
 
 def told(
-    batch_id: int | None, action: str, target: str, matched: int, counts: dict[str, int], why: Mapping[str, int],
+    batch_id: int | None,
+    action: str,
+    target: str,
+    matched: int,
+    counts: dict[str, int],
+    why: Mapping[str, int],
     **more: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     shown = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
     return {
-        "batch_id": batch_id, "action": action, "target": target, "matched": matched, **shown, "reasons": dict(why),
-        "dry_run": False, **more,
-    }  # fmt: skip
+        "batch_id": batch_id,
+        "action": action,
+        "target": target,
+        "matched": matched,
+        **shown,
+        "reasons": dict(why),
+        "dry_run": False,
+        **more,
+    }

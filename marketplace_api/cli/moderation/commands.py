@@ -214,9 +214,19 @@ def _described(session: Any, found: Sequence[Any]) -> list[dict[str, Any]]:
 
     carried_out = locks.locked_batches(session, [row.batch_id for row in found])
     names = (
-        "batch_id", "action", "target", "conditions", "reason", "state", "matched", "date_created", "date_updated",
-        "date_finished", "date_undone", "request_id",
-    )  # fmt: skip
+        "batch_id",
+        "action",
+        "target",
+        "conditions",
+        "reason",
+        "state",
+        "matched",
+        "date_created",
+        "date_updated",
+        "date_finished",
+        "date_undone",
+        "request_id",
+    )
     described = []
     for row in found:
         actor = row.actor_name or (str(row.actor_id) if row.actor_id is not None else None)

@@ -14,46 +14,94 @@ from marketplace_api.cli.param_types import REASON, SINCE, require_span
 STATES = ("open", "assigned", "resolved", "dismissed")
 SUBJECTS = ("listing", "user", "message", "review")
 REASONS = (
-    "spam", "fraud", "prohibited", "counterfeit", "offensive", "harassment", "wrong_category", "personal_data", "other",
-)  # fmt: skip
+    "spam",
+    "fraud",
+    "prohibited",
+    "counterfeit",
+    "offensive",
+    "harassment",
+    "wrong_category",
+    "personal_data",
+    "other",
+)
 ACTIONS = ("suspend", "ban", "delete")
 COLUMNS = (
-    "report_id", "state", "subject_type", "subject_id", "subject_title", "reason", "of_subject", "reported_username",
-    "assignee_username", "date_created",
-)  # fmt: skip
+    "report_id",
+    "state",
+    "subject_type",
+    "subject_id",
+    "subject_title",
+    "reason",
+    "of_subject",
+    "reported_username",
+    "assignee_username",
+    "date_created",
+)
 SHOWN = (
-    "report_id", "state", "subject_type", "subject_id", "subject_title", "subject_status", "reason", "comment",
-    "reporter_id", "reporter_username", "reported_id", "reported_username", "assignee_id", "assignee_username",
-    "decision_reason", "date_created", "date_updated", "date_decided",
-)  # fmt: skip
+    "report_id",
+    "state",
+    "subject_type",
+    "subject_id",
+    "subject_title",
+    "subject_status",
+    "reason",
+    "comment",
+    "reporter_id",
+    "reporter_username",
+    "reported_id",
+    "reported_username",
+    "assignee_id",
+    "assignee_username",
+    "decision_reason",
+    "date_created",
+    "date_updated",
+    "date_decided",
+)
 
 _ID = click.argument(
-    "report_id",
-    metavar="ID",
-    type=click.IntRange(1, LARGEST_ID),
-    help="The report's id, as `reports` shows it.",
+    "report_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The report's id, as `reports` shows it."
 )
 _ALL = click.option("--all-of-same", is_flag=True, help="Decide the other undecided reports of the same subject too.")
 
 
 @click.command()
-@click.option("--state", "states", type=click.Choice(STATES), multiple=True,
-              help="Only in this state, may be repeated; without it, what is not decided yet.")  # fmt: skip
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES),
+    multiple=True,
+    help="Only in this state, may be repeated; without it, what is not decided yet.",
+)
 @click.option("--subject", type=click.Choice(SUBJECTS), help="Only reports of these.")
 @click.option("--subject-id", type=click.IntRange(1), metavar="ID", help="With --subject: of this one only.")
 @click.option("--reason", type=click.Choice(REASONS), help="Only reports for this reason.")
 @click.option("--since", type=SINCE, help="Made since then: an age such as 7d, or a date.")
 @click.option("--until", type=SINCE, help="Made before then: an age such as 24h, or a date.")
 @click.option("--assignee", metavar="USER", help="Somebody works on it: an id, a user name, an e-mail; or `nobody`.")
-@click.option("--sort", type=click.Choice(("oldest", "most-reported")), default="oldest", show_default=True,
-              help="What comes first.")  # fmt: skip
+@click.option(
+    "--sort",
+    type=click.Choice(("oldest", "most-reported")),
+    default="oldest",
+    show_default=True,
+    help="What comes first.",
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Reports at most.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def reports(
-    context: Context, *, states: tuple[str, ...], subject: str | None, subject_id: int | None, reason: str | None,
-    since: datetime | None, until: datetime | None, assignee: str | None, sort: str, limit: int, after: int,
-) -> None:  # fmt: skip
+    context: Context,
+    *,
+    states: tuple[str, ...],
+    subject: str | None,
+    subject_id: int | None,
+    reason: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    assignee: str | None,
+    sort: str,
+    limit: int,
+    after: int,
+) -> None:
     """Show reports: what was reported, why, how often, and who works on it.
 
     `of_subject` is how many of the reports that match are about the same thing.
@@ -67,9 +115,15 @@ def reports(
     require_span(since, until)
     with context.databases() as databases, databases.session() as session:
         sought = admin_search.Criteria(
-            states=states or STATES[:2], subject_type=subject, subject_id=subject_id, reason=reason, since=since,
-            until=until, assignee_id=_assignee(session, assignee), by_number=sort == "most-reported",
-        )  # fmt: skip
+            states=states or STATES[:2],
+            subject_type=subject,
+            subject_id=subject_id,
+            reason=reason,
+            since=since,
+            until=until,
+            assignee_id=_assignee(session, assignee),
+            by_number=sort == "most-reported",
+        )
         viewer = context.actor(session).user_id
         found = admin_search.list_page(session, viewer, sought, limit=limit, after=after)
     context.output.rows(COLUMNS, [_row(row) | {"of_subject": row.of_subject} for row in found])

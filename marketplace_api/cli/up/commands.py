@@ -102,9 +102,11 @@ def _children(context: Context, host: str, realtime_port: int) -> list[Child]:
     """API, worker and realtime process, in the order in which they are stopped."""
     variables = context.variables
     environment = {
-        **os.environ, "DATA_DIR": str(context.settings.data_dir), "REALTIME_PORT": str(realtime_port),
+        **os.environ,
+        "DATA_DIR": str(context.settings.data_dir),
+        "REALTIME_PORT": str(realtime_port),
         "REALTIME_URL": context.settings.realtime_url or f"http://{host}:{realtime_port}",
-    }  # fmt: skip
+    }
     if sys.stderr.isatty():
         environment["FORCE_COLOR"] = "1"
     pairs = [f"{name}={value}" for name, value in variables.items()]

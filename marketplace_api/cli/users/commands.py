@@ -38,9 +38,16 @@ for command in JUDGING:
 @click.option("--after", type=click.IntRange(0), default=0, metavar="ID", help="Begin behind this id.")
 @pass_context
 def list_users(
-    context: Context, *, search: str, role: str | None, state: str | None, verified: str | None,
-    joined_since: datetime | None, limit: int, after: int,
-) -> None:  # fmt: skip
+    context: Context,
+    *,
+    search: str,
+    role: str | None,
+    state: str | None,
+    verified: str | None,
+    joined_since: datetime | None,
+    limit: int,
+    after: int,
+) -> None:
     """Show accounts by id.
 
     Example: `marketplace-admin --json users list --role admin --joined-since 30d`
@@ -49,9 +56,15 @@ def list_users(
 
     with context.databases() as databases, databases.session() as session:
         found = admin_search.list_accounts(
-            session, search=search, role=role, state=state, verified={"yes": True, "no": False}.get(verified or ""),
-            joined_since=joined_since, limit=limit, after=after,
-        )  # fmt: skip
+            session,
+            search=search,
+            role=role,
+            state=state,
+            verified={"yes": True, "no": False}.get(verified or ""),
+            joined_since=joined_since,
+            limit=limit,
+            after=after,
+        )
     context.output.rows(COLUMNS, [dict(row._mapping) for row in found])
     if len(found) == limit:
         context.output.remark(f"There may be more: --after {found[-1].user_id}")
@@ -104,9 +117,15 @@ def show(context: Context, user: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Check everything and change nothing.")
 @pass_context
 def create(
-    context: Context, email: str, username: str, roles: tuple[str, ...],
-    password_stdin: bool, no_password: bool, unconfirmed: bool, dry_run: bool,
-) -> None:  # fmt: skip
+    context: Context,
+    email: str,
+    username: str,
+    roles: tuple[str, ...],
+    password_stdin: bool,
+    no_password: bool,
+    unconfirmed: bool,
+    dry_run: bool,
+) -> None:
     """Make an account.
 
     Example: `marketplace-admin users create ada@example.org --username ada --role admin`
@@ -118,9 +137,15 @@ def create(
     fields = _checked(username, email)
     with context.acting() as (session, actor):
         account = registration.create_account(
-            session, AccountRules.from_settings(context.settings),
-            username=fields["username"], email=fields["email"], password=password, roles=roles, actor=actor, confirmed=not unconfirmed,
-        )  # fmt: skip
+            session,
+            AccountRules.from_settings(context.settings),
+            username=fields["username"],
+            email=fields["email"],
+            password=password,
+            roles=roles,
+            actor=actor,
+            confirmed=not unconfirmed,
+        )
         session.flush()
         done = {**_account(account), "dry_run": dry_run}
         if dry_run:
@@ -178,10 +203,21 @@ def _account(user: Any) -> dict[str, Any]:
     return {
         name: getattr(user, name)
         for name in (
-            "user_id", "username", "email", "pending_email", "email_confirmed_at", "roles", "state", "state_reason",
-            "suspended_until", "is_verified", "date_joined", "last_login", "deactivated_at",
+            "user_id",
+            "username",
+            "email",
+            "pending_email",
+            "email_confirmed_at",
+            "roles",
+            "state",
+            "state_reason",
+            "suspended_until",
+            "is_verified",
+            "date_joined",
+            "last_login",
+            "deactivated_at",
         )
-    }  # fmt: skip
+    }
 
 
 def _password(from_stdin: bool) -> str:

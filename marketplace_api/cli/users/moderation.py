@@ -76,9 +76,15 @@ def ban(context: Context, user: str, reason: str, dry_run: bool) -> None:
 
 
 def _judge(
-    context: Context, user: str, action: str, act: Callable[..., Any],
-    *, reason: str, until: datetime | None, dry_run: bool,
-) -> None:  # fmt: skip
+    context: Context,
+    user: str,
+    action: str,
+    act: Callable[..., Any],
+    *,
+    reason: str,
+    until: datetime | None,
+    dry_run: bool,
+) -> None:
     from marketplace_api.domain.identity.accounts import lifecycle
 
     with context.databases() as databases:
@@ -95,10 +101,17 @@ def _judge(
             before, was_until, was_reason = found.state, found.suspended_until, found.state_reason
             account = act(session, actor, user_id, reason=reason, until=until, **more)
             done = {
-                "action": action, "user_id": user_id, "username": account.username, "previous_state": before,
-                "previous_suspended_until": was_until, "previous_reason": was_reason, "state": account.state,
-                "suspended_until": account.suspended_until, "reason": reason, "dry_run": dry_run,
-            }  # fmt: skip
+                "action": action,
+                "user_id": user_id,
+                "username": account.username,
+                "previous_state": before,
+                "previous_suspended_until": was_until,
+                "previous_reason": was_reason,
+                "state": account.state,
+                "suspended_until": account.suspended_until,
+                "reason": reason,
+                "dry_run": dry_run,
+            }
             if dry_run:
                 session.rollback()
     verb = "would be" if dry_run else "is"
@@ -173,9 +186,12 @@ def sessions(context: Context, user: str, limit: int) -> None:
 @click.command()
 @user_argument
 @click.option(
-    "--session", "session_id", type=click.IntRange(1, 2**63 - 1), metavar="ID",
+    "--session",
+    "session_id",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="ID",
     help="Only this one, as `users sessions` shows it; else all.",
-)  # fmt: skip
+)
 @_kept_reason
 @dry_run_option
 @pass_context
@@ -219,9 +235,12 @@ def send_password_reset(context: Context, user: str, reason: str | None, dry_run
         account = lifecycle.find(session, user)
         recovery.send_password_reset(session, context.actor(session, reason), account.user_id)
         values = {
-            "action": "send-password-reset", "user_id": account.user_id, "username": account.username,
-            "email": account.email, "dry_run": dry_run,
-        }  # fmt: skip
+            "action": "send-password-reset",
+            "user_id": account.user_id,
+            "username": account.username,
+            "email": account.email,
+            "dry_run": dry_run,
+        }
         if dry_run:
             session.rollback()
     verb = "would be sent" if dry_run else "is on its way"

@@ -109,9 +109,11 @@ def list_page(db: Reader, user_id: int, page: PageRequest) -> Page:
     list_hash = fingerprint("bookmarks", user_id)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
     values: dict[str, Any] = {
-        "user_id": user_id, "count": page.limit + 1, "offset": 0 if position else offset_of(page),
+        "user_id": user_id,
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
         "cap": paging.TOTAL_CAP + 1,
-    }  # fmt: skip
+    }
     if position:
         values["key"] = position.keys[0]
     found = _statement(position is not None, position is not None and position.backward).all(db, values)

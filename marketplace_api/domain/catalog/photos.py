@@ -27,9 +27,7 @@ KIND = "photo"
 _t = table_of(ListingPhoto)
 _p = _t.c
 
-COLUMNS = (
-    _p.photo_id, _p.listing_id, _p.alt_text, _p.width, _p.height, _p.full_key, _p.card_key, _p.thumb_key,
-)  # fmt: skip
+COLUMNS = (_p.photo_id, _p.listing_id, _p.alt_text, _p.width, _p.height, _p.full_key, _p.card_key, _p.thumb_key)
 """What the representation of a photo is made from."""
 
 _FIND = Prepared(
@@ -64,9 +62,16 @@ def of_listings(db: Reader, listings: Collection[Any]) -> dict[int, list[Any]]:
 
 
 def add(
-    session: Session, databases: Databases, storage: Storage, actor: Actor, listing: Any, *,
-    stream: IO[bytes], alt_text: str = "", expected_version: int | None = None,
-) -> Any:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    storage: Storage,
+    actor: Actor,
+    listing: Any,
+    *,
+    stream: IO[bytes],
+    alt_text: str = "",
+    expected_version: int | None = None,
+) -> Any:
     """Put the image in ``stream`` behind the others of the listing (its row as it was read); returns the photo's row.
 
     Raises Invalid (``invalid_file``), Conflict (``too_many_photos``, ``wrong_state``), NotFound, Gone,
@@ -75,15 +80,28 @@ def add(
     _require_room(listing)  # decoding costs most, so what is hopeless is refused before it
     queries.require_version(listing.version, expected_version)
     return put(
-        session, databases, storage, actor, listing, variants=images.photo_variants(stream), alt_text=alt_text,
+        session,
+        databases,
+        storage,
+        actor,
+        listing,
+        variants=images.photo_variants(stream),
+        alt_text=alt_text,
         expected_version=expected_version,
-    )  # fmt: skip
+    )
 
 
 def put(
-    session: Session, databases: Databases, storage: Storage, actor: Actor, listing: Any, *,
-    variants: Mapping[str, images.Variant], alt_text: str = "", expected_version: int | None = None,
-) -> Any:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    storage: Storage,
+    actor: Actor,
+    listing: Any,
+    *,
+    variants: Mapping[str, images.Variant],
+    alt_text: str = "",
+    expected_version: int | None = None,
+) -> Any:
     """:func:`add` for an image that was made into its variants before."""
     name = new_name()
     contents = {new_key(KIND, "webp", size, name): variant.content for size, variant in variants.items()}
@@ -92,10 +110,13 @@ def put(
         _require_room(locked)
         store.commit_staged(session, keys)
         values = {
-            "listing_id": locked.listing_id, "position": locked.photo_count, "alt_text": alt_text,
-            "width": variants["full"].width, "height": variants["full"].height,
+            "listing_id": locked.listing_id,
+            "position": locked.photo_count,
+            "alt_text": alt_text,
+            "width": variants["full"].width,
+            "height": variants["full"].height,
             **{f"{size}_key": new_key(KIND, "webp", size, name) for size in variants},
-        }  # fmt: skip
+        }
         photo = session.execute(sa.insert(_t).values(values).returning(*COLUMNS)).one()
         new = {"photos": locked.photo_count + 1, "added": photo.photo_id}
         _changed(session, actor, locked, locked.photo_count + 1, new)
@@ -118,9 +139,13 @@ def remove(
 
 
 def arrange(
-    session: Session, actor: Actor, listing_id: int, order: Sequence[tuple[int, str | None]], *,
+    session: Session,
+    actor: Actor,
+    listing_id: int,
+    order: Sequence[tuple[int, str | None]],
+    *,
     expected_version: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Put the photos into this order and give them these alt texts (``None`` keeps one); returns the listing's row.
 
     ``order`` names every photo once. Raises Invalid for one named twice, Conflict where it names others than there
@@ -150,9 +175,14 @@ def arrange(
 def _changed(session: Session, actor: Actor, row: Any, count: int, told: dict[str, Any]) -> Any:
     """``row`` has ``count`` photos now; returns its new row."""
     return editing.media_changed(
-        session, actor, row, EventType.LISTING_PHOTOS_CHANGED,
-        values={"photo_count": count}, previous={"photos": row.photo_count}, new=told,
-    )  # fmt: skip
+        session,
+        actor,
+        row,
+        EventType.LISTING_PHOTOS_CHANGED,
+        values={"photo_count": count},
+        previous={"photos": row.photo_count},
+        new=told,
+    )
 
 
 def forget_all(session: Session, user_id: int) -> None:
@@ -177,9 +207,10 @@ def _require_room(listing: Any) -> None:
 def too_many(listing: Any) -> Conflict:
     """The refusal of a photo for which the listing has no room."""
     return Conflict(
-        f"A listing has {MOST_PHOTOS} photos at most; remove one first.", code="too_many_photos",
+        f"A listing has {MOST_PHOTOS} photos at most; remove one first.",
+        code="too_many_photos",
         link=f"/api/listings/{listing.listing_id}/photos",
-    )  # fmt: skip
+    )
 
 
 def _places(session: Session, listing_id: int) -> Sequence[Any]:

@@ -38,9 +38,16 @@ def find(db: Reader, listing_id: int) -> Any | None:
 
 
 def replace(
-    session: Session, databases: Databases, storage: Storage, actor: Actor, listing: Any, *,
-    stream: IO[bytes], most_seconds: int, expected_version: int | None = None,
-) -> Any:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    storage: Storage,
+    actor: Actor,
+    listing: Any,
+    *,
+    stream: IO[bytes],
+    most_seconds: int,
+    expected_version: int | None = None,
+) -> Any:
     """Make the video in ``stream`` the listing's (its row as it was read), instead of another; returns the row.
 
     Raises Invalid (``invalid_file``), Conflict (``wrong_state``), NotFound, Gone, PreconditionFailed, and Unavailable
@@ -62,9 +69,13 @@ def replace(
             _release(session, _v.listing_id == locked.listing_id)
             store.commit_staged(session, keys)
             values = {
-                "listing_id": locked.listing_id, "seconds": round(found.seconds, 2), "width": found.width,
-                "height": found.height, "video_key": keys[0], "poster_key": keys[1],
-            }  # fmt: skip
+                "listing_id": locked.listing_id,
+                "seconds": round(found.seconds, 2),
+                "width": found.width,
+                "height": found.height,
+                "video_key": keys[0],
+                "poster_key": keys[1],
+            }
             row = session.execute(sa.insert(_t).values(values).returning(*COLUMNS)).one()
             _changed(session, actor, locked, has_video=True)
     return row
@@ -99,6 +110,11 @@ def _release(session: Session, condition: sa.ColumnElement[bool]) -> bool:
 
 def _changed(session: Session, actor: Actor, row: Any, *, has_video: bool) -> None:
     editing.media_changed(
-        session, actor, row, EventType.LISTING_VIDEO_CHANGED,
-        values={"has_video": has_video}, previous={"has_video": row.has_video}, new={"has_video": has_video},
-    )  # fmt: skip
+        session,
+        actor,
+        row,
+        EventType.LISTING_VIDEO_CHANGED,
+        values={"has_video": has_video},
+        previous={"has_video": row.has_video},
+        new={"has_video": has_video},
+    )

@@ -54,8 +54,10 @@ def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
     given = _given(wanted)
     values = given | {
-        "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
-    }  # fmt: skip
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
+    }
     # A span of ids, always: so the planner meets one question, whose answer is a walk along an index.
     values["low"], values["high"] = span(db, wanted)
     if position:

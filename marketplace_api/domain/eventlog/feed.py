@@ -38,9 +38,9 @@ _HORIZON = sa.text("SELECT event_horizon()")
 _LAST = sa.text("SELECT coalesce(pg_sequence_last_value('events_event_id_seq'), 0)")
 # An event lies in the month in which its transaction began, so months overlap by their ids where they meet: what tells up
 # to which id something was dropped is what dropped it, and not the lowest id that is left.
-_DROPPED = sa.select(
-    sa.func.coalesce(sa.func.max(sa.cast(_e.new["last_id"].astext, sa.BigInteger)), 0)
-).where(_e.type == EventType.EVENT_MONTH_DROPPED.value)  # fmt: skip
+_DROPPED = sa.select(sa.func.coalesce(sa.func.max(sa.cast(_e.new["last_id"].astext, sa.BigInteger)), 0)).where(
+    _e.type == EventType.EVENT_MONTH_DROPPED.value
+)
 _low, _high, _count = (sa.bindparam(name, type_=sa.BigInteger) for name in ("low", "high", "count"))
 
 

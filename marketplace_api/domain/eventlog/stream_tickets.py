@@ -43,9 +43,11 @@ def issue_ticket(session: Session, actor: Actor) -> str:
     stale = sa.delete(_tickets).where(_t.user_id == actor.user_id, _t.expires_at < sa.func.now())
     session.execute(stale)
     values = {
-        "ticket_hash": hash_opaque(ticket), "user_id": actor.user_id, "session_id": actor.session_id,
+        "ticket_hash": hash_opaque(ticket),
+        "user_id": actor.user_id,
+        "session_id": actor.session_id,
         "expires_at": sa.func.now() + timedelta(seconds=TICKET_SECONDS),
-    }  # fmt: skip
+    }
     session.execute(sa.insert(StreamTicket).values(values))
     return ticket
 

@@ -88,18 +88,28 @@ class SigningKeys:
             raise SettingsError(f"{path} is damaged; remove it to have a new key made.") from error
 
     def sign(
-        self, user_id: int, session_id: int, now: datetime,
-        lifetime: timedelta = DEFAULT_LIFETIME, *, generation: int = 0,
-    ) -> str:  # fmt: skip
+        self,
+        user_id: int,
+        session_id: int,
+        now: datetime,
+        lifetime: timedelta = DEFAULT_LIFETIME,
+        *,
+        generation: int = 0,
+    ) -> str:
         """An access token (RFC 7519, RFC 8037) for the session, good from ``now`` (aware) for ``lifetime``.
 
         The same arguments give the same token; ``generation`` tells those of one second apart.
         """
         issued = int(now.timestamp())
         claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(session_id),
-            "jti": f"{session_id}.{generation}", "iat": issued, "exp": issued + int(lifetime.total_seconds()),
-        }  # fmt: skip
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "jti": f"{session_id}.{generation}",
+            "iat": issued,
+            "exp": issued + int(lifetime.total_seconds()),
+        }
         return jwt.encode(claims, self._signing_key, algorithm=ALGORITHM, headers={"kid": self.signing_kid})
 
     def verify(self, token: str) -> AccessClaims:

@@ -75,12 +75,18 @@ COUNTERS: Sequence[Counters] = (
     _ratings("listings", "listing_id", "listing_id"),
     _ratings("users", "user_id", "reviewee_id"),
     Counters(
-        "photos", "listings", "listing_id", ("photo_count",),
+        "photos",
+        "listings",
+        "listing_id",
+        ("photo_count",),
         "SELECT count(*)::smallint AS photo_count FROM listing_photos "
         "WHERE listing_photos.listing_id = kept.listing_id",
     ),
     Counters(
-        "conversations", "conversation_sides", "conversation_id", ("message_count", "unread_count"),
+        "conversations",
+        "conversation_sides",
+        "conversation_id",
+        ("message_count", "unread_count"),
         "SELECT count(*)::integer AS message_count, count(*) FILTER (WHERE receiver_id = kept.user_id AND NOT is_read "
         "AND deleted_at IS NULL AND message_id > kept.read_through)::integer AS unread_count "
         "FROM messages WHERE messages.conversation_id = kept.conversation_id AND message_id > kept.hidden_through",
@@ -88,18 +94,24 @@ COUNTERS: Sequence[Counters] = (
     ),
     # After the sides, whose trigger carries what is repaired there on to the inbox.
     Counters(
-        "inboxes", "inboxes", "user_id", ("unread_count", "current_count", "archived_count"),
+        "inboxes",
+        "inboxes",
+        "user_id",
+        ("unread_count", "current_count", "archived_count"),
         "SELECT coalesce(sum(side.unread_count), 0)::integer AS unread_count, "
         "count(*) FILTER (WHERE NOT archived)::integer AS current_count, "
         "count(*) FILTER (WHERE archived)::integer AS archived_count FROM conversation_sides AS side "
         "WHERE side.user_id = kept.user_id AND side.last_message_id > side.hidden_through",
     ),
     Counters(
-        "notifications", "notification_boxes", "user_id", ("total_count", "unread_count"),
+        "notifications",
+        "notification_boxes",
+        "user_id",
+        ("total_count", "unread_count"),
         "SELECT count(*)::integer AS total_count, count(*) FILTER (WHERE NOT is_read)::integer AS unread_count "
         "FROM notifications WHERE notifications.user_id = kept.user_id",
     ),
-)  # fmt: skip
+)
 """What is recounted, in this order. The counts of search terms are not: to count them anew stops all writers, and
 ``recount_terms`` is there for it."""
 

@@ -30,10 +30,21 @@ from marketplace_api.models.outbound.notifications import Notification, Notifica
 from marketplace_api.models.trust.reports import Report
 
 _EMPTY: dict[str, Any] = {
-    "email": None, "pending_email": None, "email_confirmed_at": None, "email_bounced_at": None, "password_hash": None, "bio": None,
-    "profile_picture_url": None, "contact_information": {}, "state_reason": None, "suspended_until": None,
-    "is_verified": False, "last_login": None, "roles": ["customer"], "state": "erased",
-}  # fmt: skip
+    "email": None,
+    "pending_email": None,
+    "email_confirmed_at": None,
+    "email_bounced_at": None,
+    "password_hash": None,
+    "bio": None,
+    "profile_picture_url": None,
+    "contact_information": {},
+    "state_reason": None,
+    "suspended_until": None,
+    "is_verified": False,
+    "last_login": None,
+    "roles": ["customer"],
+    "state": "erased",
+}
 
 
 def erase_due(session: Session, rules: AccountRules, now: datetime, limit: int = 100) -> int:
@@ -108,13 +119,22 @@ def erase_account(session: Session, rules: AccountRules, user: User, actor: Acto
             sa.update(Listing)
             .where(Listing.user_id == user.user_id)
             .values(
-                description="", address=None, zip=None, city=None, state=None, latitude=None, longitude=None,
-                photos_urls=[], import_key=None, owner_hidden=True,
-                deleted_at=sa.func.coalesce(Listing.deleted_at, sa.func.now()), version=Listing.version + 1,
+                description="",
+                address=None,
+                zip=None,
+                city=None,
+                state=None,
+                latitude=None,
+                longitude=None,
+                photos_urls=[],
+                import_key=None,
+                owner_hidden=True,
+                deleted_at=sa.func.coalesce(Listing.deleted_at, sa.func.now()),
+                version=Listing.version + 1,
             )
             .returning(Listing.listing_id)
         )
-    )  # fmt: skip
+    )
     record(session, actor, EventType.USER_ERASED, user.user_id, new={"listings": len(listings.all())})
 
 

@@ -46,9 +46,16 @@ _SESSIONS = [column for column in _s if column.name not in ("refresh_hash", "ref
 _TOKENS = [column for column in _t if column.name != "token_hash"]
 _LISTINGS = [column for column in _l if column.computed is None and column.name != "import_key"]
 _CONVERSATIONS = [
-    _c.conversation_id, _c.participant1_id, _c.participant2_id, _c.timestamp_created, _c.timestamp_updated, _side.archived,
-    _side.unread_count, _side.hidden_through, _side.read_through,
-]  # fmt: skip
+    _c.conversation_id,
+    _c.participant1_id,
+    _c.participant2_id,
+    _c.timestamp_created,
+    _c.timestamp_updated,
+    _side.archived,
+    _side.unread_count,
+    _side.hidden_through,
+    _side.read_through,
+]
 # What moderators removed is still there for who wrote it, as why it was removed is.
 _RECEIVED = [column for column in _m if column.name not in ("content", "moderation_reason")]
 _RECEIVED.append(sa.case((_m.deleted_at.is_(None), _m.content), else_=REMOVED).label("content"))
@@ -58,9 +65,16 @@ _d = Delivery.__table__.c
 _DELIVERIES = [column for column in _d if column.name not in ("group_key", "event_id", "provider_reference")]
 _reports = Report.__table__.c
 _REPORTS = [
-    _reports.report_id, _reports.subject_type, _reports.subject_id, _reports.reason, _reports.comment, _reports.state,
-    _reports.decision_reason, _reports.date_created, _reports.date_decided,
-]  # fmt: skip
+    _reports.report_id,
+    _reports.subject_type,
+    _reports.subject_id,
+    _reports.reason,
+    _reports.comment,
+    _reports.state,
+    _reports.decision_reason,
+    _reports.date_created,
+    _reports.date_decided,
+]
 _phone, _code, _push = Phone.__table__.c, PhoneCode.__table__.c, PushSubscription.__table__.c
 _CODES = [column for column in _code if column.name not in ("code_hash", "event_id")]
 _SUBSCRIPTIONS = [column for column in _push if column.name not in ("p256dh", "auth")]

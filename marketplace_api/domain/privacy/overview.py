@@ -23,9 +23,14 @@ from marketplace_api.models.trust.verifications import Verification
 SESSIONS_SHOWN = 5
 DEEDS_SHOWN = 10
 DEEDS = (
-    EventType.USER_SUSPENDED, EventType.USER_REINSTATED, EventType.USER_BANNED, EventType.USER_ROLES_CHANGED,
-    EventType.USER_DEACTIVATED, EventType.USER_REACTIVATED, EventType.USER_ERASED,
-)  # fmt: skip
+    EventType.USER_SUSPENDED,
+    EventType.USER_REINSTATED,
+    EventType.USER_BANNED,
+    EventType.USER_ROLES_CHANGED,
+    EventType.USER_DEACTIVATED,
+    EventType.USER_REACTIVATED,
+    EventType.USER_ERASED,
+)
 """What was done to accounts as a whole, by moderators or by their owners."""
 
 _l, _s, _r = table_of(Listing).c, table_of(AccountSession).c, table_of(Report).c
@@ -42,7 +47,7 @@ _SESSIONS = (
     .where(_s.user_id == _USER)
     .order_by(_s.last_used.desc(), _s.session_id.desc())
     .limit(SESSIONS_SHOWN)
-)  # fmt: skip
+)
 
 _DEEDS = (
     sa.select(_e.event_id, _e.date_created, _e.type, _e.actor_id, _e.actor_name, _e.previous, _e.new, _e.reason)
@@ -56,13 +61,16 @@ _GOES: dict[str, sa.Select[Any]] = {
     **{
         name: sa.select(sa.func.count()).where(table_of(model).c.user_id == _USER)
         for name, model in (
-            ("verifications", Verification), ("bookmarks", Bookmark), ("blocks", Block), ("notifications", Notification),
+            ("verifications", Verification),
+            ("bookmarks", Bookmark),
+            ("blocks", Block),
+            ("notifications", Notification),
         )
     },
     "sessions": sa.select(sa.func.count()).where(
         _s.user_id == _USER, _s.ended_at.is_(None), _s.expires_at > sa.func.now()
     ),
-}  # fmt: skip
+}
 
 
 def listing_counts(db: Reader, user_id: int) -> dict[str, int]:

@@ -9,9 +9,16 @@ from marketplace_api.gateways.storage.local import LocalStorage
 from marketplace_api.gateways.storage.signing import UrlSigner
 
 __all__ = [
-    "KEY", "LocalStorage", "Storage", "StoredFile", "UrlSigner", "content_type_of", "make_storage",
-    "new_key", "new_name",
-]  # fmt: skip
+    "KEY",
+    "LocalStorage",
+    "Storage",
+    "StoredFile",
+    "UrlSigner",
+    "content_type_of",
+    "make_storage",
+    "new_key",
+    "new_name",
+]
 
 
 @lru_cache(maxsize=8)

@@ -10,9 +10,13 @@ from datetime import datetime
 from typing import IO, Protocol
 
 CONTENT_TYPES = {
-    "webp": "image/webp", "jpg": "image/jpeg", "png": "image/png", "mp4": "video/mp4", "webm": "video/webm",
+    "webp": "image/webp",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
     "bin": "application/octet-stream",
-}  # fmt: skip
+}
 """By the ending of a key: nothing else says what a file is."""
 
 KEY = re.compile(r"([a-z]{1,20})-([0-9a-f]{32})(?:-([a-z]{1,20}))?\.([a-z0-9]{2,4})")

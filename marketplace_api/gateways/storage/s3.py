@@ -44,18 +44,24 @@ class S3Storage:
         if boto3 is None:
             raise SettingsError("storage.backend is 's3': install the extra, pip install 'marketplace-api[s3]'.")
         config = Config(
-            signature_version="s3v4", connect_timeout=3, read_timeout=15,
+            signature_version="s3v4",
+            connect_timeout=3,
+            read_timeout=15,
             retries={"total_max_attempts": 2, "mode": "standard"},
             # Servers that are not Amazon's seldom have a host name for each bucket, nor the newer checksums.
             s3={"addressing_style": "path" if settings.storage_endpoint else "auto"},
-            request_checksum_calculation="when_required", response_checksum_validation="when_required",
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             max_pool_connections=32,
-        )  # fmt: skip
+        )
         client = boto3.session.Session().client(
-            "s3", endpoint_url=settings.storage_endpoint or None, region_name=settings.storage_region,
+            "s3",
+            endpoint_url=settings.storage_endpoint or None,
+            region_name=settings.storage_region,
             aws_access_key_id=settings.storage_access_key or None,
-            aws_secret_access_key=settings.storage_secret_key or None, config=config,
-        )  # fmt: skip
+            aws_secret_access_key=settings.storage_secret_key or None,
+            config=config,
+        )
         return cls(client, settings.storage_bucket)
 
     def put(self, key: str, content: IO[bytes]) -> None:
@@ -101,9 +107,12 @@ class S3Storage:
         """What somebody else needs to put this one file of at most ``most_bytes`` here, for so long and no longer."""
         content_type = content_type_of(key)
         signed = self._client.generate_presigned_post(
-            self._bucket, key, Fields={"Content-Type": content_type}, ExpiresIn=seconds,
+            self._bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            ExpiresIn=seconds,
             Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, most_bytes]],
-        )  # fmt: skip
+        )
         return PostForm(signed["url"], signed["fields"])
 
     def tidy(self, before: datetime) -> int:

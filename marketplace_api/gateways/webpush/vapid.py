@@ -66,8 +66,10 @@ class VapidPush:
     def _signature(self, endpoint: str) -> dict[str, str]:
         parts = urlsplit(endpoint)
         claims = {
-            "aud": f"{parts.scheme}://{parts.netloc}", "sub": self.contact, "exp": int(time.time()) + TOKEN_SECONDS,
-        }  # fmt: skip
+            "aud": f"{parts.scheme}://{parts.netloc}",
+            "sub": self.contact,
+            "exp": int(time.time()) + TOKEN_SECONDS,
+        }
         signed: dict[str, str] = Vapid(self.key.private).sign(claims)
         return signed
 

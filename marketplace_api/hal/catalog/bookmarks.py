@@ -45,8 +45,10 @@ def _bookmark(request: Request, row: Any, listing: Representation | None, fields
     path = f"{PATH}/{row.listing_id}"
     item = _stub(request, row, path) if listing is None else listing
     item.state |= {
-        "bookmark_id": row.bookmark_id, "date_bookmarked": row.date_bookmarked, "is_available": listing is not None,
-    }  # fmt: skip
+        "bookmark_id": row.bookmark_id,
+        "date_bookmarked": row.date_bookmarked,
+        "is_available": listing is not None,
+    }
     if fields:
         item.state = {name: value for name, value in item.state.items() if name in fields or name == "listing_id"}
     item.links["mkt:bookmark"] = link(path)

@@ -132,9 +132,14 @@ def _context(request: Request, row: Any) -> ListingContext:
 
 
 def _listing(
-    row: Any, actor: Actor, context: ListingContext | None, fields: Collection[str], *,
-    owners: Mapping[int, Representation], marks: Mapping[int, Any],
-) -> Representation:  # fmt: skip
+    row: Any,
+    actor: Actor,
+    context: ListingContext | None,
+    fields: Collection[str],
+    *,
+    owners: Mapping[int, Representation],
+    marks: Mapping[int, Any],
+) -> Representation:
     values = _state(row, actor, marks.get(row.listing_id))
     state = (
         {name: value for name, value in values.items() if name in fields or name == "listing_id"} if fields else values

@@ -23,9 +23,14 @@ def photos(context: PhotosContext) -> Representation:
     items = [_photo(context.request, row, context.child(row) if with_forms else None) for row in rows]
     now = [{"photo_id": row.photo_id, "alt_text": row.alt_text} for row in rows]
     return Representation(
-        {}, {"self": link(context.path), "up": link(context.listing.path)}, {"photos": items}, context=context,
-        values={"photos": now}, version=context.version, is_public=True,
-    )  # fmt: skip
+        {},
+        {"self": link(context.path), "up": link(context.listing.path)},
+        {"photos": items},
+        context=context,
+        values={"photos": now},
+        version=context.version,
+        is_public=True,
+    )
 
 
 @represents(PhotoContext)

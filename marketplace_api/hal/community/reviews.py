@@ -32,9 +32,15 @@ def review(context: ReviewContext, fields: Collection[str] = (), embed: Collecti
 
 
 def reviews(
-    request: Request, page: Page, ratings: Ratings, path: str, up: Context, *,
-    fields: Collection[str] = (), embed: Collection[str] = (),
-) -> Representation:  # fmt: skip
+    request: Request,
+    page: Page,
+    ratings: Ratings,
+    path: str,
+    up: Context,
+    *,
+    fields: Collection[str] = (),
+    embed: Collection[str] = (),
+) -> Representation:
     """One page of the reviews of what ``up`` stands for, with its ratings."""
     extra = {
         "rating_average": ratings.average,
@@ -62,9 +68,12 @@ def review_items(
 
 
 def _review(
-    row: Any, actor: Actor, context: ReviewContext | None, fields: Collection[str],
+    row: Any,
+    actor: Actor,
+    context: ReviewContext | None,
+    fields: Collection[str],
     authors: Mapping[int, Representation],
-) -> Representation:  # fmt: skip
+) -> Representation:
     values = _state(row, actor)
     kept = {"review_id", *fields} if fields else values.keys()
     state = {name: value for name, value in values.items() if name in kept}

@@ -18,8 +18,11 @@ AUDIT = "/api/audit"
 _ACCOUNTS = "/api/admin/users"
 # What admins can open, whatever its state (listings: as long as they are not deleted).
 _SUBJECTS = {
-    "user": _ACCOUNTS, "review": "/api/reviews", "report": "/api/moderation/reports", "listing": "/api/listings",
-}  # fmt: skip
+    "user": _ACCOUNTS,
+    "review": "/api/reviews",
+    "report": "/api/moderation/reports",
+    "listing": "/api/listings",
+}
 
 
 @represents(EventContext)

@@ -97,13 +97,15 @@ def preferences(context: NotificationPreferencesContext) -> Representation:
     state = {
         "user_id": own.user_id,
         "types": own.types,
-        "quiet_hours": None if quiet is None else {
-            "start": f"{quiet.start:%H:%M}", "end": f"{quiet.end:%H:%M}", "time_zone": quiet.time_zone
-        },
+        "quiet_hours": None
+        if quiet is None
+        else {"start": f"{quiet.start:%H:%M}", "end": f"{quiet.end:%H:%M}", "time_zone": quiet.time_zone},
         "digest": {
-            "enabled": own.digest.enabled, "time": f"{own.digest.time:%H:%M}", "time_zone": own.digest.time_zone
+            "enabled": own.digest.enabled,
+            "time": f"{own.digest.time:%H:%M}",
+            "time_zone": own.digest.time_zone,
         },
         "date_updated": own.date_updated,
-    }  # fmt: skip
+    }
     links: Links = {"self": link(PREFERENCES), "up": link("/api/users/me"), "mkt:notifications": link(PATH)}
     return Representation(state, links, context=context, version=own.version)

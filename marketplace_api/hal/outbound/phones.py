@@ -18,11 +18,16 @@ def phone(context: PhoneContext) -> Representation:
         "phone": row.number,
         "confirmed_at": row.confirmed_at,
         "is_stopped": context.is_stopped,
-        "waiting": None if row.waiting_number is None else {
-            "phone": row.waiting_number, "is_sent": row.is_sent, "attempts_left": row.attempts_left,
-            "expires_at": row.expires_at if row.is_sent else None, "problem": row.problem,
+        "waiting": None
+        if row.waiting_number is None
+        else {
+            "phone": row.waiting_number,
+            "is_sent": row.is_sent,
+            "attempts_left": row.attempts_left,
+            "expires_at": row.expires_at if row.is_sent else None,
+            "problem": row.problem,
         },
-    }  # fmt: skip
+    }
     links = {
         "self": link(PHONE),
         "up": link("/api/users/me"),

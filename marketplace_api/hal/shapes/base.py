@@ -111,11 +111,14 @@ TEMPLATE_PROPERTY = {
     "type": "object",
     "description": "A field of the form (HAL-FORMS); `properties` describe an object's own fields.",
     "properties": {
-        "name": TEXT, "prompt": TEXT, "required": FLAG, "type": TEXT,
+        "name": TEXT,
+        "prompt": TEXT,
+        "required": FLAG,
+        "type": TEXT,
         "properties": {"type": "array", "items": ref("TemplateProperty")},
     },
     "required": ["name", "prompt", "required"],
-}  # fmt: skip
+}
 TEMPLATE = exactly(
     {
         "title": TEXT,

@@ -8,33 +8,53 @@ from marketplace_api.hal.shapes.base import COUNT, FLAG, TEXT, Schema, exactly
 
 _ROWS: Schema = {"type": "array", "items": {"type": "object"}}
 
-_QUEUE = exactly({
-    **dict.fromkeys(("todo", "doing", "failed", "stalled"), COUNT), "oldestSeconds": {"type": "number", "minimum": 0},
-})  # fmt: skip
+_QUEUE = exactly(
+    {**dict.fromkeys(("todo", "doing", "failed", "stalled"), COUNT), "oldestSeconds": {"type": "number", "minimum": 0}}
+)
 
 # What an export holds beside the profile.
 _EXPORTED = (
-    "sessions", "one_time_tokens",
-    "listings", "photos", "videos", "bookmarks",
-    "reviews", "conversations", "messages_sent", "messages_received", "blocks",
-    "reports", "verifications", "notifications", "deliveries", "notification_choices", "notification_preferences",
+    "sessions",
+    "one_time_tokens",
+    "listings",
+    "photos",
+    "videos",
+    "bookmarks",
+    "reviews",
+    "conversations",
+    "messages_sent",
+    "messages_received",
+    "blocks",
+    "reports",
+    "verifications",
+    "notifications",
+    "deliveries",
+    "notification_choices",
+    "notification_preferences",
     "events",
-)  # fmt: skip
+)
 
 DOCUMENTS: Mapping[str, Schema] = {
     "health": exactly({"status": {"const": "alive"}}),
-    "readiness": exactly({
-        "status": {"type": "string", "enum": ["ready", "unavailable"]},
-        "checks": {
-            "type": "object", "required": ["database", "migrations", "storage", "redis"],
-            "additionalProperties": TEXT,
-        },
-        "installation": {"type": ["string", "null"], "description": "Which installation answers; null if not known."},
-        "jobs": {
-            "type": ["object", "null"], "required": ["workers", "queues"],
-            "properties": {"workers": COUNT, "queues": {"type": "object", "additionalProperties": _QUEUE}},
-        },
-    }),
+    "readiness": exactly(
+        {
+            "status": {"type": "string", "enum": ["ready", "unavailable"]},
+            "checks": {
+                "type": "object",
+                "required": ["database", "migrations", "storage", "redis"],
+                "additionalProperties": TEXT,
+            },
+            "installation": {
+                "type": ["string", "null"],
+                "description": "Which installation answers; null if not known.",
+            },
+            "jobs": {
+                "type": ["object", "null"],
+                "required": ["workers", "queues"],
+                "properties": {"workers": COUNT, "queues": {"type": "object", "additionalProperties": _QUEUE}},
+            },
+        }
+    ),
     "version": exactly({"version": TEXT}),
     "metrics": {"type": "string", "description": "Prometheus' text format."},
     "file": {"type": "string", "format": "binary"},
@@ -45,7 +65,8 @@ DOCUMENTS: Mapping[str, Schema] = {
         "required": ["profile", *_EXPORTED, "complete"],
     },
     "openapi": {
-        "type": "object", "required": ["openapi", "info", "paths", "components"],
+        "type": "object",
+        "required": ["openapi", "info", "paths", "components"],
         "properties": {"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}},
     },
-}  # fmt: skip
+}

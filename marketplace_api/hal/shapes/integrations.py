@@ -18,13 +18,15 @@ from marketplace_api.hal.shapes.base import (
 from marketplace_api.models.identity.api_keys import SCOPES
 
 _KEY: Mapping[str, Schema] = {
-    "api_key_id": IDENTIFIER, "name": TEXT,
+    "api_key_id": IDENTIFIER,
+    "name": TEXT,
     "scopes": {"type": "array", "items": {"type": "string", "enum": list(SCOPES)}},
     "created_by": {"type": ["integer", "null"], "minimum": 1, "description": "null for the command line."},
     "date_created": MOMENT,
     "last_used": {"type": ["string", "null"], "format": "date", "description": "By the day, UTC."},
-    "expires_at": OPTIONAL_MOMENT, "revoked_at": OPTIONAL_MOMENT,
-}  # fmt: skip
+    "expires_at": OPTIONAL_MOMENT,
+    "revoked_at": OPTIONAL_MOMENT,
+}
 
 SHAPES: Mapping[str, Shape] = {
     "api_key": Shape(_KEY, ("self", "collection")),

@@ -11,9 +11,10 @@ from marketplace_api.hal.shapes.base import TEXT, Shape
 SHAPES: Mapping[str, Shape] = {
     "email_subscription": Shape(
         {
-            "type": {"type": "string", "enum": [*(type.value for type in KINDS), DIGEST]}, "label": TEXT,
+            "type": {"type": "string", "enum": [*(type.value for type in KINDS), DIGEST]},
+            "label": TEXT,
             "channel": {"const": "email"},
         },
         ("self", "mkt:notification-preferences"),
-    ),
-}  # fmt: skip
+    )
+}

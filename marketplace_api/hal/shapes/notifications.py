@@ -25,8 +25,14 @@ _DATA = closed(
     {
         **dict.fromkeys(
             (
-                "actor_id", "listing_id", "conversation_id", "review_id", "session_id", "message_id",
-                "verification_id", "report_id",
+                "actor_id",
+                "listing_id",
+                "conversation_id",
+                "review_id",
+                "session_id",
+                "message_id",
+                "verification_id",
+                "report_id",
             ),
             IDENTIFIER,
         ),
@@ -35,25 +41,30 @@ _DATA = closed(
         "until": OPTIONAL_MOMENT,
     },
     [],
-)  # fmt: skip
+)
 
 SHAPES: Mapping[str, Shape] = {
     "notification": Shape(
         {
-            "notification_id": IDENTIFIER, "user_id": IDENTIFIER,
+            "notification_id": IDENTIFIER,
+            "user_id": IDENTIFIER,
             "type": {"type": "string", "enum": [type.value for type in KINDS]},
             "related_entity_id": {"type": ["integer", "null"], "description": "The id of what it is about."},
-            "title": TEXT, "content": TEXT,
+            "title": TEXT,
+            "content": TEXT,
             "count": {**IDENTIFIER, "description": "How many events it tells of, as long as it is unread."},
-            "data": {**_DATA, "description": "Further ids, and what a decision said."}, "is_read": FLAG,
+            "data": {**_DATA, "description": "Further ids, and what a decision said."},
+            "is_read": FLAG,
             "timestamp_created": MOMENT,
             "timestamp_updated": {**MOMENT, "description": "When the latest of the events was told."},
         },
-        ("self", "collection"), key="notification_id",
+        ("self", "collection"),
+        key="notification_id",
     ),
     "notifications": Shape(
         {**PAGE, "unreadCount": {**COUNT, "description": "Of all notifications, whatever the page shows."}},
-        ("self", "first", "mkt:notification-preferences"), frozenset({"totalIsCapped"}),
+        ("self", "first", "mkt:notification-preferences"),
+        frozenset({"totalIsCapped"}),
         {"notifications": Embedded("notification")},
     ),
     "notification_preferences": Shape(
@@ -66,4 +77,4 @@ SHAPES: Mapping[str, Shape] = {
         },
         ("self", "up", "mkt:notifications"),
     ),
-}  # fmt: skip
+}

@@ -25,12 +25,7 @@ QUEUES: tuple[tuple[str, str, str, Counter], ...] = (
         lambda db, actor: queue.waiting(db, actor.user_id),
     ),
     ("listings", "Listings to verify", "/api/moderation/listings", lambda db, _actor: waiting_listings.waiting(db)),
-    (
-        "verifications",
-        "Verifications",
-        "/api/moderation/verifications",
-        lambda db, _actor: verifications.waiting(db),
-    ),
+    ("verifications", "Verifications", "/api/moderation/verifications", lambda db, _actor: verifications.waiting(db)),
 )
 """Name, title and address of each queue, and how many wait in it, counted to one beyond ``TOTAL_CAP``."""
 

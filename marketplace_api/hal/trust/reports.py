@@ -19,8 +19,11 @@ _ACCOUNTS = "/api/admin/users"
 _PUBLIC = {"listing": "/api/listings", "user": "/api/users", "review": "/api/reviews"}
 # Where moderators open what a report is about, whatever its state.
 _MODERATED = {
-    "listing": "/api/listings", "user": _ACCOUNTS, "review": "/api/reviews", "message": "/api/moderation/messages",
-}  # fmt: skip
+    "listing": "/api/listings",
+    "user": _ACCOUNTS,
+    "review": "/api/reviews",
+    "message": "/api/moderation/messages",
+}
 
 
 @represents(OwnReportContext)

@@ -18,10 +18,14 @@ def notify_of_message(session: Session, event: Event, _services: Services) -> No
     if conversation_id is None or receiver_id is None or event.subject_id is None:
         return
     notice = NewNotification(
-        T.NEW_MESSAGE, event.event_id, actor_id=event.new["sender_id"], conversation_id=conversation_id,
-        listing_id=event.new.get("listing_id"), data={"message_id": event.subject_id},
+        T.NEW_MESSAGE,
+        event.event_id,
+        actor_id=event.new["sender_id"],
+        conversation_id=conversation_id,
+        listing_id=event.new.get("listing_id"),
+        data={"message_id": event.subject_id},
         group_key=conversation_group(conversation_id),
-    )  # fmt: skip
+    )
     notify_receiver(session, receiver_id, event.subject_id, notice)
 
 
@@ -39,7 +43,10 @@ def _notify_of_review(session: Session, event: Event, type: T, receiver: str, ac
     receiver_id = event.new.get(receiver)
     if receiver_id is not None:
         notice = NewNotification(
-            type, event.event_id, actor_id=event.new[actor], listing_id=event.new.get("listing_id"),
+            type,
+            event.event_id,
+            actor_id=event.new[actor],
+            listing_id=event.new.get("listing_id"),
             review_id=event.subject_id,
-        )  # fmt: skip
+        )
         notify(session, receiver_id, notice)

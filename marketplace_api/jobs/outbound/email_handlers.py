@@ -117,10 +117,12 @@ def mail_webhook_disabled(session: Session, event: Event, services: Services) ->
     if endpoint is None or endpoint.status != "disabled" or event.new.get("disabled_reason") == "by_hand":
         return
     told = {
-        "endpoint_id": endpoint.endpoint_id, "host": endpoint.url.split("/")[2], "failures": endpoint.failures,
+        "endpoint_id": endpoint.endpoint_id,
+        "host": endpoint.url.split("/")[2],
+        "failures": endpoint.failures,
         "gone": endpoint.disabled_reason == "gone",
         "link": services.settings.page_of(f"/admin/webhooks/{endpoint.endpoint_id}"),
-    }  # fmt: skip
+    }
     admins = sa.select(User).where(User.roles.contains(["admin"]), User.state == "active", User.email.is_not(None))
     for user in session.execute(admins.order_by(User.user_id).limit(MOST_ADMINS)).scalars().all():
         _mail(session, services, "webhook_disabled", user, user.email or "", **told)
@@ -150,12 +152,7 @@ def _mail(session: Session, services: Services, name: str, user: User, to: str, 
     settings = services.settings
     user_id = user.user_id
     message = render(
-        name,
-        sender=settings.email_from,
-        to=to,
-        username=user.username,
-        public_url=settings.public_url,
-        **context,
+        name, sender=settings.email_from, to=to, username=user.username, public_url=settings.public_url, **context
     )
     # The token in the mail must work the moment that it arrives, so its row is committed first.
     session.commit()

@@ -46,11 +46,20 @@ def _message(letter: OutboundMessage, services: Services, user: Any) -> Any:
         token = token_for(settings.secret, Subscription(letter.user_id, letter.type))
         link = f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
         headers |= {
-            "List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "List-Unsubscribe": f"<{link}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             "Precedence": "bulk",
-        }  # fmt: skip
+        }
     return render(
-        NEWS, sender=settings.email_from, to=user.email, subject=letter.title, headers=headers,
-        username=user.username, text=letter.text, url=letter.url, items=letter.items, unsubscribe=link,
+        NEWS,
+        sender=settings.email_from,
+        to=user.email,
+        subject=letter.title,
+        headers=headers,
+        username=user.username,
+        text=letter.text,
+        url=letter.url,
+        items=letter.items,
+        unsubscribe=link,
         preferences=settings.page_of(PREFERENCES),
-    )  # fmt: skip
+    )

@@ -74,9 +74,13 @@ def _target(row: object) -> Target:
 
 def _push(letter: OutboundMessage) -> Push:
     payload = {
-        "title": _short(letter.title, LONGEST_TITLE), "body": _short(letter.text, LONGEST_BODY), "url": letter.url,
-        "type": letter.type, "group": letter.group_key, "count": letter.count,
-    }  # fmt: skip
+        "title": _short(letter.title, LONGEST_TITLE),
+        "body": _short(letter.text, LONGEST_BODY),
+        "url": letter.url,
+        "type": letter.type,
+        "group": letter.group_key,
+        "count": letter.count,
+    }
     urgency = "high" if is_urgent(letter.type) else "normal"
     return Push(payload, TTL_SECONDS, urgency, None if letter.group_key is None else _topic(letter))
 

@@ -69,8 +69,12 @@ def notify_owners(session: Session, event: Event, _services: Services) -> None:
         return
     group = f"batch:{event.subject_id}:{action}"
     notify_listing_owners(
-        session, NewNotification(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
-        batch_id=event.subject_id, first_id=told["first_id"], last_id=told["last_id"],
+        session,
+        NewNotification(type, event.event_id, data={"batch_id": event.subject_id}, group_key=group),
+        batch_id=event.subject_id,
+        first_id=told["first_id"],
+        last_id=told["last_id"],
         # What an undo, which may have come before this, left as it is was changed as well.
-        outcomes=("restored",) if undone else ("changed", "kept"), moderator_id=event.actor_id,
-    )  # fmt: skip
+        outcomes=("restored",) if undone else ("changed", "kept"),
+        moderator_id=event.actor_id,
+    )

@@ -193,12 +193,7 @@ class Listing(Base):
             "position",
             postgresql_using="gist",
             postgresql_where=_SEARCHABLE,
-            postgresql_include=[
-                "listing_id",
-                "date_created",
-                "price",
-                "category",
-            ],
+            postgresql_include=["listing_id", "date_created", "price", "category"],
         ),
         # Writers bring their entries in by the list, at the end of each statement: see ``count_listing_terms``.
         sa.Index(

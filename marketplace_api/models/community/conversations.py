@@ -42,10 +42,12 @@ class Conversation(Base):
         sa.UniqueConstraint("conversation_id", "participant1_id", "participant2_id", name="uq_conversations_sides"),
         sa.Index("ix_conversations_participant2_id", "participant2_id"),
         sa.ForeignKeyConstraint(
-            ["conversation_id", "last_message_id"], ["messages.conversation_id", "messages.message_id"],
-            name="fk_conversations_last_message", use_alter=True,
+            ["conversation_id", "last_message_id"],
+            ["messages.conversation_id", "messages.message_id"],
+            name="fk_conversations_last_message",
+            use_alter=True,
         ),
-    )  # fmt: skip
+    )
 
 
 class ConversationSide(Base):
@@ -77,13 +79,17 @@ class ConversationSide(Base):
         sa.ForeignKeyConstraint(
             ["conversation_id", "participant1_id", "participant2_id"],
             ["conversations.conversation_id", "conversations.participant1_id", "conversations.participant2_id"],
-            name="fk_conversation_sides_conversation", ondelete="CASCADE",
+            name="fk_conversation_sides_conversation",
+            ondelete="CASCADE",
         ),
         sa.Index(
-            "ix_conversation_sides_list", "user_id", "archived", "last_message_id",
+            "ix_conversation_sides_list",
+            "user_id",
+            "archived",
+            "last_message_id",
             postgresql_where=sa.text("last_message_id > hidden_through"),
         ),
-    )  # fmt: skip
+    )
 
 
 class Inbox(Base):
@@ -127,15 +133,17 @@ class Message(Base):
         # Both are sides of this conversation; a conversation has no more than two.
         *(
             sa.ForeignKeyConstraint(
-                ["conversation_id", column], ["conversation_sides.conversation_id", "conversation_sides.user_id"],
-                name=f"fk_messages_{column}", ondelete="CASCADE",
+                ["conversation_id", column],
+                ["conversation_sides.conversation_id", "conversation_sides.user_id"],
+                name=f"fk_messages_{column}",
+                ondelete="CASCADE",
             )
             for column in ("sender_id", "receiver_id")
         ),
         sa.UniqueConstraint("conversation_id", "message_id"),
         sa.Index("ix_messages_sender_id", "sender_id", "message_id"),
         sa.Index("ix_messages_receiver_id", "receiver_id", "message_id"),
-    )  # fmt: skip
+    )
 
 
 class Block(Base):

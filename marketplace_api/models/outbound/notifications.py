@@ -61,11 +61,7 @@ class Notification(Base):
         ),
         sa.Index("ix_notifications_list", "user_id", "date_updated", "notification_id"),
         sa.Index(
-            "ix_notifications_unread",
-            "user_id",
-            "date_updated",
-            "notification_id",
-            postgresql_where=sa.text(_UNREAD),
+            "ix_notifications_unread", "user_id", "date_updated", "notification_id", postgresql_where=sa.text(_UNREAD)
         ),
         sa.Index("ix_notifications_read", "date_updated", postgresql_where=sa.text("is_read")),
         sa.Index("ix_notifications_stale", "date_updated", postgresql_where=sa.text(_UNREAD)),

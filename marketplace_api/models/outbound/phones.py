@@ -74,10 +74,7 @@ class PhoneCodeCount(Base):
     date_begun: Mapped[Created]
     last_sent: Mapped[Created]
 
-    __table_args__ = (
-        sa.CheckConstraint("sent > 0", "sent"),
-        sa.Index("ix_phone_code_counts_last_sent", "last_sent"),
-    )
+    __table_args__ = (sa.CheckConstraint("sent > 0", "sent"), sa.Index("ix_phone_code_counts_last_sent", "last_sent"))
 
 
 class PhoneStop(Base):

@@ -88,17 +88,23 @@ class WebhookDelivery(Base):
         sa.CheckConstraint("(status = 'waiting') = (date_finished IS NULL)", "finished"),
         # An event is told once; by hand as often as somebody likes.
         sa.Index(
-            "uq_webhook_deliveries_automatic", "endpoint_id", "event_id", unique=True,
+            "uq_webhook_deliveries_automatic",
+            "endpoint_id",
+            "event_id",
+            unique=True,
             postgresql_where=sa.text("kind = 'automatic'"),
         ),
         sa.Index(
-            "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", postgresql_where=sa.text("status = 'waiting'")
+            "ix_webhook_deliveries_due",
+            "endpoint_id",
+            "next_attempt_at",
+            postgresql_where=sa.text("status = 'waiting'"),
         ),
         sa.Index("ix_webhook_deliveries_endpoint_id", "endpoint_id", "delivery_id"),
         sa.Index("ix_webhook_deliveries_status", "endpoint_id", "status", "delivery_id"),
         sa.Index("ix_webhook_deliveries_type", "endpoint_id", "type", "delivery_id"),
         sa.Index("ix_webhook_deliveries_date_created", "date_created"),
-    )  # fmt: skip
+    )
 
 
 class WebhookPosition(Base):

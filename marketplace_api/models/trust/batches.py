@@ -74,12 +74,17 @@ class BatchRow(Base):
         ),
         # What is still to be done or undone: few of many in the end.
         sa.Index(
-            "ix_moderation_batch_rows_open", "batch_id", "outcome", "subject_id",
+            "ix_moderation_batch_rows_open",
+            "batch_id",
+            "outcome",
+            "subject_id",
             postgresql_where=sa.text("outcome IN ('waiting', 'changed')"),
         ),
         # Whether what came after another batch was undone.
         sa.Index(
-            "ix_moderation_batch_rows_restored", "subject_id", "version",
+            "ix_moderation_batch_rows_restored",
+            "subject_id",
+            "version",
             postgresql_where=sa.text("outcome = 'restored'"),
         ),
-    )  # fmt: skip
+    )

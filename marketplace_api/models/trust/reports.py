@@ -12,8 +12,16 @@ from marketplace_api.database.base import Base, BigId, BigInt, Created, Timestam
 
 SUBJECT_TYPES = ("listing", "user", "message", "review")
 REASONS = (
-    "spam", "fraud", "prohibited", "counterfeit", "offensive", "harassment", "wrong_category", "personal_data", "other",
-)  # fmt: skip
+    "spam",
+    "fraud",
+    "prohibited",
+    "counterfeit",
+    "offensive",
+    "harassment",
+    "wrong_category",
+    "personal_data",
+    "other",
+)
 STATES = ("open", "assigned", "resolved", "dismissed")
 LONGEST_COMMENT = 1_000
 

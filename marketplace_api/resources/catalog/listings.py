@@ -41,8 +41,9 @@ class ListingContext(Context):
 
     read_permission = P.LISTING_READ
     parts: ClassVar[dict[str, Callable[[Request, Any, str], Context]]] = {
-        "photos": PhotosContext, "video": VideoContext,
-    }  # fmt: skip
+        "photos": PhotosContext,
+        "video": VideoContext,
+    }
 
     def __getitem__(self, name: str) -> Context:
         return self.parts[name](self.request, self, name)

@@ -29,10 +29,7 @@ class PushSubscriptionContext(Context):
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]
-        return [
-            (Allow, reader(self.row.user_id), (P.PUSH_READ,)),
-            (Allow, owner(self.row.user_id), (P.PUSH_KEEP,)),
-        ]
+        return [(Allow, reader(self.row.user_id), (P.PUSH_READ,)), (Allow, owner(self.row.user_id), (P.PUSH_KEEP,))]
 
 
 class PushSubscriptionsContext(Context):

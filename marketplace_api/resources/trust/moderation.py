@@ -23,6 +23,8 @@ class ModerationContext(Branch):
 
     __acl__ = [(Allow, MODERATOR, (Permission.MODERATION_READ,))]
     children = {
-        "reports": ReportQueueContext, "verifications": VerificationsContext, "listings": WaitingListingsContext,
+        "reports": ReportQueueContext,
+        "verifications": VerificationsContext,
+        "listings": WaitingListingsContext,
         "messages": ModeratedMessagesContext,
-    }  # fmt: skip
+    }

@@ -35,10 +35,7 @@ class OwnVerificationContext(Context):
         user_id = self.request.actor.user_id
         if user_id is None:
             return []
-        return [
-            (Allow, reader(user_id), (P.VERIFICATION_READ,)),
-            (Allow, owner(user_id), (P.VERIFICATION_SUBMIT,)),
-        ]
+        return [(Allow, reader(user_id), (P.VERIFICATION_READ,)), (Allow, owner(user_id), (P.VERIFICATION_SUBMIT,))]
 
     def unavailable(self, operation: str) -> DomainError:
         return workflow.refused(self.status, operation, self.path)

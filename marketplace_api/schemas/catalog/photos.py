@@ -47,18 +47,21 @@ class _Place(StrictType):
 
     def json_schema(self) -> dict[str, Any]:
         return {
-            "type": "object", "required": ["photo_id"], "additionalProperties": False,
+            "type": "object",
+            "required": ["photo_id"],
+            "additionalProperties": False,
             "properties": {
                 **{child.name: child.typ.json_schema() for child in self.entry.children},
                 **{name: {"readOnly": True} for name in ("width", "height", "urls", "_links")},
             },
-        }  # fmt: skip
+        }
 
 
 class ArrangePhotos(Body):
     """All photos of the listing in the order that they shall have."""
 
     photos = SchemaNode(
-        ListOf(_Place(), MOST_PHOTOS), title="Photos",
+        ListOf(_Place(), MOST_PHOTOS),
+        title="Photos",
         description="Each with its photo_id, and alt_text where it changes.",
-    )  # fmt: skip
+    )

@@ -11,13 +11,29 @@ from marketplace_api.schemas.base import Body, PageQuery, Query, names, only
 from marketplace_api.schemas.types import Boolean, FromQuery, Integer, InvalidField, Nullable, Text
 
 MESSAGE_FIELDS = (
-    "message_id", "conversation_id", "sender_id", "receiver_id", "listing_id", "content", "timestamp_sent", "is_read",
-    "is_removed", "moderation_reason",
-)  # fmt: skip
+    "message_id",
+    "conversation_id",
+    "sender_id",
+    "receiver_id",
+    "listing_id",
+    "content",
+    "timestamp_sent",
+    "is_read",
+    "is_removed",
+    "moderation_reason",
+)
 CONVERSATION_FIELDS = (
-    "conversation_id", "participant1_id", "participant2_id", "last_message_id", "last_message_preview", "unreadCount",
-    "archived", "is_blocked", "timestamp_created", "timestamp_updated",
-)  # fmt: skip
+    "conversation_id",
+    "participant1_id",
+    "participant2_id",
+    "last_message_id",
+    "last_message_preview",
+    "unreadCount",
+    "archived",
+    "is_blocked",
+    "timestamp_created",
+    "timestamp_updated",
+)
 _TARGETS = ("receiver_id", "conversation_id")
 
 

@@ -11,9 +11,21 @@ from marketplace_api.schemas.base import Body, PageQuery, Query, names, only
 from marketplace_api.schemas.types import Integer, InvalidField, Nullable, Text
 
 REVIEW_FIELDS = (
-    "review_id", "listing_id", "reviewee_id", "reviewer_id", "reviewer_username", "rating", "comment", "date_posted",
-    "date_updated", "reply", "date_replied", "status", "is_moderated", "moderation_reason",
-)  # fmt: skip
+    "review_id",
+    "listing_id",
+    "reviewee_id",
+    "reviewer_id",
+    "reviewer_username",
+    "rating",
+    "comment",
+    "date_posted",
+    "date_updated",
+    "reply",
+    "date_replied",
+    "status",
+    "is_moderated",
+    "moderation_reason",
+)
 REVIEW_EMBEDS = ("reviewer",)
 READ_ONLY = frozenset((*REVIEW_FIELDS, *REVIEW_EMBEDS))
 

@@ -15,7 +15,9 @@ class ReadFeed(Query):
     """The next events."""
 
     after = SchemaNode(
-        FromQuery(Integer(0)), missing=None, description="Those behind this id (`next_after`); without it, from the first on."
-    )  # fmt: skip
+        FromQuery(Integer(0)),
+        missing=None,
+        description="Those behind this id (`next_after`); without it, from the first on.",
+    )
     limit = SchemaNode(FromQuery(Integer(1, MOST)), missing=100, description="Events at most.")
     type = names(PATTERNS, "Only of these types, separated by commas; `listing.*` is all of a subject.")

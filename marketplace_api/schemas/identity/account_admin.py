@@ -8,10 +8,25 @@ from marketplace_api.models.identity.accounts import ROLES, STATES
 from marketplace_api.schemas.base import Body, PageQuery
 from marketplace_api.schemas.types import Boolean, FromQuery, ListOf, Moment, Nullable, OneOf, Text
 
-READ_ONLY = frozenset({
-    "user_id", "username", "email", "is_email_confirmed", "profile_picture_url", "bio", "state", "state_reason",
-    "suspended_until", "is_verified", "date_joined", "last_login", "deactivated_at", "rating_average", "rating_count",
-})  # fmt: skip
+READ_ONLY = frozenset(
+    {
+        "user_id",
+        "username",
+        "email",
+        "is_email_confirmed",
+        "profile_picture_url",
+        "bio",
+        "state",
+        "state_reason",
+        "suspended_until",
+        "is_verified",
+        "date_joined",
+        "last_login",
+        "deactivated_at",
+        "rating_average",
+        "rating_count",
+    }
+)
 REASON = Text(2000, 3)
 SORTS = ("date_joined", "username")
 
@@ -41,9 +56,10 @@ class ListAccounts(PageQuery):
     """The accounts in all states."""
 
     search = SchemaNode(
-        FromQuery(Text(255)), missing=None,
+        FromQuery(Text(255)),
+        missing=None,
         description="The beginning of a user name, or an e-mail address (for admins: the beginning of one).",
-    )  # fmt: skip
+    )
     state = SchemaNode(FromQuery(OneOf(STATES)), missing=None, description="Only these.")
     role = SchemaNode(FromQuery(OneOf(ROLES)), missing=None, description="Only who has this role.")
     verified = SchemaNode(FromQuery(Boolean()), missing=None, description="Only verified accounts, or only others.")

@@ -15,9 +15,18 @@ from marketplace_api.schemas.catalog.listings import NullableObject
 from marketplace_api.schemas.types import Boolean, FromQuery, InvalidField, Nullable, StrictType, Text
 
 NOTIFICATION_FIELDS = (
-    "notification_id", "user_id", "type", "related_entity_id", "title", "content", "count", "data", "is_read",
-    "timestamp_created", "timestamp_updated",
-)  # fmt: skip
+    "notification_id",
+    "user_id",
+    "type",
+    "related_entity_id",
+    "title",
+    "content",
+    "count",
+    "data",
+    "is_read",
+    "timestamp_created",
+    "timestamp_updated",
+)
 CHANNEL_LABELS = {"in_app": "In the application", "email": "E-mail", "sms": "SMS", "web_push": "Push"}
 
 
@@ -106,23 +115,28 @@ def _types(group: type[StrictType], choice: StrictType) -> SchemaNode:
             SchemaNode(
                 group(),
                 *(SchemaNode(choice, name=name, missing=drop, title=CHANNEL_LABELS[name]) for name in CHANNELS),
-                name=type.value, missing=drop, title=kind.label,
+                name=type.value,
+                missing=drop,
+                title=kind.label,
             )
             for type, kind in KINDS.items()
         ),
-        missing=drop, title="What you are told of",
+        missing=drop,
+        title="What you are told of",
         description="E-mails about your account itself cannot be switched off.",
-    )  # fmt: skip
+    )
 
 
 _QUIET = {
-    "missing": drop, "title": "Quiet hours",
+    "missing": drop,
+    "title": "Quiet hours",
     "description": "Nothing that makes a sound comes then, but for security.",
-}  # fmt: skip
+}
 _DIGEST = {
-    "missing": drop, "title": "News of the day",
+    "missing": drop,
+    "title": "News of the day",
     "description": "E-mails wait for this time and come as one, but for those about your account and its security.",
-}  # fmt: skip
+}
 
 
 class EditPreferences(Body):

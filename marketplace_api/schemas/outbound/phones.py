@@ -14,10 +14,12 @@ from marketplace_api.schemas.types import InvalidField, Text
 # Of some countries the numbers do not tell whether they are mobile. What costs its holder or us more is left out.
 _TAKES_TEXTS = frozenset(
     {
-        PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.VOIP,
+        PhoneNumberType.MOBILE,
+        PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        PhoneNumberType.VOIP,
         PhoneNumberType.PERSONAL_NUMBER,
     }
-)  # fmt: skip
+)
 
 
 class PhoneNumber(Text):

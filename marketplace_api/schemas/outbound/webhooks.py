@@ -10,10 +10,18 @@ from marketplace_api.models.outbound.webhooks import DELIVERY_STATES, LONGEST_DE
 from marketplace_api.schemas.base import Body, PageQuery
 from marketplace_api.schemas.types import FromQuery, ListOf, OneOf, Text, WebAddress
 
-READ_ONLY = frozenset({
-    "endpoint_id", "status", "disabled_reason", "failures", "failing_since", "previous_secret_until", "date_created",
-    "date_updated",
-})  # fmt: skip
+READ_ONLY = frozenset(
+    {
+        "endpoint_id",
+        "status",
+        "disabled_reason",
+        "failures",
+        "failing_since",
+        "previous_secret_until",
+        "date_created",
+        "date_updated",
+    }
+)
 _URL = WebAddress(LONGEST_URL)
 _TYPES = ListOf(OneOf(PATTERNS), MOST_TYPES, 1, unique=True)
 _DESCRIPTION = Text(LONGEST_DESCRIPTION, 0)

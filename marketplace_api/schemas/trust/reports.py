@@ -58,9 +58,11 @@ class AssignReport(Body):
 
 class _Decide(Body):
     also_same_subject = SchemaNode(
-        Boolean(), missing=False, title="All of the same",
+        Boolean(),
+        missing=False,
+        title="All of the same",
         description="The other undecided reports of the same subject too, 5,000 at a time.",
-    )  # fmt: skip
+    )
 
 
 class ResolveReport(_Decide):

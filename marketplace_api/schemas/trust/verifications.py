@@ -13,9 +13,12 @@ from marketplace_api.schemas.uploads import UploadForm
 REASON = Text(2000, 3)
 
 DOCUMENT = UploadForm(
-    ACCEPTED, "document_limit", in_memory=True, title="Document",
+    ACCEPTED,
+    "document_limit",
+    in_memory=True,
+    title="Document",
     description="Only moderators see it, and each time it is recorded who opened it and why.",
-)  # fmt: skip
+)
 
 
 class SubmitDocument(Body):

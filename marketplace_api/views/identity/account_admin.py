@@ -62,7 +62,7 @@ _JUDGEMENTS: tuple[tuple[str, Callable[..., Any], type[Body], str, str], ...] = 
     ("suspend", lifecycle.suspend, schemas.Suspend, "Suspend", "It may only read and appeal, until a time if given."),
     ("reinstate", lifecycle.reinstate, schemas.Judge, "Reinstate", "Lift a suspension or a ban."),
     ("ban", lifecycle.ban, schemas.Judge, "Ban", "Shut it out for good: its sessions end, its listings are hidden."),
-)  # fmt: skip
+)
 
 
 def _judgement(name: str, act: Callable[..., Any], body: type[Body], title: str, description: str) -> Service:

@@ -62,7 +62,8 @@ PARAMETERS: dict[str, Json] = {
         "schema": _TEXT,
     },
     "If-None-Match": {
-        "description": "An ETag that the caller has: the answer is 304 when it still holds.", "schema": _TEXT,
+        "description": "An ETag that the caller has: the answer is 304 when it still holds.",
+        "schema": _TEXT,
     },
     "Idempotency-Key": {
         "description": "Makes a retry safe: the same key and body give the stored answer for 24 hours.",
@@ -70,10 +71,11 @@ PARAMETERS: dict[str, Json] = {
     },
     "Prefer": {"description": _MINIMAL, "schema": {"type": "string", "examples": ["return=minimal"]}},
     "PreferRehearsal": {
-        "name": "Prefer", "description": f"{_MINIMAL} {_REHEARSAL}",
+        "name": "Prefer",
+        "description": f"{_MINIMAL} {_REHEARSAL}",
         "schema": {"type": "string", "examples": ["return=minimal", "dry-run"]},
     },
-}  # fmt: skip
+}
 
 _FIELD_ERROR: Json = {
     "type": "object",
@@ -104,17 +106,19 @@ _PROBLEM: Json = {
             "description": "With `account_suspended` and `account_banned`: why, in the moderator's words.",
         },
         "until": {
-            "type": ["string", "null"], "format": "date-time",
+            "type": ["string", "null"],
+            "format": "date-time",
             "description": "With `account_suspended`: when it ends by itself; null until further notice.",
         },
         "_templates": {
-            "type": "object", "description": "With 410: how those who may can bring it back.",
+            "type": "object",
+            "description": "With 410: how those who may can bring it back.",
             "additionalProperties": {"$ref": "#/components/schemas/Template"},
         },
         "_links": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Link"}},
     },
     "required": ["type", "title", "status", "detail", "code", "request_id", "errors"],
-}  # fmt: skip
+}
 
 
 def components() -> Json:
@@ -135,11 +139,13 @@ def components() -> Json:
         },
         "securitySchemes": {
             "bearer": {
-                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
                 "description": "The `token` that registering, logging in and refreshing give.",
             }
         },
-    }  # fmt: skip
+    }
 
 
 def reference(kind: str, name: str) -> Json:

@@ -29,10 +29,13 @@ from marketplace_api.views.openapi.components import Json, headers, problem_name
 # What contexts grant to everyone by an ACL that is computed: always, or depending on the row and the request.
 _ALWAYS_PUBLIC = {(Root, Permission.API_READ)}
 _SOMETIMES_PUBLIC = {
-    (PhotosContext, Permission.LISTING_READ), (PhotoContext, Permission.LISTING_READ),
+    (PhotosContext, Permission.LISTING_READ),
+    (PhotoContext, Permission.LISTING_READ),
     (VideoContext, Permission.LISTING_READ),
-    (ListingContext, Permission.LISTING_READ), (ReviewContext, Permission.REVIEW_READ), (Root, Permission.METRICS_READ),
-}  # fmt: skip
+    (ListingContext, Permission.LISTING_READ),
+    (ReviewContext, Permission.REVIEW_READ),
+    (Root, Permission.METRICS_READ),
+}
 # Operations on versioned resources to which it does not matter what the caller has read.
 _UNCONDITIONAL = {(MeContext, "deactivate"), (MeContext, "change-password")}
 _IDENTIFIER: Json = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}

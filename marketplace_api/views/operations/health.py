@@ -60,11 +60,14 @@ def _jobs(databases: Databases) -> dict[str, Any] | None:
         return None
     queues = {
         queue.queue: {
-            "todo": queue.todo, "doing": queue.doing, "failed": queue.failed, "stalled": queue.stalled,
+            "todo": queue.todo,
+            "doing": queue.doing,
+            "failed": queue.failed,
+            "stalled": queue.stalled,
             "oldestSeconds": round(queue.oldest_seconds, 1),
         }
         for queue in work.queues
-    }  # fmt: skip
+    }
     return {"workers": work.workers, "queues": queues}
 
 

@@ -54,7 +54,5 @@ def _form(request: Request) -> list[tuple[str, str]]:
 def includeme(config: Configurator) -> None:
     for name, (pattern, _meaning) in ROUTES.items():
         config.add_route(name, pattern)
-        config.add_view(
-            take_report, route_name=name, request_method="POST", permission=Permission.SMS_REPORT.value
-        )  # fmt: skip
+        config.add_view(take_report, route_name=name, request_method="POST", permission=Permission.SMS_REPORT.value)
         config.registry.limit_groups[name] = "hooks"

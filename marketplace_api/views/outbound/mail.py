@@ -60,9 +60,12 @@ def unsubscribe(request: Request) -> Representation | Response:
 def _page(request: Request, *, is_done: bool) -> Response:
     settings = request.registry.app_settings
     return page(
-        "unsubscribe", service=service_of(settings.email_from), label=request.context.subscription.label,
-        is_done=is_done, preferences=settings.page_of(notification_unsubscribe.PREFERENCES),
-    )  # fmt: skip
+        "unsubscribe",
+        service=service_of(settings.email_from),
+        label=request.context.subscription.label,
+        is_done=is_done,
+        preferences=settings.page_of(notification_unsubscribe.PREFERENCES),
+    )
 
 
 @bounces.operation(

@@ -78,11 +78,7 @@ def dismiss(request: Request) -> Representation:
 
 
 @wanted.operation(
-    "GET",
-    "read-preferences",
-    P.PREFERENCES_READ,
-    title="What you are told of",
-    result="notification_preferences",
+    "GET", "read-preferences", P.PREFERENCES_READ, title="What you are told of", result="notification_preferences"
 )
 def read_preferences(request: Request) -> Representation:
     return represent.preferences(request.context)

@@ -40,9 +40,7 @@ def read(request: Request) -> Representation:
     description="By text message, good for ten minutes from when it is sent (`expires_at` is null until then). The number that was confirmed before stays until this one is.",
 )
 def send_code(request: Request) -> Representation:
-    confirmation.request_code(
-        request.db, request.actor, request.registry.account_rules, request.validated["phone"]
-    )  # fmt: skip
+    confirmation.request_code(request.db, request.actor, request.registry.account_rules, request.validated["phone"])
     return represent.phone(request.context.refreshed())
 
 
@@ -63,9 +61,7 @@ def confirm(request: Request) -> Representation:
     return represent.phone(request.context.refreshed())
 
 
-@own.operation(
-    "DELETE", "remove-phone", P.PHONE_CHANGE, title="Forget your number", applies=_there, result="message"
-)  # fmt: skip
+@own.operation("DELETE", "remove-phone", P.PHONE_CHANGE, title="Forget your number", applies=_there, result="message")
 def remove(request: Request) -> Representation:
     confirmation.remove(request.db, request.actor)
     return message("Phone number removed", PHONE)

@@ -93,8 +93,10 @@ def _decide(request: Request, step: Transition) -> Representation:
 
 
 _BODIES: dict[str, type[Body]] = {
-    "assign": schemas.AssignReport, "resolve": schemas.ResolveReport, "dismiss": schemas.DismissReport,
-}  # fmt: skip
+    "assign": schemas.AssignReport,
+    "resolve": schemas.ResolveReport,
+    "dismiss": schemas.DismissReport,
+}
 
 
 def _step_service(step: Transition) -> Service:

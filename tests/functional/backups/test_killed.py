@@ -106,8 +106,11 @@ def test_a_restore_that_is_ended(number: int, code: int, source: Place, target: 
     with psycopg.connect(target.environment["DATABASE_URL"]) as other:
         other.execute("CREATE EXTENSION unaccent")
         with started(target, "db", "restore", tmp_path / "copy.tar") as process:
-            wait_until(target, "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() "
-                               "AND application_name = 'psql' AND wait_event_type = 'Lock'")  # fmt: skip
+            wait_until(
+                target,
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name = 'psql' AND wait_event_type = 'Lock'",
+            )
             process.send_signal(number)
             _out, told = process.communicate(timeout=60)
             assert process.returncode == code
@@ -123,8 +126,10 @@ def test_a_server_that_ends_the_connection(source: Place, target: Place, tmp_pat
     with started(source, "db", "backup", tmp_path / "copy.tar") as process:
         with held_up(source, "users"):
             wait_until(source, waiting_for("users"))
-            source.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump' "
-                       "AND datname = current_database()")  # fmt: skip
+            source.ask(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump' "
+                "AND datname = current_database()"
+            )
             _out, told = process.communicate(timeout=60)
         assert process.returncode == 1
     assert "pg_dump gave up, and nothing was kept" in told

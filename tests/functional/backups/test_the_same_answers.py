@@ -63,19 +63,32 @@ def seaweed(tmp_path: Path) -> Any:
 
 
 def test_with_files_on_s3(
-    source: Place, target: Place, live_app: Any, current: Any, seaweed: Seaweed, request: pytest.FixtureRequest,
+    source: Place,
+    target: Place,
+    live_app: Any,
+    current: Any,
+    seaweed: Seaweed,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     storages = {}
     for place, bucket in ((source, "before"), (target, "after")):
         place.environment |= {
-            "STORAGE_BACKEND": "s3", "S3_BUCKET": bucket, "S3_ENDPOINT": seaweed.address, "S3_ACCESS_KEY": ACCESS_KEY,
+            "STORAGE_BACKEND": "s3",
+            "S3_BUCKET": bucket,
+            "S3_ENDPOINT": seaweed.address,
+            "S3_ACCESS_KEY": ACCESS_KEY,
             "S3_SECRET_KEY": SECRET_KEY,
-        }  # fmt: skip
+        }
         storages[bucket] = S3Storage.from_settings(
-            Settings(storage_backend="s3", storage_bucket=bucket, storage_endpoint=seaweed.address,
-                     storage_access_key=ACCESS_KEY, storage_secret_key=SECRET_KEY)
-        )  # fmt: skip
+            Settings(
+                storage_backend="s3",
+                storage_bucket=bucket,
+                storage_endpoint=seaweed.address,
+                storage_access_key=ACCESS_KEY,
+                storage_secret_key=SECRET_KEY,
+            )
+        )
     live_app.registry.storage = storages["before"]
     marketplace = request.getfixturevalue("marketplace")
     assert source.told("db", "backup", tmp_path / "copy.tar", "--with-files")["files_included"] == 7

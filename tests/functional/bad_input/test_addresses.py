@@ -116,22 +116,55 @@ def test_parameters_of_a_write_are_unknown(world: World) -> None:
 # Paths.
 
 NOWHERE = [
-    "/api/listings/0", "/api/listings/-1", "/api/listings/+1", "/api/listings/1e3", "/api/listings/1.0",
+    "/api/listings/0",
+    "/api/listings/-1",
+    "/api/listings/+1",
+    "/api/listings/1e3",
+    "/api/listings/1.0",
     "/api/listings/01",
-    "/api/listings/9223372036854775807", "/api/listings/9223372036854775808", "/api/listings/99999999999999999999999",
-    "/api/listings/%EF%BC%91", "/api/listings/%D9%A1", "/api/listings/%C2%B2", "/api/listings/abc",
+    "/api/listings/9223372036854775807",
+    "/api/listings/9223372036854775808",
+    "/api/listings/99999999999999999999999",
+    "/api/listings/%EF%BC%91",
+    "/api/listings/%D9%A1",
+    "/api/listings/%C2%B2",
+    "/api/listings/abc",
     "/api/listings/1%00",
-    "/api/listings/%00", "/api/listings/1;DROP", "/api/listings/1%2Fpublish%2F2", "/api/listings/__proto__",
+    "/api/listings/%00",
+    "/api/listings/1;DROP",
+    "/api/listings/1%2Fpublish%2F2",
+    "/api/listings/__proto__",
     "/api/listings/None",
-    "/api/listings/%zz", "/api/listings/%", "/api/listings/%u0031", "/api/listings/..%2f..%2fetc%2fpasswd",
-    "/api/users/0", "/api/users/-1", "/api/users/1e3", "/api/users/ME", "/api/users/99999999999999999999",
+    "/api/listings/%zz",
+    "/api/listings/%",
+    "/api/listings/%u0031",
+    "/api/listings/..%2f..%2fetc%2fpasswd",
+    "/api/users/0",
+    "/api/users/-1",
+    "/api/users/1e3",
+    "/api/users/ME",
+    "/api/users/99999999999999999999",
     "/api/users/%EF%BC%91",
-    "/api/auth/sessions/0", "/api/auth/sessions/-1", "/api/auth/sessions/99999999999999999999",
+    "/api/auth/sessions/0",
+    "/api/auth/sessions/-1",
+    "/api/auth/sessions/99999999999999999999",
     "/api/auth/sessions/%EF%BC%91",
-    "/api/errors/nope", "/api/errors/%00", "/api/rels/nope", "/api/rels/..", "/api/nothing", "/API", "/apiary",
-    "/api/v2", "/api/v1/v1",
-    "/admin", "/.env", "/index.php", "/api/listings/1/nothing", "/api/users/me/nothing", "/static/../../etc/passwd",
-]  # fmt: skip
+    "/api/errors/nope",
+    "/api/errors/%00",
+    "/api/rels/nope",
+    "/api/rels/..",
+    "/api/nothing",
+    "/API",
+    "/apiary",
+    "/api/v2",
+    "/api/v1/v1",
+    "/admin",
+    "/.env",
+    "/index.php",
+    "/api/listings/1/nothing",
+    "/api/users/me/nothing",
+    "/static/../../etc/passwd",
+]
 
 
 @pytest.mark.parametrize("path", NOWHERE)
@@ -182,7 +215,7 @@ def test_a_method_that_nothing_knows_is_not_allowed(world: World, method: str) -
 @pytest.mark.parametrize(
     "environ",
     [{"HTTP_X_HTTP_METHOD_OVERRIDE": "DELETE"}, {"HTTP_X_METHOD_OVERRIDE": "DELETE"}, {"HTTP_X_HTTP_METHOD": "DELETE"}],
-)  # fmt: skip
+)
 def test_a_method_cannot_be_smuggled_in(world: World, environ: dict[str, Any]) -> None:
     assert_problem(world.send("POST", world.path, b"{}", **environ), 405, "method_not_allowed")
     assert world.send("GET", world.path, **environ).status_int == 200

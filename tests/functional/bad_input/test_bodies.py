@@ -179,9 +179,14 @@ def test_a_body_beyond_the_limit_is_refused_by_its_length_alone(world: World) ->
 def test_a_body_without_a_length_is_read_up_to_the_limit_only(world: World) -> None:
     stream = io.BytesIO(b'{"title": "' + b"x" * (5 * MEGABYTE) + b'"}')
     response = world.send(
-        "POST", "/api/listings", b"-", CONTENT_LENGTH=None, wsgi_input_terminated=True, wsgi_input=stream,
+        "POST",
+        "/api/listings",
+        b"-",
+        CONTENT_LENGTH=None,
+        wsgi_input_terminated=True,
+        wsgi_input=stream,
         HTTP_TRANSFER_ENCODING="chunked",
-    )  # fmt: skip
+    )
     assert_problem(response, 413, "body_too_large")
     assert stream.tell() <= 2 * MEGABYTE
 

@@ -15,9 +15,18 @@ from tests.support.problems import assert_problem
 
 @pytest.mark.parametrize(
     "media",
-    ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-     "application/json-patch+json", "application/hal+json", "nonsense", "application/jsonp", ", ,"],
-)  # fmt: skip
+    [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json-patch+json",
+        "application/hal+json",
+        "nonsense",
+        "application/jsonp",
+        ", ,",
+    ],
+)
 def test_another_media_type_is_unsupported(world: World, media: str) -> None:
     sent = orjson.dumps(GOOD)
     assert_problem(world.send("POST", "/api/listings", sent, CONTENT_TYPE=media), 415, "unsupported_media_type")
@@ -51,9 +60,17 @@ def test_headers_beyond_the_limit_are_refused(world: World) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["a b c d e f", "abcdefgh\r\nSet-Cookie: a=b", "abcdefgh\nX: y", "<script>alert</script>", "x" * 101, "short",
-        "\x00" * 10, "é" * 10],
-)  # fmt: skip
+    [
+        "a b c d e f",
+        "abcdefgh\r\nSet-Cookie: a=b",
+        "abcdefgh\nX: y",
+        "<script>alert</script>",
+        "x" * 101,
+        "short",
+        "\x00" * 10,
+        "é" * 10,
+    ],
+)
 def test_a_request_id_that_is_no_id_is_replaced(world: World, given: str) -> None:
     response = world.send("GET", "/api/nothing-here", HTTP_X_REQUEST_ID=given)
     body = assert_problem(response, 404, "not_found")

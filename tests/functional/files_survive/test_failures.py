@@ -32,10 +32,14 @@ def test_a_killed_process_leaves_nothing_apart(
     arguments = [url, str(storage.folder.parent), str(listing.listing_id), point]
     root = Path(__file__).resolve().parents[3]
     died = subprocess.run(
-        [sys.executable, "-m", "tests.support.crash", *arguments], cwd=root, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "tests.support.crash", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
         env={**os.environ, "PYTHONPATH": str(root)},
-    )  # fmt: skip
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     kept = point == "committed"
     assert states(committed_databases).count("pending") == (0 if kept else 3)
@@ -52,9 +56,12 @@ def test_a_killed_process_leaves_nothing_apart(
 
 
 def test_a_full_disk(
-    committed_databases: Databases, storage: LocalStorage, listing: Any, owner: Client,
+    committed_databases: Databases,
+    storage: LocalStorage,
+    listing: Any,
+    owner: Client,
     limited_files: Callable[[int], Any],
-) -> None:  # fmt: skip
+) -> None:
     add(owner, listing)
     with limited_files(30):
         answer = add(owner, listing)
@@ -96,9 +103,14 @@ def test_a_real_s3_server_that_goes_and_comes_back(
     try:
         server.client().create_bucket(Bucket="photos")
         storage = live_app.registry.storage = S3Storage.from_settings(
-            Settings(storage_backend="s3", storage_bucket="photos", storage_endpoint=server.address,
-                     storage_access_key=ACCESS_KEY, storage_secret_key=SECRET_KEY)
-        )  # fmt: skip
+            Settings(
+                storage_backend="s3",
+                storage_bucket="photos",
+                storage_endpoint=server.address,
+                storage_access_key=ACCESS_KEY,
+                storage_secret_key=SECRET_KEY,
+            )
+        )
         photo = add(owner, listing).json
         fetched = owner.get(photo["urls"]["full"])
         assert fetched.headers["Content-Type"] == "image/webp"

@@ -56,11 +56,17 @@ class Installation:
 
     def production(self, **changes: str) -> None:
         """Settings with which production would start, but for the changes."""
-        self.set(**{
-            "MARKETPLACE_INI": str(ROOT / "production.ini"), "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
-            "JWT_KEYS": f"one:{generate_seed()}", "DOCUMENT_KEYS": f"one:{generate_key()}",
-            "PUBLIC_URL": "https://market.invalid", "EMAIL_BACKEND": "local", **changes,
-        })  # fmt: skip
+        self.set(
+            **{
+                "MARKETPLACE_INI": str(ROOT / "production.ini"),
+                "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+                "JWT_KEYS": f"one:{generate_seed()}",
+                "DOCUMENT_KEYS": f"one:{generate_key()}",
+                "PUBLIC_URL": "https://market.invalid",
+                "EMAIL_BACKEND": "local",
+                **changes,
+            }
+        )
 
     def findings(self, *words: str) -> list[dict[str, str]]:
         result = self.run("--json", "doctor", *words)

@@ -36,9 +36,16 @@ Run = Callable[..., Result]
 def _make(run: Run, name: str, *roles: str) -> Result:
     words = [word for role in roles for word in ("--role", role)]
     return run(
-        "--json", "users", "create", f"{name}@example.org", "--username", name, *words, "--password-stdin",
+        "--json",
+        "users",
+        "create",
+        f"{name}@example.org",
+        "--username",
+        name,
+        *words,
+        "--password-stdin",
         stdin="correct horse battery\n",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -36,9 +36,11 @@ PUT_OFF = sa.text(
 def ids(committed_databases: Databases) -> dict[str, int]:
     """Ids of deliveries by what became of them."""
     rows = {
-        "due": ("email", "due", None), "failed": ("email", "failed", "unavailable"),
-        "refused": ("sms", "failed", "refused"), "sent": ("email", "sent", None),
-    }  # fmt: skip
+        "due": ("email", "due", None),
+        "failed": ("email", "failed", "unavailable"),
+        "refused": ("sms", "failed", "refused"),
+        "sent": ("email", "sent", None),
+    }
     with committed_databases.session() as session, session.begin():
         user_id = make_user(session).user_id
         return {
@@ -99,8 +101,10 @@ def test_monitors_and_the_doctor_see_what_is_late_and_what_failed(
     assert found is not None
     ways = {way.channel: way for way in found.deliveries}
     assert {name: (way.due, way.failed) for name, way in ways.items()} == {
-        "email": (1, 1), "sms": (0, 1), "web_push": (0, 0),
-    }  # fmt: skip
+        "email": (1, 1),
+        "sms": (0, 1),
+        "web_push": (0, 0),
+    }
     assert 3600 <= ways["email"].oldest_seconds < 4000
     told = doctor_s(committed_databases, settings)
     assert told == [("late notifications", "warning"), *[("failed notifications", "warning")] * 2]

@@ -87,9 +87,11 @@ def test_the_realtime_process_is_sought_where_up_starts_it(run: Run, monkeypatch
 
 def test_rows_that_have_just_died_are_left_to_autovacuum(committed_databases: Databases) -> None:
     statements = (
-        "CREATE TABLE emptied (id int)", "INSERT INTO emptied SELECT generate_series(1, 2000)", "DELETE FROM emptied",
+        "CREATE TABLE emptied (id int)",
+        "INSERT INTO emptied SELECT generate_series(1, 2000)",
+        "DELETE FROM emptied",
         "SELECT pg_stat_force_next_flush()",
-    )  # fmt: skip
+    )
     with psycopg.connect(committed_databases.owner_url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -161,9 +163,12 @@ def test_mail_that_cannot_leave_is_told_what_to_set(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     refusing = Controller(
-        object(), hostname="127.0.0.1", port=port, auth_require_tls=False,
+        object(),
+        hostname="127.0.0.1",
+        port=port,
+        auth_require_tls=False,
         authenticator=lambda *_: AuthResult(success=False, handled=False),
-    )  # fmt: skip
+    )
     refusing.start()
     try:
         monkeypatch.setenv("EMAIL_BACKEND", "smtp")

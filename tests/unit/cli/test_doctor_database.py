@@ -23,9 +23,12 @@ from tests.unit.cli.faults import SECRET, Fault, Installation
 HOURS = 3600
 # Few connections, no autovacuum, and transactions that are old early: what is normal elsewhere is a fault here.
 ODD = {
-    "max_connections": "12", "autovacuum": "off", "autovacuum_freeze_max_age": "100000", "fsync": "off",
+    "max_connections": "12",
+    "autovacuum": "off",
+    "autovacuum_freeze_max_age": "100000",
+    "fsync": "off",
     "wal_level": "replica",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -308,8 +311,16 @@ FAULTS = (
     Fault(database_away, "database", "problem", "is not running there", "host and port in DATABASE_URL"),
     Fault(database_refuses_the_password, "database", "problem", "refused the password", "password in DATABASE_URL"),
     Fault(database_of_another_name, "database", "problem", "no database of that name", "mend the name"),
-    Fault(what_the_migrations_made_is_gone, "schema", "problem", "ix_listings_search_document is gone", "as its migration did"),
-    Fault(the_log_can_be_rewritten, "roles", "problem", "could change what was recorded in events_rest", "REVOKE UPDATE"),
+    Fault(
+        what_the_migrations_made_is_gone,
+        "schema",
+        "problem",
+        "ix_listings_search_document is gone",
+        "as its migration did",
+    ),
+    Fault(
+        the_log_can_be_rewritten, "roles", "problem", "could change what was recorded in events_rest", "REVOKE UPDATE"
+    ),
     Fault(server_too_old, "database", "problem", "is version 14", "pgrade it"),
     Fault(encoding_that_is_not_unicode, "encoding", "problem", "LATIN1", "ENCODING 'UTF8'"),
     Fault(times_of_another_zone, "time zone", "warning", "Europe/Berlin", "SET timezone TO 'UTC'"),
@@ -318,7 +329,9 @@ FAULTS = (
     Fault(autovacuum_off, "vacuum", "warning", "autovacuum is off", "SET autovacuum = on"),
     Fault(old_transactions, "wraparound", "warning", "not frozen", "VACUUM (FREEZE"),
     Fault(dead_rows, "vacuum", "warning", "much_changed", "VACUUM (ANALYZE) much_changed"),
-    Fault(extension_dropped, "extensions", "problem", "btree_gist is not in the database", "CREATE EXTENSION btree_gist;"),
+    Fault(
+        extension_dropped, "extensions", "problem", "btree_gist is not in the database", "CREATE EXTENSION btree_gist;"
+    ),
     Fault(extension_not_installable, "extensions", "problem", "lacks the extensions", "postgresql-contrib"),
     Fault(migration_behind, "migrations", "problem", "at 0008, but", "db upgrade"),
     Fault(never_migrated, "migrations", "problem", "at nothing, but", "db upgrade"),
@@ -342,7 +355,7 @@ FAULTS = (
     Fault(document_sealed_under_a_lost_key, "document keys", "problem", "1 sealed under lost-2025", "DOCUMENT_KEYS"),
     Fault(feed_held, "event feed", "warning", "since 10 minutes waits", "pg_terminate_backend"),
     Fault(event_outside_of_all_months, "event months", "warning", "outside of all months", "make_event_months()"),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

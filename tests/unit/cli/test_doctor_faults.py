@@ -182,9 +182,12 @@ def mail_server_away(place: Installation) -> None:
 
 def mail_server_refuses(place: Installation) -> None:
     server = Controller(
-        object(), hostname="127.0.0.1", port=free_port(), auth_require_tls=False,
+        object(),
+        hostname="127.0.0.1",
+        port=free_port(),
+        auth_require_tls=False,
         authenticator=lambda *_: AuthResult(success=False, handled=False),
-    )  # fmt: skip
+    )
     server.start()
     place.stack.callback(server.stop)
     place.set(EMAIL_BACKEND="smtp", SMTP_URL=f"smtp://user:{SECRET}@127.0.0.1:{server.port}")

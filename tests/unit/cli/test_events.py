@@ -29,11 +29,18 @@ def log(committed_databases: Databases) -> list[int]:
         actor = Actor(ada.user_id, reason="helps us", request_id="r-1")
         done = [
             record(session, actor, EventType.LISTING_CREATED, 12, new={"title": "x" * 300}),
-            record(session, actor, EventType.LISTING_STATUS_CHANGED, 12, previous={"status": "draft", "same": 1},
-                   new={"status": "active", "same": 1}, on_behalf_of=bob.user_id),
+            record(
+                session,
+                actor,
+                EventType.LISTING_STATUS_CHANGED,
+                12,
+                previous={"status": "draft", "same": 1},
+                new={"status": "active", "same": 1},
+                on_behalf_of=bob.user_id,
+            ),
             record(session, Actor(username="operator"), EventType.USER_SUSPENDED, bob.user_id, previous={"gone": 1}),
             record(session, actor, EventType.LISTING_EDITED, 13, new={"title": "\x1b[2J\nboo"}),
-        ]  # fmt: skip
+        ]
         session.commit()
         return [ada.user_id, *(event.event_id for event in done)]
 

@@ -37,12 +37,19 @@ def _record(databases: Databases, kind: EventType = EventType.LISTING_EDITED) ->
 @contextmanager
 def _following(url: str, folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     environment = {
-        **os.environ, "DATABASE_URL": url, "DATA_DIR": str(folder), "MARKETPLACE_INI": str(ROOT / "development.ini"),
-    }  # fmt: skip
+        **os.environ,
+        "DATABASE_URL": url,
+        "DATA_DIR": str(folder),
+        "MARKETPLACE_INI": str(ROOT / "development.ini"),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "marketplace_api.cli", *words, "events", "tail", "--follow"],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield process
     finally:

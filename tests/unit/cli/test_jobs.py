@@ -80,8 +80,9 @@ def test_only_waiting_jobs_are_cancelled(run: Run, jobs: dict[str, int]) -> None
     told = json.loads(some.stdout)
     assert (told["action"], told["matched"], told["changed"]) == ("cancel", 3, 1)
     assert [(row["job_id"], row["code"]) for row in told["failed"]] == [
-        (jobs["running"], "conflict"), (987654, "not_found"),
-    ]  # fmt: skip
+        (jobs["running"], "conflict"),
+        (987654, "not_found"),
+    ]
     assert some.stderr.startswith(f"job {jobs['running']}: ")
     assert run("jobs", "cancel", waiting).exit_code == 4
     assert run("jobs", "cancel", "987654").exit_code == 3

@@ -37,13 +37,24 @@ HEADER = "owner_email,title,category,price"
 STRANGE: list[dict[str, Any]] = [
     {"title": 'Quotes " and, commas; and\ttabs', "description": "Two\nlines,\r\nand a third\rone.", "price": "0"},
     {"title": "=1+1", "description": "Ünïcödé 🚲 | pipe", "price": "9999999999.99", "currency": "EUR"},
-    {"title": "A place", "address": "Kastanienallee 7", "city": "Berlin", "state": "BE", "zip": "010", "country": "DE",
-     "latitude": Decimal("-0.000001"), "longitude": Decimal("179.999999")},
-    {"title": "Lists", "amenities": ["radio", "two|keys", '["odd"]', "a, b"],
-     "photos_urls": ["https://photos.example/1?a=b|c", "https://photos.example/2"]},
+    {
+        "title": "A place",
+        "address": "Kastanienallee 7",
+        "city": "Berlin",
+        "state": "BE",
+        "zip": "010",
+        "country": "DE",
+        "latitude": Decimal("-0.000001"),
+        "longitude": Decimal("179.999999"),
+    },
+    {
+        "title": "Lists",
+        "amenities": ["radio", "two|keys", '["odd"]', "a, b"],
+        "photos_urls": ["https://photos.example/1?a=b|c", "https://photos.example/2"],
+    },
     {"title": "[1, 2]", "amenities": ["[half", "lights"], "status": "draft"},
     {"title": "null", "amenities": ["null", "1"], "photos_urls": ["https://photos.example/3"], "status": "inactive"},
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -53,9 +64,13 @@ def market(committed_databases: Databases) -> Databases:
     for values in STRANGE:
         offer(committed_databases, user_id=owner, **values)
     for values in (
-        {"status": "sold"}, {"status": "rejected"}, {"status": "pending_verification"},
-        {"status": "suspended", "suspended_from": "active"}, {"deleted_at": datetime.now(UTC)}, {"owner_hidden": True},
-    ):  # fmt: skip
+        {"status": "sold"},
+        {"status": "rejected"},
+        {"status": "pending_verification"},
+        {"status": "suspended", "suspended_from": "active"},
+        {"deleted_at": datetime.now(UTC)},
+        {"owner_hidden": True},
+    ):
         offer(committed_databases, user_id=owner, title=f"Not {next(iter(values.values()))}"[:20], **values)
     return committed_databases
 
@@ -74,9 +89,15 @@ def content(databases: Databases) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 @pytest.mark.parametrize("by_pipe", [False, True])
 def test_a_round_trip(
-    kind: str, by_pipe: bool, run: Run, market: Databases, tmp_path: Path, postgres_server: Any, template_database: str,
+    kind: str,
+    by_pipe: bool,
+    run: Run,
+    market: Databases,
+    tmp_path: Path,
+    postgres_server: Any,
+    template_database: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     path = tmp_path / f"all.{kind}"
     if by_pipe:
         exported = run("listings", "export", "--format", kind)
@@ -85,8 +106,12 @@ def test_a_round_trip(
     else:
         exported = run("--json", "listings", "export", "--to", str(path))
         assert json.loads(exported.stdout) == {
-            "action": "export", "file": str(path), "format": kind, "listings": 10, "written_as_inactive": 4
-        }  # fmt: skip
+            "action": "export",
+            "file": str(path),
+            "format": kind,
+            "listings": 10,
+            "written_as_inactive": 4,
+        }
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "4 of them are sold" in exported.stderr
     whole = path.read_bytes()
@@ -174,10 +199,15 @@ def test_standard_input_says_what_it_is(run: Run, committed_databases: Databases
 @pytest.mark.parametrize(
     ("cell", "values"),
     [
-        ("a|b", ["a", "b"]), (" a | b ||", ["a", "b"]), ('["a|b", "c"]', ["a|b", "c"]), ("[a|b]", ["[a", "b]"]),
-        ("[1, 2]", ["[1, 2]"]), ("[]", []), ("", []),
+        ("a|b", ["a", "b"]),
+        (" a | b ||", ["a", "b"]),
+        ('["a|b", "c"]', ["a|b", "c"]),
+        ("[a|b]", ["[a", "b]"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ("[]", []),
+        ("", []),
     ],
-)  # fmt: skip
+)
 def test_several_values_in_one_cell(cell: str, values: list[str]) -> None:
     assert formats._list(cell) == values
     assert formats._list(formats.list_cell(values)) == values

@@ -52,9 +52,7 @@ def test_each_step_rehearsed_taken_and_refused(
     assert told(committed_databases, type_) == []
 
     done = shown(run, "--yes", *words)
-    assert done == {
-        "action": step, "matched": 1, "changed": 1, "failed": [], "interrupted": False, "dry_run": False
-    }  # fmt: skip
+    assert done == {"action": step, "matched": 1, "changed": 1, "failed": [], "interrupted": False, "dry_run": False}
     after = shown(run, "listings", "show", str(listing_id))
     assert after["status"] == status
     assert (after["deleted_at"] is not None) == (step == "delete")

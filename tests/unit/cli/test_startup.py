@@ -13,10 +13,23 @@ import pytest
 from marketplace_api.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = frozenset({
-    "sqlalchemy", "pyramid", "cornice", "boto3", "av", "PIL", "procrastinate", "alembic", "psycopg", "sentry_sdk", "jwt",
-    "structlog", "plaster",
-})  # fmt: skip
+HEAVY = frozenset(
+    {
+        "sqlalchemy",
+        "pyramid",
+        "cornice",
+        "boto3",
+        "av",
+        "PIL",
+        "procrastinate",
+        "alembic",
+        "psycopg",
+        "sentry_sdk",
+        "jwt",
+        "structlog",
+        "plaster",
+    }
+)
 # Runs the command line as the program does, and tells on standard error what it loaded.
 TELL = """
 import json, sys
@@ -30,9 +43,13 @@ finally:
 
 def _loaded(words: list[str], **environment: str) -> tuple[str, set[str]]:
     done = subprocess.run(
-        [sys.executable, "-c", TELL, *words], capture_output=True, text=True, cwd=ROOT, check=False,
+        [sys.executable, "-c", TELL, *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
         env={**os.environ, **environment},
-    )  # fmt: skip
+    )
     return done.stdout, set(json.loads(done.stderr.splitlines()[-1]))
 
 

@@ -48,9 +48,17 @@ def test_an_account_is_suspended_for_a_time_and_reinstated(run: Run, committed_d
 
     done = shown(run, *words)
     assert done.keys() == {
-        "action", "user_id", "username", "previous_state", "previous_suspended_until", "previous_reason", "state",
-        "suspended_until", "reason", "dry_run",
-    }  # fmt: skip
+        "action",
+        "user_id",
+        "username",
+        "previous_state",
+        "previous_suspended_until",
+        "previous_reason",
+        "state",
+        "suspended_until",
+        "reason",
+        "dry_run",
+    }
     assert (done["previous_state"], done["state"], done["reason"]) == ("active", "suspended", "Insults.")
     left = datetime.fromisoformat(done["suspended_until"]) - datetime.now(UTC)
     assert timedelta(days=6) < left < timedelta(days=8)
@@ -62,8 +70,9 @@ def test_an_account_is_suspended_for_a_time_and_reinstated(run: Run, committed_d
     assert f"This replaces the suspension until {replaced:%Y-%m-%d %H:%M} UTC: “Insults.”" in again.stdout
     history = shown(run, "users", "show", "ada")["history"]
     assert [(each["type"], each["actor"][:8], each["reason"]) for each in history] == [
-        ("user.suspended", "operator", "More of them."), ("user.suspended", "operator", "Insults."),
-    ]  # fmt: skip
+        ("user.suspended", "operator", "More of them."),
+        ("user.suspended", "operator", "Insults."),
+    ]
     assert history[0]["previous"]["until"] == done["suspended_until"]
     text = run("users", "show", "ada")
     assert "More of them." in text.stdout and f"events tail --subject user:{ada}" in text.stderr
@@ -162,9 +171,12 @@ def test_who_acts_must_be_allowed_to(run: Run, committed_databases: Databases, a
     person(committed_databases, username="customer")
     person(committed_databases, username="mod", roles=["moderator"])
     for words in (
-        ("suspend", "ada", "--reason", "Insults."), ("ban", "ada", "--reason", "Insults."), ("erase", "ada"),
-        ("logout", "ada"), ("send-password-reset", "ada"),
-    ):  # fmt: skip
+        ("suspend", "ada", "--reason", "Insults."),
+        ("ban", "ada", "--reason", "Insults."),
+        ("erase", "ada"),
+        ("logout", "ada"),
+        ("send-password-reset", "ada"),
+    ):
         refused = run("--yes", "--as", "customer", "users", *words)
         assert refused.exit_code == FAILED, (words, refused.output)
         assert "Traceback" not in refused.output

@@ -71,9 +71,12 @@ def test_a_document_is_opened_into_a_file_of_ones_own(
 
     done = shown(run, *words, "--reason", "Compare the names.")
     assert done == {
-        "action": "open", "verification_id": sent.verification_id, "file": str(target),
-        "media_type": "application/pdf", "bytes": len(make_pdf()),
-    }  # fmt: skip
+        "action": "open",
+        "verification_id": sent.verification_id,
+        "file": str(target),
+        "media_type": "application/pdf",
+        "bytes": len(make_pdf()),
+    }
     assert target.read_bytes() == make_pdf()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     (event,) = told(committed_databases, OPENED)
@@ -117,8 +120,13 @@ def test_one_is_decided_about(run: Run, committed_databases: Databases) -> None:
     first, second = waiting(committed_databases, 2)
     rehearsed = shown(run, "verification", "approve", str(first), "--dry-run")
     assert rehearsed == {
-        "action": "approve", "matched": 1, "changed": 1, "failed": [], "interrupted": False, "dry_run": True
-    }  # fmt: skip
+        "action": "approve",
+        "matched": 1,
+        "changed": 1,
+        "failed": [],
+        "interrupted": False,
+        "dry_run": True,
+    }
     assert count(committed_databases, APPROVED) == 0
 
     done = run("verification", "approve", str(first), "--until", "365d", "--reason", "All is right.")
@@ -176,8 +184,9 @@ def test_many_are_decided_about_and_each_failure_is_told(run: Run, committed_dat
     done = json.loads(result.stdout)
     assert (done["action"], done["matched"], done["changed"], done["dry_run"]) == ("approve", 5, 3, False)
     assert [(row["verification_id"], row["code"]) for row in done["failed"]] == [
-        (ids[1], "wrong_state"), (99999, "not_found")
-    ]  # fmt: skip
+        (ids[1], "wrong_state"),
+        (99999, "not_found"),
+    ]
     assert result.stderr.splitlines() == [
         f"verification {ids[1]}: The step `approve` is not possible while the verification is rejected.",
         "verification 99999: There is no such verification.",
@@ -218,8 +227,16 @@ def test_what_was_reported_is_done_when_the_process_is_stopped(
 ) -> None:
     ids = waiting(committed_databases, 300)
     command = [
-        sys.executable, "-m", "marketplace_api.cli", "--yes", "--verbose", "--json", "verification", "approve", "-"
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "marketplace_api.cli",
+        "--yes",
+        "--verbose",
+        "--json",
+        "verification",
+        "approve",
+        "-",
+    ]
     process = subprocess.Popen(
         command, env=os.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -85,8 +85,14 @@ def test_each_mistake_is_one_finding_that_names_its_setting(name: str, value: st
 def test_all_mistakes_are_told_at_once() -> None:
     told = _refused({"MARKETPLACE_ENVIRONMENT": "production", "AUTH_BCRYPT_COST": "banana", "EMAIL_BACKEND": "smtp"})
     names = (
-        "AUTH_BCRYPT_COST", "MARKETPLACE_SECRET", "JWT_KEYS", "DOCUMENT_KEYS", "DATABASE_URL", "PUBLIC_URL", "SMTP_URL",
-    )  # fmt: skip
+        "AUTH_BCRYPT_COST",
+        "MARKETPLACE_SECRET",
+        "JWT_KEYS",
+        "DOCUMENT_KEYS",
+        "DATABASE_URL",
+        "PUBLIC_URL",
+        "SMTP_URL",
+    )
     assert len(told) == len(names)
     assert all(any(name in sentence for sentence in told) for name in names)
 
@@ -110,10 +116,22 @@ def test_a_key_that_looks_like_ours_is_named_with_the_nearest() -> None:
 
 def test_what_belongs_to_others_is_let_pass() -> None:
     others = (
-        "here", "__file__", "http_port", "data_dir", "region", "pyramid.reload_templates", "tm.commit_veto",
-        "retry.attempts", "sqlalchemy.echo", "sqlalchemy.pool_recycle", "sqlalchemy.pool_timeout",
-        "redis.sessions.secret", "debugtoolbar.hosts", "use", "filter-with",
-    )  # fmt: skip
+        "here",
+        "__file__",
+        "http_port",
+        "data_dir",
+        "region",
+        "pyramid.reload_templates",
+        "tm.commit_veto",
+        "retry.attempts",
+        "sqlalchemy.echo",
+        "sqlalchemy.pool_recycle",
+        "sqlalchemy.pool_timeout",
+        "redis.sessions.secret",
+        "debugtoolbar.hosts",
+        "use",
+        "filter-with",
+    )
     assert strange_keys(dict.fromkeys(others, "x")) == []
 
 

@@ -56,14 +56,19 @@ def test_a_full_log_moves_into_months_and_out_of_them(committed_databases: Datab
 def test_nobody_changes_a_month(committed_databases: Databases, owner: psycopg.Connection[tuple[object, ...]]) -> None:
     owner.execute(ADD, ["now"])
     owner.execute(ADD, ["1999-01-01"])
-    with owner, psycopg.connect(
-        libpq_url(committed_databases.owner_url), autocommit=True, options="-c role=marketplace_app"
-    ) as app:  # fmt: skip
+    with (
+        owner,
+        psycopg.connect(
+            libpq_url(committed_databases.owner_url), autocommit=True, options="-c role=marketplace_app"
+        ) as app,
+    ):
         for part in _parts(owner):
             for statement in (
-                f"UPDATE {part} SET reason = 'x'", f"DELETE FROM {part}", f"TRUNCATE {part}",
+                f"UPDATE {part} SET reason = 'x'",
+                f"DELETE FROM {part}",
+                f"TRUNCATE {part}",
                 f"INSERT INTO {part} SELECT * FROM events LIMIT 0",
-            ):  # fmt: skip
+            ):
                 with pytest.raises(psycopg.errors.RestrictViolation):
                     owner.execute(statement.encode())
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -74,9 +79,7 @@ def test_nobody_changes_a_month(committed_databases: Databases, owner: psycopg.C
     assert owner.closed
 
 
-def test_months_are_made_ahead_and_take_what_came_too_early(
-    owner: psycopg.Connection[tuple[object, ...]],
-) -> None:
+def test_months_are_made_ahead_and_take_what_came_too_early(owner: psycopg.Connection[tuple[object, ...]]) -> None:
     with owner:
         assert owner.execute("SELECT make_event_months()").fetchone() == (0,)
         next_month = "SELECT date_trunc('month', now(), 'UTC') + interval '1 month'"
@@ -128,7 +131,8 @@ def test_old_months_go_whole_and_on_the_record(
         assert len(gone) == 2
         dropped = sa.select(Event.new).where(Event.type == "event.month_dropped").order_by(Event.event_id)
         assert session.scalars(dropped).all() == [
-            {"month": gone[0], "events": 1, "last_id": 4}, {"month": gone[1], "events": 2, "last_id": 3},
-        ]  # fmt: skip
+            {"month": gone[0], "events": 1, "last_id": 4},
+            {"month": gone[1], "events": 2, "last_id": 3},
+        ]
         with pytest.raises(sa.exc.DBAPIError, match="at least 12 months"):
             session.execute(sa.text("SELECT drop_event_month(11)"))

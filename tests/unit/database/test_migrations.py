@@ -230,9 +230,13 @@ def test_the_console_s_alembic_finds_the_revisions_by_the_ini(ini: str, url: str
     def alembic(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         known = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         return subprocess.run(
-            [sys.executable, "-m", "alembic", "-c", ini, *words], cwd=ROOT, env={**known, **environment},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "alembic", "-c", ini, *words],
+            cwd=ROOT,
+            env={**known, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert f"{migrations.head()} (head)" in alembic("heads").stdout
     done = alembic("upgrade", "head", DATABASE_URL=url)

@@ -24,8 +24,12 @@ def test_what_is_not_as_it_was_made(committed_databases: Databases) -> None:
             connection.execute(statement)
         told = [fault.detail for fault in schema_faults(connection, [*tables, "gone"], [*there, "ix_gone"])]
         assert [" ".join(line.split()[:3]) for line in told] == [
-            "the constraint later", "the index ix_gone", "the index uq_users_email", "the table gone", "triggers of messages",
-        ]  # fmt: skip
+            "the constraint later",
+            "the index ix_gone",
+            "the index uq_users_email",
+            "the table gone",
+            "triggers of messages",
+        ]
         facts = role_findings(connection)
         assert (facts.is_unbound, facts.rewritable) == (True, ())
         connection.rollback()  # the role is the server's

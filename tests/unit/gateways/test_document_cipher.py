@@ -134,9 +134,14 @@ def test_chunks_left_out_moved_repeated_and_appended() -> None:
     envelope, content = sealed(4 * CHUNK)
     one, two, three, last = chunks_of(content)
     for wrong in (
-        [two, three, last], [one, three, last], [two, one, three, last], [one, two, three, last, last],
-        [one, one, two, three, last], [one, two, last, three], [one, two, three, last, b"more"],
-    ):  # fmt: skip
+        [two, three, last],
+        [one, three, last],
+        [two, one, three, last],
+        [one, two, three, last, last],
+        [one, one, two, three, last],
+        [one, two, last, three],
+        [one, two, three, last, b"more"],
+    ):
         with pytest.raises(DamagedDocument):
             opened(envelope, MAGIC + b"".join(wrong))
 
@@ -145,8 +150,11 @@ def test_exchanged_documents_and_envelopes() -> None:
     other_id = ID.replace("7:", "8:")
     mine, theirs = sealed(100), sealed(100, other_id)
     for document_id, envelope, content in (
-        (ID, mine[0], theirs[1]), (ID, theirs[0], mine[1]), (ID, theirs[0], theirs[1]), (other_id, mine[0], mine[1]),
-    ):  # fmt: skip
+        (ID, mine[0], theirs[1]),
+        (ID, theirs[0], mine[1]),
+        (ID, theirs[0], theirs[1]),
+        (other_id, mine[0], mine[1]),
+    ):
         with pytest.raises(DamagedDocument):
             opened(envelope, content, document_id)
 
@@ -172,10 +180,18 @@ def test_keys_are_rotated_without_touching_documents() -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        " , ", "one", "one:", "one:AAAA", "one:" + "A" * 43, "one:" + "*" * 43, "one:" + "é" * 43,
-        f"a b:{GOOD_KEY}", f":{GOOD_KEY}", f"one:{GOOD_KEY},one:{GOOD_KEY}",
+        " , ",
+        "one",
+        "one:",
+        "one:AAAA",
+        "one:" + "A" * 43,
+        "one:" + "*" * 43,
+        "one:" + "é" * 43,
+        f"a b:{GOOD_KEY}",
+        f":{GOOD_KEY}",
+        f"one:{GOOD_KEY},one:{GOOD_KEY}",
     ],
-)  # fmt: skip
+)
 def test_bad_keys_are_refused(setting: str) -> None:
     with pytest.raises(SettingsError, match="DOCUMENT_KEYS") as caught:
         DocumentKeys.from_settings(Settings(document_keys=setting))
@@ -204,9 +220,13 @@ def test_keys_from_settings() -> None:
 
 def test_production_asks_for_keys() -> None:
     given = {
-        "MARKETPLACE_ENVIRONMENT": "production", "MARKETPLACE_SECRET": "0123456789abcdef" * 4, "JWT_KEYS": f"one:{generate_seed()}",
-        "DATABASE_URL": "postgresql://h/x", "EMAIL_BACKEND": "local", "PUBLIC_URL": "https://market.example",
-    }  # fmt: skip
+        "MARKETPLACE_ENVIRONMENT": "production",
+        "MARKETPLACE_SECRET": "0123456789abcdef" * 4,
+        "JWT_KEYS": f"one:{generate_seed()}",
+        "DATABASE_URL": "postgresql://h/x",
+        "EMAIL_BACKEND": "local",
+        "PUBLIC_URL": "https://market.example",
+    }
     with pytest.raises(SettingsError, match="DOCUMENT_KEYS"):
         Settings.load({}, given)
     assert Settings.load({}, {**given, "DOCUMENT_KEYS": f"one:{generate_key()}"}).production

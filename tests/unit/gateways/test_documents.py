@@ -36,10 +36,14 @@ def test_other_names_of_types() -> None:
 @pytest.mark.parametrize(
     ("data", "declared"),
     [
-        (PDF, "image/png"), (PNG, "image/jpeg"), (JPEG, "application/pdf"), (PDF, "text/html"), (PNG, "image/svg+xml"),
+        (PDF, "image/png"),
+        (PNG, "image/jpeg"),
+        (JPEG, "application/pdf"),
+        (PDF, "text/html"),
+        (PNG, "image/svg+xml"),
         (PDF, "text/plain"),
     ],
-)  # fmt: skip
+)
 def test_types_that_lie(data: bytes, declared: str) -> None:
     assert refusal(data, declared) == "wrong_content_type"
 
@@ -47,11 +51,23 @@ def test_types_that_lie(data: bytes, declared: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"x", b"<html></html>", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"PK\x03\x04", b"\x00" * 100, b"%PDF",
-        b"%PDF-9.9\n", b"\n" + PDF, b"<script>1</script>" + PDF, make_image("WEBP"), make_image("GIF"),
-        make_image("TIFF"), make_image("BMP"), b"MZ" + bytes(200), b"\x7fELF" + bytes(200),
+        b"x",
+        b"<html></html>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"PK\x03\x04",
+        b"\x00" * 100,
+        b"%PDF",
+        b"%PDF-9.9\n",
+        b"\n" + PDF,
+        b"<script>1</script>" + PDF,
+        make_image("WEBP"),
+        make_image("GIF"),
+        make_image("TIFF"),
+        make_image("BMP"),
+        b"MZ" + bytes(200),
+        b"\x7fELF" + bytes(200),
     ],
-)  # fmt: skip
+)
 def test_what_is_none_of_them(data: bytes) -> None:
     assert refusal(data) == "wrong_content"
 
@@ -63,11 +79,18 @@ def test_nothing() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        PDF[:-6], PDF[: len(PDF) // 2], PDF[:20], PDF + b"MZ" + bytes(50),
-        PDF.replace(b"startxref", b"startnone"), JPEG[: len(JPEG) // 2], JPEG[:30], PNG[: len(PNG) // 2], PNG[:-20],
+        PDF[:-6],
+        PDF[: len(PDF) // 2],
+        PDF[:20],
+        PDF + b"MZ" + bytes(50),
+        PDF.replace(b"startxref", b"startnone"),
+        JPEG[: len(JPEG) // 2],
+        JPEG[:30],
+        PNG[: len(PNG) // 2],
+        PNG[:-20],
         PNG[:40] + b"\xff" + PNG[41:],
     ],
-)  # fmt: skip
+)
 def test_what_is_broken_off(data: bytes) -> None:
     assert refusal(data) == "broken_file"
 
@@ -75,11 +98,16 @@ def test_what_is_broken_off(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        PDF + ZIP_END, PDF + b"<script>1</script>", PNG + ZIP_END, JPEG + ZIP_END, PNG + PDF[:100].replace(PDF[:100], b"<html><script>"),
-        make_image("JPEG", comment=b"<script>alert(1)</script>"), make_image("JPEG", comment=PDF),
+        PDF + ZIP_END,
+        PDF + b"<script>1</script>",
+        PNG + ZIP_END,
+        JPEG + ZIP_END,
+        PNG + PDF[:100].replace(PDF[:100], b"<html><script>"),
+        make_image("JPEG", comment=b"<script>alert(1)</script>"),
+        make_image("JPEG", comment=PDF),
         PDF[:15] + b"%<html><script>alert(1)</script>\n" + PDF[15:],
     ],
-)  # fmt: skip
+)
 def test_what_is_two_things_at_once(data: bytes) -> None:
     assert refusal(data) == "hidden_content"
 

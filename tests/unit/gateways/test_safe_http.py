@@ -145,8 +145,18 @@ def test_no_spelling_of_a_private_address_is_called_whatever_else_the_name_answe
 
 def test_other_addresses_are_refused_by_their_form() -> None:
     production = Settings(environment="production")
-    for url in ("http://receiver.example/", "ftp://receiver.example/", "https://user:pass@receiver.example/", "file:///etc/passwd",
-                "https://", "receiver.example", "https://10.0.0.1/", "https://[::1", "https://x:99999/", "https://localhost./"):  # fmt: skip
+    for url in (
+        "http://receiver.example/",
+        "ftp://receiver.example/",
+        "https://user:pass@receiver.example/",
+        "file:///etc/passwd",
+        "https://",
+        "receiver.example",
+        "https://10.0.0.1/",
+        "https://[::1",
+        "https://x:99999/",
+        "https://localhost./",
+    ):
         with pytest.raises(OutboundRefused):
             safe_http.session(production).get(url)
     # By their form alone, as when a webhook is made: what the resolver takes for an address without asking anybody.
@@ -228,13 +238,17 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     file = folder / "receiver.pem"
     plain = serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)

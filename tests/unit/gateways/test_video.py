@@ -31,9 +31,10 @@ def code_of(content: bytes, **limits: int) -> str:
     return error.code
 
 
-@pytest.mark.parametrize(("container", "codec", "ending"), [
-    ("mp4", "mpeg4", "mp4"), ("mp4", "libx264", "mp4"), ("webm", "libvpx-vp9", "webm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("container", "codec", "ending"),
+    [("mp4", "mpeg4", "mp4"), ("mp4", "libx264", "mp4"), ("webm", "libvpx-vp9", "webm")],
+)
 def test_a_video_tells_what_it_is(container: str, codec: str, ending: str) -> None:
     found, _kept = prepared(make_video(container, codec))
     assert (found.ending, found.width, found.height) == (ending, 160, 90)
@@ -100,14 +101,23 @@ def test_too_long_or_too_large_is_refused() -> None:
 GOOD = make_video()
 
 
-@pytest.mark.parametrize(("content", "code"), [
-    (b"", "empty_file"), (b"text", "broken_file"), (b"<html><script>1</script></html>", "broken_file"),
-    (make_image(), "broken_file"), (make_image("PNG"), "broken_file"), (make_image("GIF"), "broken_file"),
-    (make_video("avi"), "broken_file"), (make_video("matroska", "mpeg4"), "wrong_content"),
-    (GOOD[: len(GOOD) // 2], "broken_file"), (GOOD[:40], "broken_file"),
-    (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(500), "broken_file"),
-    (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "broken_file"),
-    (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "broken_file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty_file"),
+        (b"text", "broken_file"),
+        (b"<html><script>1</script></html>", "broken_file"),
+        (make_image(), "broken_file"),
+        (make_image("PNG"), "broken_file"),
+        (make_image("GIF"), "broken_file"),
+        (make_video("avi"), "broken_file"),
+        (make_video("matroska", "mpeg4"), "wrong_content"),
+        (GOOD[: len(GOOD) // 2], "broken_file"),
+        (GOOD[:40], "broken_file"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(500), "broken_file"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "broken_file"),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "broken_file"),
+    ],
+)
 def test_what_is_no_video_is_refused(content: bytes, code: str) -> None:
     assert code_of(content) == code

@@ -32,9 +32,15 @@ def ours(settings: Settings, tmp_path: Path) -> Settings:
 def ada(queued: Databases, ours: Settings) -> User:
     with queued.session() as session, session.begin():
         user = registration.create_account(
-            session, AccountRules.from_settings(ours), username="ada", email="ada@example.org",
-            password="correct horse battery", roles=(), actor=operator("test"), confirmed=True,
-        )  # fmt: skip
+            session,
+            AccountRules.from_settings(ours),
+            username="ada",
+            email="ada@example.org",
+            password="correct horse battery",
+            roles=(),
+            actor=operator("test"),
+            confirmed=True,
+        )
     # The jobs of the registration are not what these tests are about.
     worker.run_pending(ours, queued)
     return user

@@ -64,9 +64,13 @@ def twilio(tmp_path: Path) -> Iterator[tuple[Receiver, Services]]:
     with receiving() as server:
         server.usual = (201, {}, b'{"sid": "SM123"}')
         settings = Settings(
-            sms_backend="twilio", sms_account_sid="AC1", sms_auth_token="t", sms_from="Market", secret=RULES.secret,
+            sms_backend="twilio",
+            sms_account_sid="AC1",
+            sms_auth_token="t",
+            sms_from="Market",
+            secret=RULES.secret,
             sms_base_url=server.url,
-        )  # fmt: skip
+        )
         yield server, services_for(settings)
 
 
@@ -86,10 +90,18 @@ def pushing(tmp_path: Path) -> Iterator[tuple[Receiver, Services]]:
 
 def letter(user: User, **values: Any) -> OutboundMessage:
     usual = OutboundMessage(
-        delivery_id=1, user_id=user.user_id, type="new_message", title="New message", text="ben wrote to you.",
-        url="https://market.example/#/api/conversations/7", count=2, group_key="conversation:7", listing_id=None,
-        conversation_id=7, date_created=datetime.now(UTC),
-    )  # fmt: skip
+        delivery_id=1,
+        user_id=user.user_id,
+        type="new_message",
+        title="New message",
+        text="ben wrote to you.",
+        url="https://market.example/#/api/conversations/7",
+        count=2,
+        group_key="conversation:7",
+        listing_id=None,
+        conversation_id=7,
+        date_created=datetime.now(UTC),
+    )
     return replace(usual, **values)
 
 
@@ -172,10 +184,13 @@ def test_every_browser_of_a_person_is_told(db: Session, anna: User, pushing: tup
         assert (len(said.pop("body")), said) == (
             400,
             {
-                "title": "New message", "url": "https://market.example/#/api/conversations/7", "type": "new_message",
-                "group": "conversation:7", "count": 2,
+                "title": "New message",
+                "url": "https://market.example/#/api/conversations/7",
+                "type": "new_message",
+                "group": "conversation:7",
+                "count": 2,
             },
-        )  # fmt: skip
+        )
         assert (request.headers["ttl"], request.headers["urgency"]) == ("86400", "normal")
     topics = {request.headers["topic"] for request in server.requests}
     assert len(topics) == 1 and len(topics.pop()) == 32

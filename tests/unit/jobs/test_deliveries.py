@@ -63,9 +63,7 @@ def test_each_wanted_channel_has_one_row_and_no_event_a_second(db: Session, anna
     for _ in range(3):
         notify(db)
     rows = db.execute(sa.text("SELECT channel, type, status, due_at > now() FROM deliveries ORDER BY 1")).all()
-    assert [tuple(row) for row in rows] == [
-        ("email", "new_message", "due", True), ("sms", "new_message", "due", False),
-    ]  # fmt: skip
+    assert [tuple(row) for row in rows] == [("email", "new_message", "due", True), ("sms", "new_message", "due", False)]
     assert listed(db, ben) == []
     assert due_channels(db) == ["sms"]  # what is not gathered is put into the queue at once
     assert due_channels(db) == []
@@ -302,8 +300,9 @@ def test_one_that_nobody_can_make_a_letter_of_stops_no_other(db: Session, anna: 
     send_mails(db, post)
     assert [message["To"] for message in post.sent] == [ben.email]
     assert deliveries(db, status="due") == [
-        ("review_received", "due", "unexpected"), ("account_suspended", "due", "unexpected"),
-    ]  # fmt: skip
+        ("review_received", "due", "unexpected"),
+        ("account_suspended", "due", "unexpected"),
+    ]
 
 
 def test_no_title_keeps_a_letter_from_who_it_is_for(db: Session, anna: User, ben: User, post: Post) -> None:

@@ -55,9 +55,14 @@ def services(settings: Settings, post: Post) -> Services:
 @pytest.fixture
 def ada(db: Session, settings: Settings) -> User:
     return registration.create_account(
-        db, AccountRules.from_settings(settings), username="ada", email="ada@example.org",
-        password="correct horse battery", roles=(), actor=operator("test"),
-    )  # fmt: skip
+        db,
+        AccountRules.from_settings(settings),
+        username="ada",
+        email="ada@example.org",
+        password="correct horse battery",
+        roles=(),
+        actor=operator("test"),
+    )
 
 
 def _happen(db: Session, services: Services, type: EventType, subject_id: int) -> None:
@@ -200,9 +205,15 @@ def test_an_imported_account_gets_no_mail_that_it_did_not_ask_for(
     rules = AccountRules.from_settings(settings)
     for imported in (True, False):
         user = registration.create_account(
-            db, rules, username=f"shop-{imported}", email=f"shop-{imported}@example.org", password=None, roles=(),
-            actor=operator("import"), imported=imported,
-        )  # fmt: skip
+            db,
+            rules,
+            username=f"shop-{imported}",
+            email=f"shop-{imported}@example.org",
+            password=None,
+            roles=(),
+            actor=operator("import"),
+            imported=imported,
+        )
         event = db.scalars(sa.select(Event).where(Event.subject_id == user.user_id)).one()
         for handler in HANDLERS[EventType.USER_REGISTERED]:
             handler(db, event, services)

@@ -161,10 +161,12 @@ def test_a_review_that_was_taken_away_names_nobody(db: Session, anna: User, ben:
 @pytest.mark.parametrize(
     ("step", "status", "type"),
     [
-        ("verify", "pending_verification", "listing_verified"), ("reject", "pending_verification", "listing_rejected"),
-        ("suspend", "active", "listing_suspended"), ("reinstate", "suspended", "listing_reinstated"),
+        ("verify", "pending_verification", "listing_verified"),
+        ("reject", "pending_verification", "listing_rejected"),
+        ("suspend", "active", "listing_suspended"),
+        ("reinstate", "suspended", "listing_reinstated"),
     ],
-)  # fmt: skip
+)
 def test_the_owner_is_told_what_moderators_decided(
     db: Session, anna: User, moderator: User, step: str, status: str, type: str
 ) -> None:
@@ -204,9 +206,7 @@ def test_who_keeps_a_listing_is_told_that_it_costs_less(db: Session, anna: User,
     assert listed(db, anna) == []
     edit_price(db, ben, listing, "55.50")
     notify(db)
-    assert told(db, anna) == [
-        ("bookmark_price_dropped", "The price of “Desk” dropped from 60.00 to 55.50 USD.")
-    ]  # fmt: skip
+    assert told(db, anna) == [("bookmark_price_dropped", "The price of “Desk” dropped from 60.00 to 55.50 USD.")]
     edit_price(db, ben, listing, "50")
     notify(db)
     (note,) = listed(db, anna)
@@ -249,9 +249,11 @@ def test_many_keepers_are_told_in_batches_that_go_on_where_they_were(
     workflow.take(db, actor_of(ben), listing.listing_id, "mark-sold")
     event = last_event(db)
     notice = create.NewNotification(
-        create.NotificationType.BOOKMARK_SOLD, event.event_id, listing_id=listing.listing_id,
+        create.NotificationType.BOOKMARK_SOLD,
+        event.event_id,
+        listing_id=listing.listing_id,
         group_key=f"bookmark_sold:{listing.listing_id}",
-    )  # fmt: skip
+    )
     # A job that was broken off after its second batch.
     assert [create.notify_bookmarkers(db, notice, ()) for _ in range(2)] == [True, True]
     db.commit()
@@ -266,11 +268,13 @@ def test_many_keepers_are_told_in_batches_that_go_on_where_they_were(
 @pytest.mark.parametrize(
     ("type", "receiver"),
     [
-        (EventType.VERIFICATION_APPROVED, "user_id"), (EventType.VERIFICATION_REJECTED, "user_id"),
-        (EventType.VERIFICATION_EXPIRED, "user_id"), (EventType.REPORT_RESOLVED, "reporter_id"),
+        (EventType.VERIFICATION_APPROVED, "user_id"),
+        (EventType.VERIFICATION_REJECTED, "user_id"),
+        (EventType.VERIFICATION_EXPIRED, "user_id"),
+        (EventType.REPORT_RESOLVED, "reporter_id"),
         (EventType.REPORT_DISMISSED, "reporter_id"),
     ],
-)  # fmt: skip
+)
 def test_decisions_are_told_to_whom_they_concern(
     db: Session, anna: User, moderator: User, type: EventType, receiver: str
 ) -> None:

@@ -44,8 +44,9 @@ def test_owners_are_told_once(db: Session) -> None:
     undo(db, batch_id)
     notify(db)
     assert [(note.type, note.count) for note in listed(db, many)] == [
-        ("listing_reinstated", 1_200), ("listing_suspended", 1_200),
-    ]  # fmt: skip
+        ("listing_reinstated", 1_200),
+        ("listing_suspended", 1_200),
+    ]
     assert [note.type for note in listed(db, few)] == ["listing_suspended"], "what was kept is not told of as restored"
 
 

@@ -105,8 +105,11 @@ def test_an_event_reaches_who_chose_its_type_signed_and_without_anything_persona
     told = json.loads(got.body)
     assert set(told) == {"id", "type", "created_at", "actor", "subject", "previous", "new"}
     assert (told["type"], told["actor"], told["previous"], told["new"]) == (
-        "listing.deleted", None, {"status": "active"}, {},
-    )  # fmt: skip
+        "listing.deleted",
+        None,
+        {"status": "active"},
+        {},
+    )
     assert told["subject"] == {"type": "listing", "id": 1, "href": f"{ours.public_url}/api/listings/1"}
     assert got.headers["webhook-event-id"] == str(told["id"])
     assert is_signed(got, secret)

@@ -99,9 +99,15 @@ def test_a_mistake_is_not_tried_again_and_changes_nothing(
 
 def test_waiting_doubles_up_to_an_hour_and_then_ends() -> None:
     job = Job(
-        id=1, lock=None, queueing_lock=None, task_name="handle_event", queue="default", task_kwargs={}, priority=0,
+        id=1,
+        lock=None,
+        queueing_lock=None,
+        task_name="handle_event",
+        queue="default",
+        task_kwargs={},
+        priority=0,
         scheduled_at=None,
-    )  # fmt: skip
+    )
     waits = []
     for attempts in range(worker.MOST_ATTEMPTS):
         decision = worker.Backoff().get_retry_decision(exception=Unavailable("away"), job=job.evolve(attempts=attempts))
@@ -153,8 +159,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
     happen(queued, EventType.USER_PASSWORD_RESET_REQUESTED, ada.user_id)
     with queued.session() as session, session.begin():
         session.execute(
-            sa.text("UPDATE procrastinate_jobs SET status = 'doing', attempts = :most"),
-            {"most": worker.MOST_ATTEMPTS},
+            sa.text("UPDATE procrastinate_jobs SET status = 'doing', attempts = :most"), {"most": worker.MOST_ATTEMPTS}
         )
     _rescue(queued)
     worker.run_pending(ours, queued)
@@ -166,10 +171,7 @@ def test_a_job_that_keeps_killing_workers_ends_as_failed(queued: Databases, ours
 def test_every_tick_of_the_clock_runs(queued: Databases, ours: Settings, ada: User) -> None:
     with queued.session() as session, session.begin():
         user = session.get_one(User, ada.user_id)
-        user.state, user.deactivated_at = (
-            "deactivated",
-            datetime.now(UTC) - timedelta(days=ours.erase_days + 1),
-        )
+        user.state, user.deactivated_at = ("deactivated", datetime.now(UTC) - timedelta(days=ours.erase_days + 1))
         session.execute(
             sa.text(
                 "INSERT INTO one_time_tokens (token_hash, user_id, purpose, email, expires_at) "

@@ -27,9 +27,24 @@ from tests.support.samples import VALUES
 BODIES = {type(operation.body).__name__: operation.body for operation in ALL if operation.body is not None}
 NODE = shutil.which("node")
 AUDITED = {
-    "name", "prompt", "required", "placeholder", "properties", "options", "multiple", "minItems", "maxItems", "type", "minLength",
-    "maxLength", "regex", "min", "max", "step", "value",
-}  # fmt: skip
+    "name",
+    "prompt",
+    "required",
+    "placeholder",
+    "properties",
+    "options",
+    "multiple",
+    "minItems",
+    "maxItems",
+    "type",
+    "minLength",
+    "maxLength",
+    "regex",
+    "min",
+    "max",
+    "step",
+    "value",
+}
 
 
 def _fields() -> Iterator[tuple[str, colander.SchemaNode, dict[str, Any]]]:

@@ -27,9 +27,12 @@ from marketplace_api.schemas.describe import json_schema
 from tests.unit.schemas.values import ANYTHING, CHARACTERS, NASTY, SCALARS, WORDS, right
 
 quick = settings(
-    max_examples=30, deadline=None, derandomize=True, database=None,
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example],
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ CASES = {
     "Nullable, choice": Case(types.Nullable(types.OneOf(("a",))), lambda value: value in (None, "a")),
     "Moment": Case(types.Moment(), moment),
     "Currency": Case(listings.Currency(), money.CURRENCIES.__contains__, frozenset({"unknown_currency"})),
-}  # fmt: skip
+}
 
 coordinates = listings.SearchListings()["near"].typ
 # What a form can only tell in words.
@@ -134,7 +137,7 @@ QUERY_CASES = {
     "coordinates": Case(
         coordinates, lambda value: len(value) == 2 and -90 <= value[0] <= 90 and -180 <= value[1] <= 180
     ),
-}  # fmt: skip
+}
 
 BODIES = {f"{o.method} {o.path}": o.body for o in operations.ALL if o.body is not None}
 QUERIES = {f"{o.method} {o.path}": o.query for o in operations.ALL if o.query is not None}
@@ -278,16 +281,25 @@ def test_a_query_is_complete_or_refused(node: colander.SchemaNode, data: st.Data
 def test_all_errors_come_at_once_and_can_be_sent() -> None:
     node = listings.CreateListing()
     wrong = {
-        "title": " ", "price": "1e-400", "location": {"latitude": 91, "town": "X"}, "amenities": ["ok", 7], "tilte": 1,
-    }  # fmt: skip
+        "title": " ",
+        "price": "1e-400",
+        "location": {"latitude": 91, "town": "X"},
+        "amenities": ["ok", 7],
+        "tilte": 1,
+    }
     with pytest.raises(colander.Invalid) as refused:
         node.deserialize(wrong)
     errors = field_errors(refused.value, "body")
     orjson.dumps([error.asdict() for error in errors])
     assert {(error.name, error.code) for error in errors} == {
-        ("title", "too_short"), ("category", "required"), ("price", "too_precise"), ("amenities.1", "not_text"),
-        ("location.latitude", "out_of_range"), ("location.town", "unknown_field"), ("tilte", "unknown_field"),
-    }  # fmt: skip
+        ("title", "too_short"),
+        ("category", "required"),
+        ("price", "too_precise"),
+        ("amenities.1", "not_text"),
+        ("location.latitude", "out_of_range"),
+        ("location.town", "unknown_field"),
+        ("tilte", "unknown_field"),
+    }
     assert next(error.message for error in errors if error.name == "tilte").endswith("Did you mean title?")
 
 

@@ -20,9 +20,20 @@ _t = table_of(Listing).c
 _u = table_of(User).c
 
 COLUMNS = (
-    _t.listing_id, _t.title, _t.category, _t.price, _t.currency, _t.city, _t.status, _t.is_verified_listing,
-    _t.user_id, _u.username, _u.email, _t.date_created, _t.deleted_at,
-)  # fmt: skip
+    _t.listing_id,
+    _t.title,
+    _t.category,
+    _t.price,
+    _t.currency,
+    _t.city,
+    _t.status,
+    _t.is_verified_listing,
+    _t.user_id,
+    _u.username,
+    _u.email,
+    _t.date_created,
+    _t.deleted_at,
+)
 """What an operator sees of a listing in a list."""
 
 DELETED = "deleted"
@@ -31,9 +42,16 @@ _OWNER = sa.select(_u.username, _u.email, _u.state.label("owner_state")).where(_
 
 
 def list_listings(
-    db: Reader, *, status: str | None = None, owner_id: int | None = None, category: str | None = None,
-    search: str = "", created_since: datetime | None = None, limit: int = 50, after: int = 0,
-) -> Sequence[Any]:  # fmt: skip
+    db: Reader,
+    *,
+    status: str | None = None,
+    owner_id: int | None = None,
+    category: str | None = None,
+    search: str = "",
+    created_since: datetime | None = None,
+    limit: int = 50,
+    after: int = 0,
+) -> Sequence[Any]:
     """Listings by id from after ``after`` on, at most ``limit``, with those that were deleted.
 
     ``status`` is one of the workflow, of those that are there, or ``deleted``; ``category`` counts with all below it;
@@ -41,9 +59,12 @@ def list_listings(
     :class:`Invalid` for a category that does not exist.
     """
     statement = (
-        sa.select(*COLUMNS).join(User, _u.user_id == _t.user_id).where(_t.listing_id > after)
-        .order_by(_t.listing_id).limit(limit)
-    )  # fmt: skip
+        sa.select(*COLUMNS)
+        .join(User, _u.user_id == _t.user_id)
+        .where(_t.listing_id > after)
+        .order_by(_t.listing_id)
+        .limit(limit)
+    )
     if status == DELETED:
         statement = statement.where(_t.deleted_at.is_not(None))
     elif status is not None:

@@ -106,9 +106,15 @@ def _write(session: Session, actor: Actor, row: Any, values: dict[str, Any]) -> 
 
 
 def media_changed(
-    session: Session, actor: Actor, row: Any, type: EventType, *,
-    values: Mapping[str, Any], previous: Mapping[str, Any], new: Mapping[str, Any],
-) -> Any:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    row: Any,
+    type: EventType,
+    *,
+    values: Mapping[str, Any],
+    previous: Mapping[str, Any],
+    new: Mapping[str, Any],
+) -> Any:
     """After a change of the photos or the video of the locked ``row``: writes ``values``, returns the new row.
 
     As with wording, a moderator has to look at them again before the badge comes back.

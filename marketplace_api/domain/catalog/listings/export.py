@@ -27,14 +27,22 @@ _l, _u = table_of(Listing).c, table_of(User).c
 _STATUS = sa.case((_l.status.in_(LISTING_WORKFLOW.initial), _l.status), else_=RESTARTED).label("status")
 _ROWS = (
     sa.select(
-        _u.email.label("owner_email"), _l.title, _l.description, _l.category, _l.price, _l.currency,
-        *(_l[name] for name in PLACE), _l.amenities, _l.photos_urls, _STATUS,
+        _u.email.label("owner_email"),
+        _l.title,
+        _l.description,
+        _l.category,
+        _l.price,
+        _l.currency,
+        *(_l[name] for name in PLACE),
+        _l.amenities,
+        _l.photos_urls,
+        _STATUS,
         (_l.status != _STATUS).label("is_restarted"),
     )
     .join_from(table_of(Listing), table_of(User), _u.user_id == _l.user_id)
     .where(_l.deleted_at.is_(None), _l.owner_hidden.is_(False), _u.email.is_not(None))
     .order_by(_l.listing_id)
-)  # fmt: skip
+)
 
 
 @contextmanager

@@ -80,9 +80,12 @@ class ImportCounts:
 
     def __add__(self, other: ImportCounts) -> ImportCounts:
         return ImportCounts(
-            self.read + other.read, self.created + other.created, self.skipped + other.skipped,
-            self.bad + other.bad, self.owners_created + other.owners_created,
-        )  # fmt: skip
+            self.read + other.read,
+            self.created + other.created,
+            self.skipped + other.skipped,
+            self.bad + other.bad,
+            self.owners_created + other.owners_created,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,15 @@ class Reports:
 
 
 def import_listings(
-    databases: Databases, rules: AccountRules, actor: Actor, rows: Iterable[tuple[int, Row]], validate: Validate,
-    *, options: ImportOptions, reports: Reports = Reports(),
-) -> ImportCounts:  # fmt: skip
+    databases: Databases,
+    rules: AccountRules,
+    actor: Actor,
+    rows: Iterable[tuple[int, Row]],
+    validate: Validate,
+    *,
+    options: ImportOptions,
+    reports: Reports = Reports(),
+) -> ImportCounts:
     """Import the numbered ``rows`` of one file and return the totals.
 
     Rows that are wrong are reported and left out, the others stored. Each batch commits listings, new owners and one

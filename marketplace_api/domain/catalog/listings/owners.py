@@ -64,9 +64,15 @@ def create_missing(
     made: dict[str, Owner] = {}
     for email in sorted(set(emails) - known.keys()):
         user = registration.create_account(
-            session, rules, username=_free_username(session, email), email=email, password=None, roles=(), actor=actor,
+            session,
+            rules,
+            username=_free_username(session, email),
+            email=email,
+            password=None,
+            roles=(),
+            actor=actor,
             imported=True,
-        )  # fmt: skip
+        )
         made[email] = Owner(user.user_id)
     return made
 

@@ -31,8 +31,10 @@ def list_page(db: Reader, page: PageRequest) -> Page:
     """One part of them, as rows of ``queries.COLUMNS``. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     position = decode_cursor(page.cursor, _LIST_HASH, (datetime, int)) if page.cursor else None
     values: dict[str, Any] = {
-        "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
-    }  # fmt: skip
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
+    }
     if position:
         values |= {"since": position.keys[0], "listing_id": position.keys[1]}
     found = _statement(position is not None, position is not None and position.backward).all(db, values)

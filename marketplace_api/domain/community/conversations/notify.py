@@ -27,8 +27,6 @@ def notify_receiver(session: Session, receiver_id: int, message_id: int, notice:
     if seen is None or message_id <= max(seen):
         return
     # Not together with the side: what was committed while that was waited for must be seen.
-    news = sa.select(_m.message_id).where(
-        _m.message_id == message_id, _m.is_read.is_(False), _m.deleted_at.is_(None)
-    )  # fmt: skip
+    news = sa.select(_m.message_id).where(_m.message_id == message_id, _m.is_read.is_(False), _m.deleted_at.is_(None))
     if session.execute(news).first() is not None:
         notify(session, receiver_id, notice)

@@ -37,15 +37,27 @@ def columns(side: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
     """
     own = side.c
     return (
-        own.conversation_id, own.user_id, own.other_id, own.participant1_id, own.participant2_id, own.archived,
-        own.message_count, own.unread_count, own.hidden_through, own.read_through,
-        _other.c.read_through.label("other_read_through"), _c.last_message_id, _c.last_message_preview,
-        _c.timestamp_created, _c.timestamp_updated, _person.c.state.label("other_state"),
+        own.conversation_id,
+        own.user_id,
+        own.other_id,
+        own.participant1_id,
+        own.participant2_id,
+        own.archived,
+        own.message_count,
+        own.unread_count,
+        own.hidden_through,
+        own.read_through,
+        _other.c.read_through.label("other_read_through"),
+        _c.last_message_id,
+        _c.last_message_preview,
+        _c.timestamp_created,
+        _c.timestamp_updated,
+        _person.c.state.label("other_state"),
         sa.case((_lives(_person), _person.c.username)).label("other_username"),
         sa.case((_lives(_person), _person.c.profile_picture_url)).label("other_picture_url"),
         _blocks("is_blocked", own.user_id, own.other_id),
         _blocks("blocks_caller", own.other_id, own.user_id),
-    )  # fmt: skip
+    )
 
 
 def with_relations(side: sa.FromClause) -> sa.FromClause:
@@ -58,11 +70,14 @@ def with_relations(side: sa.FromClause) -> sa.FromClause:
 
 
 _FIND = Prepared(
-    sa.select(*columns(_side)).select_from(with_relations(_side)).where(
-        _side.c.conversation_id == sa.bindparam("conversation_id"), _side.c.user_id == sa.bindparam("viewer_id"),
+    sa.select(*columns(_side))
+    .select_from(with_relations(_side))
+    .where(
+        _side.c.conversation_id == sa.bindparam("conversation_id"),
+        _side.c.user_id == sa.bindparam("viewer_id"),
         _side.c.last_message_id > _side.c.hidden_through,
     )
-)  # fmt: skip
+)
 
 
 def find(db: Reader, conversation_id: int, viewer_id: int) -> Any | None:
@@ -81,13 +96,19 @@ def message_columns(
     read_through = sa.case((_m.sender_id == viewer, read_by_other), else_=read_by_viewer)
     is_open = sa.or_(_l.is_public, sa.and_(_l.user_id == viewer, _l.deleted_at.is_(None)))
     return (
-        _m.message_id, _m.conversation_id, _m.sender_id, _m.receiver_id, _m.listing_id, _m.timestamp_sent, _m.version,
+        _m.message_id,
+        _m.conversation_id,
+        _m.sender_id,
+        _m.receiver_id,
+        _m.listing_id,
+        _m.timestamp_sent,
+        _m.version,
         sa.case((_m.deleted_at.is_(None), _m.content), else_=sa.literal_column(f"'{REMOVED}'")).label("content"),
         _m.deleted_at.is_not(None).label("is_removed"),
         sa.case((_m.sender_id == viewer, _m.moderation_reason)).label("moderation_reason"),
         sa.or_(_m.is_read, _m.message_id <= read_through).label("is_read"),
         sa.func.coalesce(is_open, sa.false()).label("listing_is_open"),
-    )  # fmt: skip
+    )
 
 
 MESSAGES = table_of(Message).outerjoin(table_of(Listing), _l.listing_id == _m.listing_id)
@@ -105,10 +126,11 @@ _FIND_MESSAGE = Prepared(
         .join(_person, _person.c.user_id == _side.c.other_id)
     )
     .where(
-        _m.message_id == sa.bindparam("message_id"), _side.c.user_id == sa.bindparam("viewer_id"),
+        _m.message_id == sa.bindparam("message_id"),
+        _side.c.user_id == sa.bindparam("viewer_id"),
         _m.message_id > _side.c.hidden_through,
     )
-)  # fmt: skip
+)
 
 
 def find_message(db: Reader, message_id: int, viewer_id: int) -> Any | None:

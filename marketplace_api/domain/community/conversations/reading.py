@@ -53,10 +53,13 @@ def messages(db: Reader, conversation: Any, page: PageRequest) -> Page:
     list_hash = fingerprint("messages", conversation.user_id, conversation.conversation_id)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
     values = {
-        "viewer_id": conversation.user_id, "conversation_id": conversation.conversation_id,
-        "hidden_through": conversation.hidden_through, "read_by_viewer": conversation.read_through,
-        "read_by_other": conversation.other_read_through, **_place(page, position),
-    }  # fmt: skip
+        "viewer_id": conversation.user_id,
+        "conversation_id": conversation.conversation_id,
+        "hidden_through": conversation.hidden_through,
+        "read_by_viewer": conversation.read_through,
+        "read_by_other": conversation.other_read_through,
+        **_place(page, position),
+    }
     statement = _messages(position is not None, position is not None and position.backward)
     found = statement.all(db, values)
     return assemble(found, page, position, list_hash, lambda row: (row.message_id,), total=conversation.message_count)

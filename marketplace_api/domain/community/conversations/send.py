@@ -40,9 +40,14 @@ _CONVERSATION = Prepared(
 
 
 def send(
-    session: Session, actor: Actor, *, content: str, receiver_id: int | None = None, conversation_id: int | None = None,
+    session: Session,
+    actor: Actor,
+    *,
+    content: str,
+    receiver_id: int | None = None,
+    conversation_id: int | None = None,
     listing_id: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """A message of ``actor``'s, to a person or into a conversation of theirs (one of the two); returns its row.
 
     ``listing_id`` says what it is about. Raises NotFound (no such account, conversation or listing), Gone
@@ -58,9 +63,11 @@ def send(
     if listing_id is not None:
         visibility.require_visible(listing_rows.find(session, listing_id), actor)
     values = {
-        "conversation_id": known or _begin(session, sender_id, other), "sender_id": sender_id, "receiver_id": other,
+        "conversation_id": known or _begin(session, sender_id, other),
+        "sender_id": sender_id,
+        "receiver_id": other,
         "listing_id": listing_id,
-    }  # fmt: skip
+    }
     message_id: int = session.execute(_INSERT, values | {"content": content}).scalar_one()
     record(session, actor, EventType.MESSAGE_SENT, message_id, new=values)
     return queries.find_message(session, message_id, sender_id)

@@ -40,10 +40,16 @@ def of_listing(row: object | None, actor: Actor) -> Case:
         listing = visibility.require_visible(row, actor)
     except DomainError as absence:
         return Case(getattr(row, "listing_id", 0), None, getattr(row, "user_id", 0), absence)
-    closed = None if listing.is_public else Conflict(
-        "Only what is public can be reviewed.", "wrong_state", extra={"state": listing.status},
-        link=f"/api/listings/{listing.listing_id}",
-    )  # fmt: skip
+    closed = (
+        None
+        if listing.is_public
+        else Conflict(
+            "Only what is public can be reviewed.",
+            "wrong_state",
+            extra={"state": listing.status},
+            link=f"/api/listings/{listing.listing_id}",
+        )
+    )
     return Case(listing.listing_id, None, listing.user_id, closed)
 
 

@@ -26,20 +26,32 @@ def _lives(account: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 COLUMNS = (
-    _r.review_id, _r.listing_id, _r.reviewee_id, _r.reviewer_id, _r.rating, _r.comment, _r.date_posted, _r.date_updated,
-    _r.reply, _r.date_replied, _r.deleted_at, _r.moderation_reason, _r.version,
+    _r.review_id,
+    _r.listing_id,
+    _r.reviewee_id,
+    _r.reviewer_id,
+    _r.rating,
+    _r.comment,
+    _r.date_posted,
+    _r.date_updated,
+    _r.reply,
+    _r.date_replied,
+    _r.deleted_at,
+    _r.moderation_reason,
+    _r.version,
     sa.case((_lives(_author), _author.c.username)).label("reviewer_username"),
     sa.func.coalesce(_r.reviewee_id, _listing.c.user_id).label("reviewed_id"),
     sa.func.coalesce(_listing.c.is_public, _lives(_person)).label("target_is_public"),
-)  # fmt: skip
+)
 """What every representation of a review is made from. ``reviewer_username`` is ``None`` once that account is gone;
 ``reviewed_id`` is the person reviewed, or the owner of the listing."""
 
 SOURCE = (
-    table_of(Review).join(_author, _author.c.user_id == _r.reviewer_id)
+    table_of(Review)
+    .join(_author, _author.c.user_id == _r.reviewer_id)
     .outerjoin(_listing, _listing.c.listing_id == _r.listing_id)
     .outerjoin(_person, _person.c.user_id == _r.reviewee_id)
-)  # fmt: skip
+)
 
 _FIND = sa.select(*COLUMNS).select_from(SOURCE).where(_r.review_id == sa.bindparam("review_id"))
 _FIND_PREPARED = Prepared(_FIND)

@@ -60,9 +60,12 @@ LATEST = 3
 """So many reviews are shown inside a listing."""
 
 _LATEST = Prepared(
-    sa.select(*queries.COLUMNS).select_from(queries.SOURCE)
-    .where(_r.listing_id == sa.bindparam("target"), _r.deleted_at.is_(None)).order_by(_r.review_id.desc()).limit(LATEST)
-)  # fmt: skip
+    sa.select(*queries.COLUMNS)
+    .select_from(queries.SOURCE)
+    .where(_r.listing_id == sa.bindparam("target"), _r.deleted_at.is_(None))
+    .order_by(_r.review_id.desc())
+    .limit(LATEST)
+)
 
 
 def latest(db: Reader, listing_id: int) -> list[Any]:
@@ -75,11 +78,13 @@ def _statement(kind: str, keyed: bool, backward: bool) -> Prepared:
     key = sa.bindparam("key", type_=sa.BigInteger)
     order = _r.review_id.asc() if backward else _r.review_id.desc()
     page = (
-        sa.select(*queries.COLUMNS).select_from(queries.SOURCE)
+        sa.select(*queries.COLUMNS)
+        .select_from(queries.SOURCE)
         .where(_r[kind] == sa.bindparam("target", type_=sa.BigInteger), _r.deleted_at.is_(None))
         .order_by(order)
-        .limit(sa.bindparam("count", type_=sa.Integer)).offset(sa.bindparam("offset", type_=sa.Integer))
-    )  # fmt: skip
+        .limit(sa.bindparam("count", type_=sa.Integer))
+        .offset(sa.bindparam("offset", type_=sa.Integer))
+    )
     if keyed:
         page = page.where(_r.review_id > key if backward else _r.review_id < key)
     hits = page.subquery("page")

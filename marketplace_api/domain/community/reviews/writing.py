@@ -22,9 +22,14 @@ from marketplace_api.models.identity.accounts import User
 
 
 def post(
-    session: Session, actor: Actor, *, rating: int, comment: str, listing_id: int | None = None,
+    session: Session,
+    actor: Actor,
+    *,
+    rating: int,
+    comment: str,
+    listing_id: int | None = None,
     reviewee_id: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """A new review by ``actor`` of a listing or of a person (one of the two); returns its row.
 
     Raises NotFound or Gone for a target that is not (or no longer) there, Forbidden ``own_review``, and Conflict
@@ -79,9 +84,14 @@ def already_replied(review_id: int) -> Conflict:
 
 
 def edit(
-    session: Session, actor: Actor, review_id: int, *, changes: Mapping[str, Any], reason: str,
+    session: Session,
+    actor: Actor,
+    review_id: int,
+    *,
+    changes: Mapping[str, Any],
+    reason: str,
     expected_version: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Bring a review into line with the rules: ``rating``, ``comment``, ``reply`` (``None`` takes a reply away).
 
     ``reason`` is told to those concerned. What changes nothing leaves no trace. A reply that was taken away was

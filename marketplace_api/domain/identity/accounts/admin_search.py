@@ -22,9 +22,16 @@ from marketplace_api.models.identity.accounts import ROLES, STATES, User
 _u = User.__table__.c
 
 COLUMNS = (
-    _u.user_id, _u.username, _u.email, _u.roles, _u.state, _u.is_verified, _u.email_confirmed_at, _u.date_joined,
+    _u.user_id,
+    _u.username,
+    _u.email,
+    _u.roles,
+    _u.state,
+    _u.is_verified,
+    _u.email_confirmed_at,
+    _u.date_joined,
     _u.last_login,
-)  # fmt: skip
+)
 """What an operator sees of an account in a list."""
 
 
@@ -113,9 +120,12 @@ def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
     kind = SORTS[wanted.sort][1]
     position = decode_cursor(page.cursor, list_hash, (kind, int)) if page.cursor else None
     values: dict[str, Any] = {
-        "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
-        "search": wanted.search, "beyond": wanted.search + _HIGHEST,
-    }  # fmt: skip
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
+        "search": wanted.search,
+        "beyond": wanted.search + _HIGHEST,
+    }
     if position:
         values |= {"key": position.keys[0], "user_id": position.keys[1]}
     backward = position is not None and position.backward

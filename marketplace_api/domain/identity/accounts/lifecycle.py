@@ -20,13 +20,17 @@ from marketplace_api.errors import DomainError, FieldError, Forbidden, Invalid, 
 from marketplace_api.models.identity.accounts import User
 
 _EVENTS = {
-    "suspended": EventType.USER_SUSPENDED, "banned": EventType.USER_BANNED, "deactivated": EventType.USER_DEACTIVATED,
-}  # fmt: skip
+    "suspended": EventType.USER_SUSPENDED,
+    "banned": EventType.USER_BANNED,
+    "deactivated": EventType.USER_DEACTIVATED,
+}
 _RANKS = {"moderator": 1, "staff": 2, "admin": 3}
 _UNJUDGED = {
-    "suspend": queries.LIVING, "reinstate": ("suspended", "banned"), "ban": (*queries.LIVING, "deactivated"),
+    "suspend": queries.LIVING,
+    "reinstate": ("suspended", "banned"),
+    "ban": (*queries.LIVING, "deactivated"),
     "set-roles": (*queries.LIVING, "deactivated", "banned"),
-}  # fmt: skip
+}
 """The states in which an account can be judged so."""
 
 
@@ -77,9 +81,14 @@ def deactivate(session: Session, databases: Databases, actor: Actor, rules: Acco
 
 
 def set_roles(
-    session: Session, actor: Actor, user_id: int, roles: Iterable[str], *, expected_version: int | None = None,
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    roles: Iterable[str],
+    *,
+    expected_version: int | None = None,
     also_last_admin: bool = False,
-) -> User:  # fmt: skip
+) -> User:
     """Give an account these roles (``customer`` always among them); its sessions end, so that it acts at
     once.
 
@@ -103,9 +112,15 @@ def set_roles(
 
 
 def suspend(
-    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
-    expected_version: int | None = None, also_last_admin: bool = False,
-) -> User:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    *,
+    reason: str,
+    until: datetime | None = None,
+    expected_version: int | None = None,
+    also_last_admin: bool = False,
+) -> User:
     """Let an account only read and appeal, ``until`` a time (aware) or until further notice; sessions stay.
 
     Raises :class:`Invalid` for a time that has passed, :class:`Conflict` ``wrong_state`` unless the account
@@ -123,9 +138,14 @@ def suspend(
 
 
 def reinstate(
-    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    *,
+    reason: str,
+    until: datetime | None = None,
     expected_version: int | None = None,
-) -> User:  # fmt: skip
+) -> User:
     """Lift a suspension or ban at once (``until`` means nothing here); raises as :func:`suspend` does."""
     del until
     user, now = _moderated(session, actor, user_id, "reinstate", expected_version)
@@ -134,9 +154,15 @@ def reinstate(
 
 
 def ban(
-    session: Session, actor: Actor, user_id: int, *, reason: str, until: datetime | None = None,
-    expected_version: int | None = None, also_last_admin: bool = False,
-) -> User:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    *,
+    reason: str,
+    until: datetime | None = None,
+    expected_version: int | None = None,
+    also_last_admin: bool = False,
+) -> User:
     """Shut an account out for good (``until`` means nothing here): sessions end, listings are hidden. Raises as
     :func:`suspend` does."""
     del until
@@ -211,9 +237,16 @@ def impossible(state: str, step: str) -> DomainError:
 
 
 def _judge(
-    session: Session, actor: Actor, user: User, type: EventType,
-    *, state: str, reason: str, now: datetime, until: datetime | None = None,
-) -> User:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    user: User,
+    type: EventType,
+    *,
+    state: str,
+    reason: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> User:
     previous = _event_data(user)
     user.state_reason = reason if state != "active" else None
     user.suspended_until, user.deactivated_at = until, None

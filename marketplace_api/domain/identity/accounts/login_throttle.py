@@ -27,15 +27,12 @@ _f = LoginFailures.__table__.c
 _DOUBLINGS = LONGEST_WAIT.bit_length()
 
 _STATE = (
-    sa.select(
-        _f.subject, _f.failures,
-        sa.extract("epoch", _f.locked_until - sa.func.now()).label("wait"),
-    )
+    sa.select(_f.subject, _f.failures, sa.extract("epoch", _f.locked_until - sa.func.now()).label("wait"))
     .where(_f.subject == sa.any_(sa.bindparam("subjects", type_=postgresql.ARRAY(postgresql.BYTEA))))
     .where(_f.last_failed_at > sa.func.now() - FORGOTTEN_AFTER)
     .order_by(_f.subject)
     .with_for_update()
-)  # fmt: skip
+)
 
 
 class Subjects:
@@ -63,7 +60,7 @@ def admit(session: Session, subjects: Subjects) -> None:
         raise RateLimited(
             "Too many failed log-ins; wait before you try again, or reset the password.",
             retry_after=int(max(waits)) + 1,
-        )  # fmt: skip
+        )
     for row in rows:
         if row.failures >= subjects.free[row.subject]:
             claim = sa.func.now() + timedelta(seconds=_wait(row.failures, subjects.free[row.subject]))

@@ -29,9 +29,15 @@ _t = table_of(UserPicture)
 
 
 def replace(
-    session: Session, databases: Databases, storage: Storage, actor: Actor, user_id: int, *,
-    stream: IO[bytes], expected_version: int | None = None,
-) -> None:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    storage: Storage,
+    actor: Actor,
+    user_id: int,
+    *,
+    stream: IO[bytes],
+    expected_version: int | None = None,
+) -> None:
     """Make the image in ``stream`` the account's picture.
 
     Raises Invalid (``invalid_file``), NotFound, PreconditionFailed, and Unavailable while the storage is away.

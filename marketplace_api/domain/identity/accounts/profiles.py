@@ -56,9 +56,14 @@ def find_own(db: Reader, user_id: int | None) -> Any:
 
 
 def edit(
-    session: Session, actor: Actor, user_id: int,
-    *, changes: Mapping[str, Any], expected_version: int | None = None, merge: bool = False,
-) -> User:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    *,
+    changes: Mapping[str, Any],
+    expected_version: int | None = None,
+    merge: bool = False,
+) -> User:
     """Change what ``changes`` names among :data:`EDITABLE`; only what differs counts as a change.
 
     A new ``email`` waits in ``pending_email`` until its token comes back. Whether somebody has that address
@@ -98,9 +103,14 @@ def edit(
 
 
 def change_password(
-    session: Session, databases: Databases, actor: Actor, rules: AccountRules,
-    *, current_password: str, new_password: str,
-) -> None:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    actor: Actor,
+    rules: AccountRules,
+    *,
+    current_password: str,
+    new_password: str,
+) -> None:
     """Give the caller another password and end their other sessions.
 
     A pending change of e-mail dies too: whoever knew the old password may have asked for it. Raises
@@ -122,9 +132,14 @@ def change_password(
 
 
 def prove_password(
-    databases: Databases, actor: Actor, rules: AccountRules, password: str,
-    *, field: str, new_password: str | None = None,
-) -> Any:  # fmt: skip
+    databases: Databases,
+    actor: Actor,
+    rules: AccountRules,
+    password: str,
+    *,
+    field: str,
+    new_password: str | None = None,
+) -> Any:
     """The row (``user_id``, ``username``, ``email``, ``password_hash``) of the caller, who knows their
     password.
 

@@ -40,11 +40,15 @@ _FIND_RECOVERABLE = (
     .with_for_update(key_share=True)
 )
 _ASKED_RECENTLY = sa.select(
-    sa.exists(sa.select(1).where(
-        _e.subject_type == "user", _e.subject_id == sa.bindparam("user_id", type_=sa.BigInteger),
-        _e.type == sa.bindparam("type", type_=sa.String), _e.date_created > sa.func.now() - MAIL_INTERVAL,
-    ))
-)  # fmt: skip
+    sa.exists(
+        sa.select(1).where(
+            _e.subject_type == "user",
+            _e.subject_id == sa.bindparam("user_id", type_=sa.BigInteger),
+            _e.type == sa.bindparam("type", type_=sa.String),
+            _e.date_created > sa.func.now() - MAIL_INTERVAL,
+        )
+    )
+)
 _USABLE = sa.and_(
     _t.token_hash == sa.bindparam("hashed"),
     _t.purpose == sa.bindparam("for_purpose"),

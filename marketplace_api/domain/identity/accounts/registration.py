@@ -20,9 +20,18 @@ from marketplace_api.models.identity.accounts import ROLES, User
 
 
 def register(
-    session: Session, databases: Databases, keys: SigningKeys, rules: AccountRules,
-    *, username: str, email: str, password: str, device: str, address: str, actor: Actor,
-) -> TokenPair:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    keys: SigningKeys,
+    rules: AccountRules,
+    *,
+    username: str,
+    email: str,
+    password: str,
+    device: str,
+    address: str,
+    actor: Actor,
+) -> TokenPair:
     """Make an account and begin its first session.
 
     Raises :class:`Invalid` ``weak_password``, and :class:`Conflict` ``already_taken`` naming every taken
@@ -49,10 +58,17 @@ def require_giver(actor: Actor) -> None:
 
 
 def create_account(
-    session: Session, rules: AccountRules,
-    *, username: str, email: str, password: str | None, roles: Iterable[str], actor: Actor,
-    confirmed: bool = False, imported: bool = False,
-) -> User:  # fmt: skip
+    session: Session,
+    rules: AccountRules,
+    *,
+    username: str,
+    email: str,
+    password: str | None,
+    roles: Iterable[str],
+    actor: Actor,
+    confirmed: bool = False,
+    imported: bool = False,
+) -> User:
     """Make an account for someone: by an operator or an import.
 
     Without a ``password`` nobody can log in until they have reset it by mail. ``confirmed`` says that the
@@ -94,9 +110,8 @@ def _insert(
     queries.require_free(session, username=username, email=email)
     now = now_of(session)
     user = User(
-        username=username, email=email, password_hash=hashed, roles=roles,
-        email_confirmed_at=now if confirmed else None,
-    )  # fmt: skip
+        username=username, email=email, password_hash=hashed, roles=roles, email_confirmed_at=now if confirmed else None
+    )
     with queries.keeping_unique(session, username=username, email=email):
         session.add(user)
     return user

@@ -54,9 +54,7 @@ _NEXT_ID = sa.select(
     sa.func.uuid_send(sa.func.gen_random_uuid()),
 )
 
-_OWN_COLUMNS = (
-    _s.session_id, _s.user_id, _s.device, _s.address, _s.date_created, _s.last_used, _s.expires_at,
-)  # fmt: skip
+_OWN_COLUMNS = (_s.session_id, _s.user_id, _s.device, _s.address, _s.date_created, _s.last_used, _s.expires_at)
 _OWN_ORDER = (_s.last_used, _s.session_id)
 
 
@@ -73,9 +71,17 @@ class TokenPair:
 
 
 def log_in(
-    session: Session, databases: Databases, keys: SigningKeys, rules: AccountRules,
-    *, email: str, password: str, device: str, address: str, actor: Actor,
-) -> TokenPair:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    keys: SigningKeys,
+    rules: AccountRules,
+    *,
+    email: str,
+    password: str,
+    device: str,
+    address: str,
+    actor: Actor,
+) -> TokenPair:
     """Begin a session; a deactivated account comes back to life by it.
 
     Raises :class:`Unauthenticated` ``invalid_credentials`` for a wrong password and for an unknown address
@@ -110,17 +116,24 @@ def log_in(
 
 
 def begin(
-    session: Session, keys: SigningKeys, rules: AccountRules, user: User,
-    *, device: str, address: str, now: datetime,
-) -> TokenPair:  # fmt: skip
+    session: Session, keys: SigningKeys, rules: AccountRules, user: User, *, device: str, address: str, now: datetime
+) -> TokenPair:
     """A new session of an account that has just proved itself; ``now`` is the time by the database."""
     session_id, nonce = session.execute(_NEXT_ID).one()
     refresh_token = refresh_tokens.make(rules, session_id, 0, nonce)
     row = AccountSession(
-        session_id=session_id, user_id=user.user_id, refresh_nonce=nonce, refresh_hash=hash_opaque(refresh_token),
-        refresh_generation=0, rotated_at=now, date_created=now, last_used=now,
-        expires_at=now + rules.session_lifetime, device=_short(device, 255), address=_short(address, 64),
-    )  # fmt: skip
+        session_id=session_id,
+        user_id=user.user_id,
+        refresh_nonce=nonce,
+        refresh_hash=hash_opaque(refresh_token),
+        refresh_generation=0,
+        rotated_at=now,
+        date_created=now,
+        last_used=now,
+        expires_at=now + rules.session_lifetime,
+        device=_short(device, 255),
+        address=_short(address, 64),
+    )
     session.add(row)
     user.last_login = now
     session.flush()
@@ -128,9 +141,16 @@ def begin(
 
 
 def refresh(
-    session: Session, databases: Databases, keys: SigningKeys, rules: AccountRules,
-    *, refresh_token: str, device: str, address: str, actor: Actor = ANONYMOUS,
-) -> TokenPair:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    keys: SigningKeys,
+    rules: AccountRules,
+    *,
+    refresh_token: str,
+    device: str,
+    address: str,
+    actor: Actor = ANONYMOUS,
+) -> TokenPair:
     """Trade a refresh token for the next pair (rotation with reuse detection, RFC 9700, section 4.14.2).
 
     Within ``token_rotation.GRACE`` of the trade the same token yields the same pair again. Raises

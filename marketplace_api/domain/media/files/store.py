@@ -76,9 +76,13 @@ def _row(owner_id: int, key: str, stream: IO[bytes]) -> dict[str, Any]:
     stream.seek(0)
     digest = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
     return {
-        "key": key, "kind": key.partition("-")[0], "owner_id": owner_id, "content_type": content_type_of(key),
-        "size": stream.seek(0, SEEK_END), "sha256": digest,
-    }  # fmt: skip
+        "key": key,
+        "kind": key.partition("-")[0],
+        "owner_id": owner_id,
+        "content_type": content_type_of(key),
+        "size": stream.seek(0, SEEK_END),
+        "sha256": digest,
+    }
 
 
 def commit_staged(session: Session, keys: Sequence[str]) -> None:

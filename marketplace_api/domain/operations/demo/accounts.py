@@ -24,9 +24,13 @@ DOMAIN = "demo.example"
 LOGINS = tuple(
     (role, f"{name}@{DOMAIN}", PASSWORD)
     for role, name in (
-        ("admin", "admin"), ("moderator", "moderator"), ("staff", "staff"), ("customer", "anna"), ("customer", "ben"),
+        ("admin", "admin"),
+        ("moderator", "moderator"),
+        ("staff", "staff"),
+        ("customer", "anna"),
+        ("customer", "ben"),
     )
-)  # fmt: skip
+)
 """Role, e-mail address and password of a few of the accounts; all others have the same password."""
 
 PICTURED_AFTER = timedelta(minutes=25)
@@ -39,9 +43,15 @@ def make(session: Session, settings: Settings, now: datetime) -> None:
     hashed = passwords.hash_password(PASSWORD, rules.bcrypt_cost)
     for name, row in fixtures.people().items():
         user = registration.create_account(
-            session, rules, username=name, email=f"{name}@{DOMAIN}", password=None, roles=(row["role"],),
-            actor=operator("demo data"), confirmed=True,
-        )  # fmt: skip
+            session,
+            rules,
+            username=name,
+            email=f"{name}@{DOMAIN}",
+            password=None,
+            roles=(row["role"],),
+            actor=operator("demo data"),
+            confirmed=True,
+        )
         user.password_hash = hashed
         session.flush()
         profiles.edit(session, _actor(user), user.user_id, changes={"bio": row["bio"]})

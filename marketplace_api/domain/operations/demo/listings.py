@@ -79,9 +79,14 @@ def _offer(market: Timeline, row: Mapping[str, str], place: Mapping[str, str], v
     listing = editing.create(market.session, owner, fields=fields)
     for number in range(views):
         photos.put(
-            market.session, market.databases, market.storage, owner, queries.find(market.session, listing.listing_id),
-            variants=market.studio.photo(row["title"], number), alt_text=f"{row['title']}, a drawing ({number + 1})",
-        )  # fmt: skip
+            market.session,
+            market.databases,
+            market.storage,
+            owner,
+            queries.find(market.session, listing.listing_id),
+            variants=market.studio.photo(row["title"], number),
+            alt_text=f"{row['title']}, a drawing ({number + 1})",
+        )
     market.listings[row["title"]] = listing.listing_id
     _date(market, listing.listing_id, date_created=moment, date_updated=moment)
 

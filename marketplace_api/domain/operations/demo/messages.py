@@ -66,9 +66,12 @@ def _say(
     if conversation:
         _read(market, conversation, name, moment)
     sent: Any = send.send(
-        market.session, market.people[name], content=words, receiver_id=market.people[to].user_id,
+        market.session,
+        market.people[name],
+        content=words,
+        receiver_id=market.people[to].user_id,
         listing_id=None if conversation else market.listings[title],
-    )  # fmt: skip
+    )
     conversation["id"] = sent.conversation_id
     market.date(Message, Message.message_id == sent.message_id, timestamp_sent=moment)
     began = sa.func.least(Conversation.timestamp_created, moment)

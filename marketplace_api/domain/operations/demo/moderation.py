@@ -38,10 +38,16 @@ def _submit(market: Timeline, row: Row, begun: dict[str, int], moment: datetime)
     placeholder_images.portrait(row["who"]).save(document, "PNG")
     document.seek(0)
     sent = submission.submit(
-        market.session, market.databases, market.storage, market.keys, market.people[row["who"]],
-        document_type=row["document_type"], stream=document, name=f"{row['document_type']}.png",
+        market.session,
+        market.databases,
+        market.storage,
+        market.keys,
+        market.people[row["who"]],
+        document_type=row["document_type"],
+        stream=document,
+        name=f"{row['document_type']}.png",
         declared_type="image/png",
-    )  # fmt: skip
+    )
     begun["id"] = sent.verification_id
     market.date(Verification, Verification.verification_id == sent.verification_id, date_submitted=moment)
 
@@ -60,9 +66,13 @@ def _report(market: Timeline, row: Row, begun: dict[str, int], moment: datetime)
     is_person = about.startswith("@")
     subject_id = market.people[about[1:]].user_id if is_person else market.listings[about]
     made = create.create(
-        market.session, market.people[row["reporter"]], subject_type="user" if is_person else "listing",
-        subject_id=subject_id or 0, reason=row["reason"], comment=row["comment"],
-    )  # fmt: skip
+        market.session,
+        market.people[row["reporter"]],
+        subject_type="user" if is_person else "listing",
+        subject_id=subject_id or 0,
+        reason=row["reason"],
+        comment=row["comment"],
+    )
     begun["id"] = made.report_id
     market.date(Report, Report.report_id == made.report_id, date_created=moment, date_updated=moment)
 

@@ -101,9 +101,11 @@ def _background(palette: Mapping[str, str], horizon: float, sun: float, radius: 
 def _put(picture: Image.Image, glyph: tuple[str, ...], palette: Mapping[str, str], place: _Place) -> None:
     """Draw the thing with its shadow, on the part of the picture that it covers."""
     box = (
-        max(0, int(place.left)), max(0, int(place.top)),
-        min(WIDTH, int(place.left + 100 * place.unit)), min(HEIGHT, int(place.top + 96 * place.unit)),
-    )  # fmt: skip
+        max(0, int(place.left)),
+        max(0, int(place.top)),
+        min(WIDTH, int(place.left + 100 * place.unit)),
+        min(HEIGHT, int(place.top + 96 * place.unit)),
+    )
     part = picture.crop(box)
     fine = part.resize((part.width * FINE, part.height * FINE), Image.Resampling.NEAREST)
     pen = _Pen(ImageDraw.Draw(fine), palette, place, box[:2])
@@ -124,9 +126,14 @@ class _Pen:
         self._place = place
         self._origin = origin
         self._shapes: Mapping[str, Callable[[str, list[float]], None]] = {
-            "box": self._box, "oval": self._oval, "disc": self._disc, "ring": self._ring, "poly": self._poly,
-            "line": self._line, "arc": self._arc,
-        }  # fmt: skip
+            "box": self._box,
+            "oval": self._oval,
+            "disc": self._disc,
+            "ring": self._ring,
+            "poly": self._poly,
+            "line": self._line,
+            "arc": self._arc,
+        }
 
     def draw(self, shape: str, colour: str, numbers: list[float]) -> None:
         self._shapes[shape](colour, numbers)

@@ -73,9 +73,15 @@ def _is_begun(session: Session) -> bool:
 def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell) -> None:
     with ImagePool() as studio:
         market = Timeline(
-            session, databases, make_storage(settings), studio, datetime.now(UTC), accounts.find(session),
-            DocumentKeys.from_settings(settings), databases.on_event,
-        )  # fmt: skip
+            session,
+            databases,
+            make_storage(settings),
+            studio,
+            datetime.now(UTC),
+            accounts.find(session),
+            DocumentKeys.from_settings(settings),
+            databases.on_event,
+        )
         for plan in PARTS:
             plan(market)
         market.run(tell)

@@ -67,6 +67,4 @@ def figures(db: Reader, period: Period) -> dict[str, Any]:
 def verification_queue(db: Reader) -> dict[str, Any]:
     """How many listings wait for verification (``waiting``), and for how many hours: ``oldest`` and ``median``."""
     row = db.execute(_WAITING).one()
-    return {
-        "waiting": row.waiting, "oldest_hours": tally.hours(row.oldest), "median_hours": tally.hours(row.median)
-    }  # fmt: skip
+    return {"waiting": row.waiting, "oldest_hours": tally.hours(row.oldest), "median_hours": tally.hours(row.median)}

@@ -17,16 +17,35 @@ MOST = 10
 """So many subjects that were reported are named."""
 
 ACTS = (
-    "report.assigned", "report.resolved", "report.dismissed", "review.deleted", "review.edited", "review.restored",
-    "message.opened", "message.deleted", "message.restored", "user.suspended", "user.reinstated", "user.banned",
-    "user.roles_changed", "user.erased", "verification.approved", "verification.rejected", "verification.expired",
+    "report.assigned",
+    "report.resolved",
+    "report.dismissed",
+    "review.deleted",
+    "review.edited",
+    "review.restored",
+    "message.opened",
+    "message.deleted",
+    "message.restored",
+    "user.suspended",
+    "user.reinstated",
+    "user.banned",
+    "user.roles_changed",
+    "user.erased",
+    "verification.approved",
+    "verification.rejected",
+    "verification.expired",
     "verification.document_opened",
-)  # fmt: skip
+)
 STEPS: Mapping[str, str] = {
-    "verify": "listing.verified", "reject": "listing.rejected", "suspend": "listing.suspended",
-    "reinstate": "listing.reinstated", "undo verify": "listing.unverified", "undo reject": "listing.unrejected",
-    "undo suspend": "listing.reinstated", "undo reinstate": "listing.suspended",
-}  # fmt: skip
+    "verify": "listing.verified",
+    "reject": "listing.rejected",
+    "suspend": "listing.suspended",
+    "reinstate": "listing.reinstated",
+    "undo verify": "listing.unverified",
+    "undo reject": "listing.unrejected",
+    "undo suspend": "listing.reinstated",
+    "undo reinstate": "listing.suspended",
+}
 """What the steps of listings that moderators take, and their undoing, are called: all acts have one form of names."""
 
 _COUNTED = sa.text(

@@ -64,9 +64,7 @@ def figures(db: Reader, period: Period) -> dict[str, Any]:
 def verification_queue(db: Reader) -> dict[str, Any]:
     """How many identities wait for verification (``waiting``), and for how many hours: ``oldest`` and ``median``."""
     row = db.execute(_QUEUE).one()
-    return {
-        "waiting": row.waiting, "oldest_hours": tally.hours(row.oldest), "median_hours": tally.hours(row.median)
-    }  # fmt: skip
+    return {"waiting": row.waiting, "oldest_hours": tally.hours(row.oldest), "median_hours": tally.hours(row.median)}
 
 
 def verifications(db: Reader, period: Period) -> list[dict[str, Any]]:
@@ -74,8 +72,10 @@ def verifications(db: Reader, period: Period) -> list[dict[str, Any]]:
     values = {"since": period.since, "until": period.until}
     return [
         {
-            "status": row.status, "count": row.number, "median_hours": tally.hours(row.median),
+            "status": row.status,
+            "count": row.number,
+            "median_hours": tally.hours(row.median),
             "p90_hours": tally.hours(row.p90),
         }
         for row in db.execute(_DECIDED, values)
-    ]  # fmt: skip
+    ]

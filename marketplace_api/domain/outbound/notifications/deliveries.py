@@ -205,10 +205,18 @@ def _message(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage
     count = max(sum(row.count for row in rows), last.group_count or 0)
     text = text_of(SimpleNamespace(**{**last._mapping, "count": count}))
     return OutboundMessage(
-        delivery_id=last.delivery_id, user_id=last.user_id, type=last.type, title=text.title, text=text.content,
-        url=page(SUBJECTS[NotificationType(last.type)][1](last) or HOME), count=count, group_key=last.group_key,
-        listing_id=last.listing_id, conversation_id=last.conversation_id, date_created=last.date_created,
-    )  # fmt: skip
+        delivery_id=last.delivery_id,
+        user_id=last.user_id,
+        type=last.type,
+        title=text.title,
+        text=text.content,
+        url=page(SUBJECTS[NotificationType(last.type)][1](last) or HOME),
+        count=count,
+        group_key=last.group_key,
+        listing_id=last.listing_id,
+        conversation_id=last.conversation_id,
+        date_created=last.date_created,
+    )
 
 
 def _digest(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage:
@@ -219,11 +227,19 @@ def _digest(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage:
     letters = [_message(group, page) for group in groups.values()]
     last = rows[-1]
     return OutboundMessage(
-        delivery_id=last.delivery_id, user_id=last.user_id, type=DIGEST, title="Your news of the day",
-        text="\n".join(letter.text for letter in letters), url=page(HOME), count=sum(row.count for row in rows),
-        group_key=None, listing_id=None, conversation_id=None, date_created=last.date_created,
+        delivery_id=last.delivery_id,
+        user_id=last.user_id,
+        type=DIGEST,
+        title="Your news of the day",
+        text="\n".join(letter.text for letter in letters),
+        url=page(HOME),
+        count=sum(row.count for row in rows),
+        group_key=None,
+        listing_id=None,
+        conversation_id=None,
+        date_created=last.date_created,
         items=tuple(Item(letter.title, letter.text, letter.url) for letter in letters),
-    )  # fmt: skip
+    )
 
 
 def _change(session: Session, delivery_ids: Collection[int], **values: Any) -> None:

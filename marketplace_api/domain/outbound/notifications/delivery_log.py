@@ -37,9 +37,11 @@ class Criteria:
 def list_page(session: Session, chosen: Criteria, limit: int) -> list[dict[str, Any]]:
     """The newest of these deliveries, by the names of their columns; no words of theirs."""
     asked = {
-        _d.status: chosen.status, _d.channel: chosen.channel, _d.user_id: chosen.user_id,
+        _d.status: chosen.status,
+        _d.channel: chosen.channel,
+        _d.user_id: chosen.user_id,
         _d.provider_reference: chosen.reference,
-    }  # fmt: skip
+    }
     conditions = [column == value for column, value in asked.items() if value is not None]
     statement = sa.select(*_COLUMNS).where(*conditions).order_by(_d.delivery_id.desc()).limit(limit)
     return [dict(row) for row in session.execute(statement).mappings()]

@@ -129,9 +129,13 @@ def find(db: Reader, user_id: int) -> Preferences:
 
 
 def change(
-    session: Session, actor: Actor, *, changes: Mapping[str, Any], expected_version: int | None = None,
+    session: Session,
+    actor: Actor,
+    *,
+    changes: Mapping[str, Any],
+    expected_version: int | None = None,
     merge: bool = True,
-) -> Preferences:  # fmt: skip
+) -> Preferences:
     """Change the actor's preferences: ``types`` (type to channel to whether), ``quiet_hours`` (the fields of
     :class:`QuietHours`, or ``None`` for none), ``digest`` (the fields of :class:`Digest`).
 

@@ -63,11 +63,7 @@ def list_page(db: Reader, user_id: int, page: PageRequest, *, unread_only: bool 
     """
     list_hash = fingerprint("notifications", user_id, unread_only)
     position = decode_cursor(page.cursor, list_hash, (datetime, int)) if page.cursor else None
-    values: dict[str, Any] = {
-        "user_id": user_id,
-        "count": page.limit + 1,
-        "offset": 0 if position else offset_of(page),
-    }
+    values: dict[str, Any] = {"user_id": user_id, "count": page.limit + 1, "offset": 0 if position else offset_of(page)}
     if position:
         values |= {"moment": position.keys[0], "id": position.keys[1]}
     statement = _page(unread_only, position is not None, position is not None and position.backward)

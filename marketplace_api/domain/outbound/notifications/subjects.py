@@ -52,13 +52,17 @@ SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
     ),
     **dict.fromkeys(
         (
-            T.LISTING_VERIFIED, T.LISTING_REJECTED, T.LISTING_SUSPENDED, T.LISTING_REINSTATED,
-            T.BOOKMARK_PRICE_DROPPED, T.BOOKMARK_SOLD,
+            T.LISTING_VERIFIED,
+            T.LISTING_REJECTED,
+            T.LISTING_SUSPENDED,
+            T.LISTING_REINSTATED,
+            T.BOOKMARK_PRICE_DROPPED,
+            T.BOOKMARK_SOLD,
         ),
         ("listing_id", _listing),
     ),
     **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _report)),
     **dict.fromkeys((T.PASSWORD_CHANGED, T.ACCOUNT_SUSPENDED, T.ACCOUNT_REINSTATED), ("user_id", _account)),
     T.NEW_LOGIN: ("session_id", _session),
-}  # fmt: skip
+}
 """The field with the id of what it is about, and the path to that: of a row of ``reading``, ``None`` for what is gone."""

@@ -41,12 +41,14 @@ _QUIETLY = {"synchronize_session": False}
 _CLAIM = (
     sa.update(PhoneCode)
     .where(
-        _c.user_id == sa.bindparam("of_user"), _c.code_hash.is_not(None), _c.attempts < MOST_ATTEMPTS,
+        _c.user_id == sa.bindparam("of_user"),
+        _c.code_hash.is_not(None),
+        _c.attempts < MOST_ATTEMPTS,
         _c.expires_at > sa.func.now(),
     )
     .values(attempts=_c.attempts + 1)
     .returning(_c.number, _c.code_hash, _c.attempts)
-)  # fmt: skip
+)
 
 
 def request_code(session: Session, actor: Actor, rules: AccountRules, number: str) -> Any:
@@ -66,9 +68,14 @@ def request_code(session: Session, actor: Actor, rules: AccountRules, number: st
     _count(session, queries.subject(rules, "accounts", user_id), queries.subject(rules, "numbers", number))
     event = record(session, actor, EventType.USER_PHONE_CODE_REQUESTED, user_id)
     values: dict[str, Any] = {
-        "number": number, "event_id": event.event_id, "code_hash": None, "attempts": 0, "problem": None,
-        "date_created": sa.func.now(), "expires_at": sa.func.now() + SENDING_LIFE,
-    }  # fmt: skip
+        "number": number,
+        "event_id": event.event_id,
+        "code_hash": None,
+        "attempts": 0,
+        "problem": None,
+        "date_created": sa.func.now(),
+        "expires_at": sa.func.now() + SENDING_LIFE,
+    }
     waiting = postgresql.insert(PhoneCode).values(user_id=user_id, **values)
     session.execute(waiting.on_conflict_do_update(index_elements=["user_id"], set_=values))
     return queries.find(session, user_id)
@@ -84,9 +91,11 @@ def make_code(session: Session, rules: AccountRules, user_id: int, event_id: int
     number = session.execute(sa.select(_c.number).where(mine).with_for_update()).scalar()
     if number is None:
         return None
-    made = sa.update(PhoneCode).where(mine).values(
-        code_hash=_hash(rules, user_id, number, code), expires_at=sa.func.now() + CODE_LIFE
-    )  # fmt: skip
+    made = (
+        sa.update(PhoneCode)
+        .where(mine)
+        .values(code_hash=_hash(rules, user_id, number, code), expires_at=sa.func.now() + CODE_LIFE)
+    )
     session.execute(made, execution_options=_QUIETLY)
     return str(number), code
 
@@ -173,9 +182,11 @@ def _count(session: Session, *subjects: bytes) -> None:
     # In one order, or two requests could wait for each other in a circle.
     for subject in sorted(subjects):
         state = sa.select(
-            _n.sent, begun_anew.label("is_over"), sa.extract("epoch", _n.last_sent + PAUSE - sa.func.now()).label("pause"),
+            _n.sent,
+            begun_anew.label("is_over"),
+            sa.extract("epoch", _n.last_sent + PAUSE - sa.func.now()).label("pause"),
             sa.extract("epoch", _n.date_begun + WINDOW - sa.func.now()).label("window"),
-        ).where(_n.subject == subject)  # fmt: skip
+        ).where(_n.subject == subject)
         first = {"sent": 1, "date_begun": sa.func.now(), "last_sent": sa.func.now()}
         added = postgresql.insert(PhoneCodeCount).values(subject=subject, **first).on_conflict_do_nothing()
         if session.execute(added.returning(_n.subject)).first() is not None:

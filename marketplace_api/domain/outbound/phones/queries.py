@@ -20,9 +20,15 @@ _u, _p, _c = table_of(User).c, table_of(Phone).c, table_of(PhoneCode).c
 _WAITS = sa.and_(_c.user_id == _u.user_id, _c.expires_at > sa.func.now(), _c.attempts < MOST_ATTEMPTS)
 
 COLUMNS = (
-    _u.user_id, _p.number, _p.confirmed_at, _c.number.label("waiting_number"), _c.problem, _c.expires_at,
-    _c.code_hash.is_not(None).label("is_sent"), (MOST_ATTEMPTS - _c.attempts).label("attempts_left"),
-)  # fmt: skip
+    _u.user_id,
+    _p.number,
+    _p.confirmed_at,
+    _c.number.label("waiting_number"),
+    _c.problem,
+    _c.expires_at,
+    _c.code_hash.is_not(None).label("is_sent"),
+    (MOST_ATTEMPTS - _c.attempts).label("attempts_left"),
+)
 """What the representation is made from; where no number waits, the columns of it are ``None``."""
 
 _FIND = Prepared(

@@ -16,8 +16,10 @@ STOP, START = "STOP", "START"
 
 # Reports come in any order and more than once: what failed stays so, and what arrived did.
 _BECAME = {
-    "delivered": ("delivered", None), "undelivered": ("failed", "undelivered"), "failed": ("failed", "undelivered"),
-}  # fmt: skip
+    "delivered": ("delivered", None),
+    "undelivered": ("failed", "undelivered"),
+    "failed": ("failed", "undelivered"),
+}
 _NOTE = sa.text(
     "UPDATE deliveries SET status = :status, error = :error "
     "WHERE channel = 'sms' AND provider_reference = :reference AND status = 'sent'"

@@ -18,9 +18,7 @@ from marketplace_api.models.outbound.push_subscriptions import MOST_SUBSCRIPTION
 
 _p, _s = table_of(PushSubscription).c, table_of(AccountSession).c
 
-COLUMNS = (
-    _p.subscription_id, _p.user_id, _p.session_id, _p.endpoint, _p.device, _p.date_created, _p.last_used,
-)  # fmt: skip
+COLUMNS = (_p.subscription_id, _p.user_id, _p.session_id, _p.endpoint, _p.device, _p.date_created, _p.last_used)
 """What the representation is made from."""
 
 # With its session a subscription ends at once, whoever ended that and however.

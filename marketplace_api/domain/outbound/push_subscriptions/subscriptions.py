@@ -57,9 +57,13 @@ def subscribe(session: Session, actor: Actor, browser: Browser) -> tuple[Any, bo
         return queries.find(session, user_id, held), True
     _make_room(session, actor, user_id)
     made = sa.insert(PushSubscription).values(
-        user_id=user_id, session_id=actor.session_id, endpoint=browser.endpoint, p256dh=browser.p256dh,
-        auth=browser.auth, device=browser.device,
-    )  # fmt: skip
+        user_id=user_id,
+        session_id=actor.session_id,
+        endpoint=browser.endpoint,
+        p256dh=browser.p256dh,
+        auth=browser.auth,
+        device=browser.device,
+    )
     subscription_id = session.execute(made.returning(_p.subscription_id)).scalar_one()
     record(session, actor, EventType.PUSH_SUBSCRIBED, subscription_id, new={"user_id": user_id})
     return queries.find(session, user_id, subscription_id), False

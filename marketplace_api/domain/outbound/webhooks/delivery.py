@@ -131,10 +131,11 @@ def settle(session: Session, endpoint_id: int, outcomes: Sequence[Outcome]) -> N
         ended += session.execute(changed).scalars()
     failures, since = _health(endpoint, outcomes)
     values = {
-        "failures": failures, "failing_since": since,
+        "failures": failures,
+        "failing_since": since,
         "delivered_count": _e.c.delivered_count + ended.count("delivered"),
         "failed_count": _e.c.failed_count + ended.count("failed"),
-    }  # fmt: skip
+    }
     session.execute(sa.update(_e).where(_e.c.endpoint_id == endpoint_id).values(values))
     if endpoint.status == "enabled":
         if any(outcome.status == GONE for outcome in outcomes):
@@ -167,11 +168,7 @@ def _health(endpoint: Any, outcomes: Sequence[Outcome]) -> tuple[int, datetime |
 
 
 def _written(outcome: Outcome, now: datetime) -> dict[str, Any]:
-    told = {
-        "response_status": outcome.status,
-        "response_body": _clean(outcome.body),
-        "problem": outcome.problem,
-    }
+    told = {"response_status": outcome.status, "response_body": _clean(outcome.body), "problem": outcome.problem}
     if outcome.is_delivered:
         return {**told, "status": "delivered", "next_attempt_at": None, "date_finished": sa.func.now()}
     wait = None

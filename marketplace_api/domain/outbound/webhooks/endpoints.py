@@ -46,8 +46,10 @@ def refused(row: Any, step: str) -> Conflict:
     """The answer to a step that is not possible now."""
     return Conflict(
         f"The step `{step}` is not possible while the endpoint is {row.status}.",
-        code="wrong_state", extra={"state": row.status}, link=f"/api/admin/webhooks/{row.endpoint_id}",
-    )  # fmt: skip
+        code="wrong_state",
+        extra={"state": row.status},
+        link=f"/api/admin/webhooks/{row.endpoint_id}",
+    )
 
 
 def create(
@@ -66,9 +68,12 @@ def create(
         raise Conflict(f"There are {MOST_ENDPOINTS} webhooks already; delete one first.", code="too_many_webhooks")
     secret = signing.new_secret()
     values = {
-        "url": url, "event_types": types, "description": description, "secret": signing.sealed(settings, secret),
+        "url": url,
+        "event_types": types,
+        "description": description,
+        "secret": signing.sealed(settings, secret),
         "since_event_id": 0,
-    }  # fmt: skip
+    }
     endpoint_id = session.execute(sa.insert(_t).values(values).returning(_t.c.endpoint_id)).scalar_one()
     event = record(session, actor, EventType.WEBHOOK_CREATED, endpoint_id, new={"event_types": types})
     # Not of its own making either.
@@ -78,9 +83,14 @@ def create(
 
 
 def edit(
-    session: Session, actor: Actor, settings: Settings, endpoint_id: int, *, changes: Mapping[str, Any],
+    session: Session,
+    actor: Actor,
+    settings: Settings,
+    endpoint_id: int,
+    *,
+    changes: Mapping[str, Any],
     expected_version: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Change ``url``, ``event_types`` or ``description``; returns the row. The event names the fields only, for an
     address may hold a password. Raises as :func:`create`, NotFound and PreconditionFailed."""
     row = _lock(session, actor, endpoint_id, expected_version)
@@ -109,9 +119,10 @@ def rotate_secret(session: Session, actor: Actor, settings: Settings, endpoint_i
     _lock(session, actor, endpoint_id, None)
     secret = signing.new_secret()
     values = {
-        "previous_secret": _t.c.secret, "previous_until": sa.func.now() + OLD_SECRET_COUNTS,
+        "previous_secret": _t.c.secret,
+        "previous_until": sa.func.now() + OLD_SECRET_COUNTS,
         "secret": signing.sealed(settings, secret),
-    }  # fmt: skip
+    }
     row = _write(session, endpoint_id, values)
     record(session, actor, EventType.WEBHOOK_SECRET_ROTATED, endpoint_id)
     return CreatedEndpoint(row, secret)
@@ -129,9 +140,12 @@ def enable(session: Session, actor: Actor, endpoint_id: int, *, expected_version
     told = {"disabled_reason": row.disabled_reason}
     event = record(session, actor, EventType.WEBHOOK_ENABLED, endpoint_id, previous=told)
     values = {
-        "status": "enabled", "disabled_reason": None, "failures": 0, "failing_since": None,
+        "status": "enabled",
+        "disabled_reason": None,
+        "failures": 0,
+        "failing_since": None,
         "since_event_id": event.event_id,
-    }  # fmt: skip
+    }
     return _write(session, endpoint_id, values)
 
 

@@ -9,10 +9,14 @@ import orjson
 
 # Where an admin opens what an event is about.
 _PATHS = {
-    "user": "/api/admin/users", "listing": "/api/listings", "review": "/api/reviews",
-    "report": "/api/moderation/reports", "message": "/api/moderation/messages",
-    "verification": "/api/moderation/verifications", "webhook": "/api/admin/webhooks",
-}  # fmt: skip
+    "user": "/api/admin/users",
+    "listing": "/api/listings",
+    "review": "/api/reviews",
+    "report": "/api/moderation/reports",
+    "message": "/api/moderation/messages",
+    "verification": "/api/moderation/verifications",
+    "webhook": "/api/admin/webhooks",
+}
 
 # Words that people wrote about people; the log has them, for admins.
 _WITHHELD = frozenset({"reason", "conditions", "file"})

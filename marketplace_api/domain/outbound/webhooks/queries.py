@@ -84,8 +84,10 @@ def _page(db: Reader, table: str, key: str, given: dict[str, Any], page: PageReq
     list_hash = fingerprint(table, given)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
     values: dict[str, Any] = given | {
-        "count": page.limit + 1, "offset": 0 if position else offset_of(page), "cap": paging.TOTAL_CAP + 1,
-    }  # fmt: skip
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
+    }
     if position:
         values["key"] = position.keys[0]
     found = _statement(table, key, tuple(given), position is not None, position is not None and position.backward).all(

@@ -20,8 +20,10 @@ from marketplace_api.errors import DomainError
 from marketplace_api.models.identity.accounts import User
 
 _STEPS: Mapping[str, Callable[..., User]] = {
-    "suspend": lifecycle.suspend, "reinstate": lifecycle.reinstate, "ban": lifecycle.ban,
-}  # fmt: skip
+    "suspend": lifecycle.suspend,
+    "reinstate": lifecycle.reinstate,
+    "ban": lifecycle.ban,
+}
 ACTIONS = tuple(_STEPS)
 
 _u = table_of(User).c
@@ -85,6 +87,4 @@ def revert(session: Session, actor: Actor, action: str, done: Sequence[Done]) ->
 
 def _kept(user: User) -> dict[str, Any]:
     until = user.suspended_until
-    return {
-        "state": user.state, "reason": user.state_reason, "suspended_until": until.isoformat() if until else None,
-    }  # fmt: skip
+    return {"state": user.state, "reason": user.state_reason, "suspended_until": until.isoformat() if until else None}

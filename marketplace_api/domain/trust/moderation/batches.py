@@ -105,18 +105,29 @@ def check(actor: Actor, target: Target, action: str, reason: str) -> str:
 
 
 def start(
-    session: Session, actor: Actor, target: Target, action: str, *, where: str, conditions: Sequence[Condition],
+    session: Session,
+    actor: Actor,
+    target: Target,
+    action: str,
+    *,
+    where: str,
+    conditions: Sequence[Condition],
     reason: str,
-) -> Any:  # fmt: skip
+) -> Any:
     """A batch of everything that the conditions (``where``, as it was typed) match now; returns its row.
 
     Nothing has been done to any of it yet: :func:`advance` does. Raises as :func:`check` does.
     """
     told = check(actor, target, action, reason)
     values = {
-        "action": action, "target": target.name, "conditions": where.strip(), "reason": told,
-        "actor_id": actor.user_id, "actor_name": actor.username or None, "request_id": actor.request_id,
-    }  # fmt: skip
+        "action": action,
+        "target": target.name,
+        "conditions": where.strip(),
+        "reason": told,
+        "actor_id": actor.user_id,
+        "actor_name": actor.username or None,
+        "request_id": actor.request_id,
+    }
     batch_id = session.execute(sa.insert(_b).values(values).returning(_b.c.batch_id)).scalar_one()
     matches = sa.select(sa.literal(batch_id), target.key).where(target.clause(session, conditions))
     session.execute(sa.insert(_rows).from_select([_r.batch_id, _r.subject_id], matches))
@@ -248,9 +259,13 @@ def _lock(session: Session, batch_id: int, *states: str) -> Any:
 
 
 def _write(
-    session: Session, actor: Actor, batch: Any, results: Sequence[Result], names: tuple[str, str],
+    session: Session,
+    actor: Actor,
+    batch: Any,
+    results: Sequence[Result],
+    names: tuple[str, str],
     undone: Mapping[int, int] = MappingProxyType({}),
-) -> None:  # fmt: skip
+) -> None:
     """Note what became of each: the first of ``names`` where something was done, else the second.
 
     ``undone`` has the versions of things before they were put back, which makes one more.
@@ -258,19 +273,27 @@ def _write(
     done, not_done = names
     rows = [
         {
-            "subject_id": result.subject_id, "outcome": done if result.detail is None else not_done,
-            "detail": result.detail, "version": result.version or None, "previous": result.previous or None,
+            "subject_id": result.subject_id,
+            "outcome": done if result.detail is None else not_done,
+            "detail": result.detail,
+            "version": result.version or None,
+            "previous": result.previous or None,
             "restored_version": undone[result.subject_id] + 1 if undone and result.detail is None else None,
         }
         for result in results
-    ]  # fmt: skip
+    ]
     session.execute(_WRITE, {"batch_id": batch.batch_id, "rows": orjson.dumps(rows).decode()})
     session.execute(sa.update(_b).where(_b.c.batch_id == batch.batch_id).values(date_updated=_now()))
     ids = [result.subject_id for result in results]
     new = {
-        "action": batch.action, "target": batch.target, "undone": done == "restored", "first_id": min(ids),
-        "last_id": max(ids), "of": len(ids), "done": sum(result.detail is None for result in results),
-    }  # fmt: skip
+        "action": batch.action,
+        "target": batch.target,
+        "undone": done == "restored",
+        "first_id": min(ids),
+        "last_id": max(ids),
+        "of": len(ids),
+        "done": sum(result.detail is None for result in results),
+    }
     record(session, actor, EventType.BATCH_PROGRESSED, batch.batch_id, new=new)
 
 

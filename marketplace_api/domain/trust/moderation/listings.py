@@ -29,19 +29,23 @@ _IDS = sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger))
 
 # What moderation can change of a listing, and so what can be put back.
 _KEPT = (
-    "status", "suspended_from", "status_reason", "is_verified_listing", "review_requested_at", "deleted_at",
-    "date_updated", "verified_price",
-)  # fmt: skip
+    "status",
+    "suspended_from",
+    "status_reason",
+    "is_verified_listing",
+    "review_requested_at",
+    "deleted_at",
+    "date_updated",
+    "verified_price",
+)
 
 # In one order, so that two that work on the same listings wait for each other instead of in a circle.
 _LOCK = (
-    sa.select(
-        _l.listing_id, _l.user_id, _l.version, *(_l[name] for name in _KEPT), sa.func.now().label("now"),
-    )
+    sa.select(_l.listing_id, _l.user_id, _l.version, *(_l[name] for name in _KEPT), sa.func.now().label("now"))
     .where(_l.listing_id == sa.any_(_IDS))
     .order_by(_l.listing_id)
     .with_for_update()
-)  # fmt: skip
+)
 _RETURNED = (_l.listing_id, _l.version, _l.status, _l.is_verified_listing)
 
 
@@ -71,9 +75,12 @@ def preview(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool
     """What :func:`act` would come to for the listings of ``clause``: they fall into few groups that are treated alike."""
     is_own, now = _l.user_id.is_not_distinct_from(actor.user_id), sa.func.now()
     alike = (
-        _l.status, is_own, _l.deleted_at.is_(None), _l.deleted_at > now - editing.RESTORABLE_FOR,
+        _l.status,
+        is_own,
+        _l.deleted_at.is_(None),
+        _l.deleted_at > now - editing.RESTORABLE_FOR,
         _l.review_requested_at.is_(None),
-    )  # fmt: skip
+    )
     any_of = [sa.func.max(_l[name]).label(name) for name in ("user_id", "deleted_at", "review_requested_at")]
     columns = (_l.status, *any_of, now.label("now"), sa.func.count().label("number"))
     groups = db.execute(sa.select(*columns).where(clause).group_by(*alike)).all()

@@ -36,7 +36,7 @@ def read(session: Session, actor: Actor, message_id: int) -> Any:
     """
     row = session.execute(
         sa.select(reported_messages.REPORTED).where(reported_messages.REPORTED.c.message_id == message_id)
-    ).first()  # fmt: skip
+    ).first()
     if row is None:
         raise absent()
     _require_other(actor, row)
@@ -44,9 +44,7 @@ def read(session: Session, actor: Actor, message_id: int) -> Any:
     return row
 
 
-def remove(
-    session: Session, actor: Actor, message_id: int, *, reason: str, expected_version: int | None = None
-) -> Any:  # fmt: skip
+def remove(session: Session, actor: Actor, message_id: int, *, reason: str, expected_version: int | None = None) -> Any:
     """Take a reported message out of the conversation; its sender reads the ``reason``. Returns its row.
 
     Unread, it counts as that no more. Raises NotFound for one that nobody reported, Forbidden for who sent or got it,

@@ -27,9 +27,15 @@ _NOTIFY_OWNERS = create.statement(
 
 
 def notify_listing_owners(
-    session: Session, notice: NewNotification, *, batch_id: int, first_id: int, last_id: int, outcomes: Sequence[str],
+    session: Session,
+    notice: NewNotification,
+    *,
+    batch_id: int,
+    first_id: int,
+    last_id: int,
+    outcomes: Sequence[str],
     moderator_id: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Tell those whose listings a part of a batch of moderation changed or restored (``outcomes``), each once.
 
     ``first_id`` and ``last_id`` are the ends of the part; the parts of a batch add up in its ``group_key``.

@@ -26,11 +26,12 @@ _other = table_of(Review).alias("another")
 
 _SUPERSEDED = sa.exists(
     sa.select(sa.literal_column("1")).where(
-        _other.c.reviewer_id == _r.reviewer_id, _other.c.deleted_at.is_(None),
+        _other.c.reviewer_id == _r.reviewer_id,
+        _other.c.deleted_at.is_(None),
         _other.c.review_id != _r.review_id,
         sa.or_(_other.c.listing_id == _r.listing_id, _other.c.reviewee_id == _r.reviewee_id),
     )
-)  # fmt: skip
+)
 
 
 def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[bool]) -> PreviewCounts:
@@ -44,9 +45,10 @@ def of_reviews(db: Reader, actor: Actor, action: str, clause: sa.ColumnElement[b
     reviewed = sa.func.coalesce(_r.reviewee_id, owner)
     is_own = sa.or_(*(one.is_not_distinct_from(actor.user_id) for one in (_r.reviewer_id, reviewed)))
     chosen = sa.select(
-        _r.deleted_at.is_not(None).label("is_deleted"), superseded.label("is_superseded"),
+        _r.deleted_at.is_not(None).label("is_deleted"),
+        superseded.label("is_superseded"),
         (is_own if actor.user_id is not None else sa.false()).label("is_own"),
-    )  # fmt: skip
+    )
     part = chosen.where(clause).subquery("part")
     alike = (part.c.is_deleted, part.c.is_superseded, part.c.is_own)
     groups = db.execute(sa.select(*alike, sa.func.count().label("number")).group_by(*alike)).all()

@@ -38,18 +38,32 @@ _told = (
 
 REPORTED = (
     sa.select(
-        _m.message_id, _m.conversation_id, _m.sender_id, _m.receiver_id, _m.listing_id, _m.content, _m.timestamp_sent,
-        _m.deleted_at, _m.moderation_reason, _m.version,
+        _m.message_id,
+        _m.conversation_id,
+        _m.sender_id,
+        _m.receiver_id,
+        _m.listing_id,
+        _m.content,
+        _m.timestamp_sent,
+        _m.deleted_at,
+        _m.moderation_reason,
+        _m.version,
         sa.case((_m.deleted_at.is_not(None), "deleted"), else_="sent").label("status"),
-        _sender.c.username.label("sender_username"), _receiver.c.username.label("receiver_username"),
-        _told.c.reports, _told.c.undecided, _told.c.reasons, _told.c.date_reported,
+        _sender.c.username.label("sender_username"),
+        _receiver.c.username.label("receiver_username"),
+        _told.c.reports,
+        _told.c.undecided,
+        _told.c.reasons,
+        _told.c.date_reported,
     )
     .select_from(
-        table_of(Message).join(_told, _told.c.subject_id == _m.message_id)
-        .join(_sender, _sender.c.user_id == _m.sender_id).join(_receiver, _receiver.c.user_id == _m.receiver_id)
+        table_of(Message)
+        .join(_told, _told.c.subject_id == _m.message_id)
+        .join(_sender, _sender.c.user_id == _m.sender_id)
+        .join(_receiver, _receiver.c.user_id == _m.receiver_id)
     )
     .subquery("reported")
-)  # fmt: skip
+)
 """Every message that was reported, with what the reports of it come to."""
 
 LISTED = tuple(column for column in REPORTED.c if column.name not in ("content", "version"))
@@ -57,29 +71,36 @@ LISTED = tuple(column for column in REPORTED.c if column.name not in ("content",
 
 _ASSIGNED = sa.exists(
     sa.select(sa.literal_column("1")).where(
-        _OF_MESSAGES, _r.subject_id == _m.message_id,
-        _r.assignee_id == sa.bindparam("viewer_id", type_=sa.BigInteger),
+        _OF_MESSAGES, _r.subject_id == _m.message_id, _r.assignee_id == sa.bindparam("viewer_id", type_=sa.BigInteger)
     )
-)  # fmt: skip
+)
 _FIND = (
     sa.select(
-        _m.message_id, _m.conversation_id, _m.sender_id, _m.receiver_id, _m.listing_id, _m.timestamp_sent,
-        _m.is_read, _m.deleted_at, _m.moderation_reason, _m.version,
+        _m.message_id,
+        _m.conversation_id,
+        _m.sender_id,
+        _m.receiver_id,
+        _m.listing_id,
+        _m.timestamp_sent,
+        _m.is_read,
+        _m.deleted_at,
+        _m.moderation_reason,
+        _m.version,
         sa.case((_ASSIGNED, _m.content)).label("content"),
-        _sender.c.username.label("sender_username"), _sender.c.state.label("sender_state"),
+        _sender.c.username.label("sender_username"),
+        _sender.c.state.label("sender_state"),
         _receiver.c.username.label("receiver_username"),
     )
     .select_from(
-        table_of(Message).join(_sender, _sender.c.user_id == _m.sender_id)
+        table_of(Message)
+        .join(_sender, _sender.c.user_id == _m.sender_id)
         .join(_receiver, _receiver.c.user_id == _m.receiver_id)
     )
     .where(
         _m.message_id == sa.bindparam("message_id"),
-        sa.exists(
-            sa.select(sa.literal_column("1")).where(_OF_MESSAGES, _r.subject_id == sa.bindparam("message_id"))
-        ),
+        sa.exists(sa.select(sa.literal_column("1")).where(_OF_MESSAGES, _r.subject_id == sa.bindparam("message_id"))),
     )
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

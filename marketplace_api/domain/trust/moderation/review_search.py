@@ -19,10 +19,8 @@ from marketplace_api.models.trust.reports import Report
 _t, _reports = table_of(Review).c, table_of(Report).c
 
 _REPORTED = sa.exists(
-    sa.select(sa.literal_column("1")).where(
-        _reports.subject_type == "review", _reports.subject_id == _t.review_id
-    )
-)  # fmt: skip
+    sa.select(sa.literal_column("1")).where(_reports.subject_type == "review", _reports.subject_id == _t.review_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +53,11 @@ def list_page(db: Reader, wanted: Criteria, *, limit: int = 50, before: int | No
     if wanted.since is not None:
         chosen = chosen.where(_t.date_posted >= wanted.since)
     statement = (
-        sa.select(*queries.COLUMNS).select_from(queries.SOURCE).where(_t.review_id.in_(chosen.scalar_subquery()))
+        sa.select(*queries.COLUMNS)
+        .select_from(queries.SOURCE)
+        .where(_t.review_id.in_(chosen.scalar_subquery()))
         .order_by(_t.review_id.desc())
-    )  # fmt: skip
+    )
     found: Sequence[Any] = db.execute(statement).all()
     return found
 

@@ -113,9 +113,14 @@ class Target:
 
 # Of no particular length: a value that the column could not hold is not cut to fit, but equals nothing in it.
 _TYPES: Mapping[Kind, Any] = {
-    Kind.TEXT: sa.Text(), Kind.CHOICE: sa.Text(), Kind.NUMBER: sa.Numeric(), Kind.MONEY: sa.Numeric(), Kind.IDENTIFIER: sa.BigInteger(),
-    Kind.FLAG: sa.Boolean(), Kind.TIME: sa.DateTime(timezone=True),
-}  # fmt: skip
+    Kind.TEXT: sa.Text(),
+    Kind.CHOICE: sa.Text(),
+    Kind.NUMBER: sa.Numeric(),
+    Kind.MONEY: sa.Numeric(),
+    Kind.IDENTIFIER: sa.BigInteger(),
+    Kind.FLAG: sa.Boolean(),
+    Kind.TIME: sa.DateTime(timezone=True),
+}
 
 # What is unknown is unlike any value, and neither more nor less.
 _COMPARE: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
@@ -231,9 +236,11 @@ _reviews = Removal(
     writing.delete, writing.restore, lambda session, _actor, id_: review_rows.find(session, id_), preview.of_reviews
 )
 _messages = Removal(
-    messages.remove, messages.restore, lambda session, actor, id_: reported_messages.find(session, id_, actor.user_id),
+    messages.remove,
+    messages.restore,
+    lambda session, actor, id_: reported_messages.find(session, id_, actor.user_id),
     preview.of_messages,
-)  # fmt: skip
+)
 
 REVIEWS = Target(
     name="reviews",

@@ -40,12 +40,13 @@ _r = table_of(BatchRow).c
 _DONE = (
     sa.select(_r.subject_id, _r.version)
     .where(
-        _r.batch_id == sa.bindparam("batch_id"), _r.outcome.in_(("changed", "kept")),
+        _r.batch_id == sa.bindparam("batch_id"),
+        _r.outcome.in_(("changed", "kept")),
         _r.subject_id > sa.bindparam("after", type_=sa.BigInteger),
     )
     .order_by(_r.subject_id)
     .limit(2_000)
-)  # fmt: skip
+)
 
 
 def changed_since(db: Reader, batch_id: int, target: Target) -> int:

@@ -20,7 +20,7 @@ from marketplace_api.models.trust.reports import Report
 
 def create(
     session: Session, actor: Actor, *, subject_type: str, subject_id: int, reason: str, comment: str = ""
-) -> Any:  # fmt: skip
+) -> Any:
     """A new report by ``actor``; returns its row.
 
     Raises NotFound or Gone for what is not there or must not be known to ``actor``, Forbidden ``own_report``, and
@@ -31,13 +31,20 @@ def create(
     if refused is not None:
         raise refused
     values = {
-        "reporter_id": actor.user_id, "subject_type": subject_type, "subject_id": subject_id,
-        "reported_id": case.reported_id, "reason": reason, "comment": comment,
-    }  # fmt: skip
+        "reporter_id": actor.user_id,
+        "subject_type": subject_type,
+        "subject_id": subject_id,
+        "reported_id": case.reported_id,
+        "reason": reason,
+        "comment": comment,
+    }
     # Who is second waits for the first, and finds its report.
-    inserted = postgresql.insert(Report).values(values).on_conflict_do_nothing(
-        index_elements=["reporter_id", "subject_type", "subject_id"]
-    ).returning(Report.report_id)  # fmt: skip
+    inserted = (
+        postgresql.insert(Report)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["reporter_id", "subject_type", "subject_id"])
+        .returning(Report.report_id)
+    )
     report_id = session.execute(inserted).scalar()
     if report_id is None:
         raise policy.already_reported(
@@ -56,8 +63,6 @@ def _case(session: Session, actor: Actor, subject_type: str, subject_id: int) ->
             state = sa.select(User.state).where(User.user_id == subject_id)
             return policy.of_person(subject_id, session.execute(state).scalar())
         case "message":
-            return policy.of_message(
-                subject_id, message_rows.find_message(session, subject_id, actor.user_id or 0)
-            )  # fmt: skip
+            return policy.of_message(subject_id, message_rows.find_message(session, subject_id, actor.user_id or 0))
         case _:
             return policy.of_review(subject_id, review_rows.find(session, subject_id), actor)

@@ -62,9 +62,7 @@ def resolve(
     Raises as ``workflow.decide`` does, Invalid for an action that the subject does not know, and whatever the action
     itself raises: Gone or Conflict where that was done before, for example.
     """
-    decision = workflow.decide(
-        session, actor, report_id, "resolve", reason=reason, also_same_subject=also_same_subject
-    )  # fmt: skip
+    decision = workflow.decide(session, actor, report_id, "resolve", reason=reason, also_same_subject=also_same_subject)
     subject_type = decision.row.subject_type
     act = ACTIONS[subject_type].get(action)
     if act is None:

@@ -37,13 +37,27 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
     alive = sa.or_(*(_reported.c.state == sa.literal_column(f"'{state}'") for state in LIVING))
     kind = own.subject_type
     return (
-        own.report_id, own.reporter_id, own.subject_type, own.subject_id, own.reported_id, own.reason, own.comment,
-        own.state, own.stage, own.assignee_id, own.decision_reason, own.date_created, own.date_updated,
-        own.date_decided, own.version,
-        _reporter.c.username.label("reporter_username"), _reported.c.username.label("reported_username"),
+        own.report_id,
+        own.reporter_id,
+        own.subject_type,
+        own.subject_id,
+        own.reported_id,
+        own.reason,
+        own.comment,
+        own.state,
+        own.stage,
+        own.assignee_id,
+        own.decision_reason,
+        own.date_created,
+        own.date_updated,
+        own.date_decided,
+        own.version,
+        _reporter.c.username.label("reporter_username"),
+        _reported.c.username.label("reported_username"),
         _assignee.c.username.label("assignee_username"),
         sa.case(
-            (kind == "listing", _listing.c.title), (kind == "user", _reported.c.username),
+            (kind == "listing", _listing.c.title),
+            (kind == "user", _reported.c.username),
             (kind == "review", sa.func.left(_review.c.comment, 200)),
         ).label("subject_title"),
         sa.case(
@@ -51,16 +65,21 @@ def columns(report: sa.FromClause, viewer: sa.ColumnElement[int]) -> tuple[sa.Co
                 sa.func.coalesce(_listing.c.deleted_at, _review.c.deleted_at, _message.c.deleted_at).is_not(None),
                 "deleted",
             ),
-            (kind == "listing", _listing.c.status), (kind == "user", _reported.c.state),
-            (kind == "review", "published"), (_message.c.message_id.is_not(None), "sent"), else_="deleted",
+            (kind == "listing", _listing.c.status),
+            (kind == "user", _reported.c.state),
+            (kind == "review", "published"),
+            (_message.c.message_id.is_not(None), "sent"),
+            else_="deleted",
         ).label("subject_status"),
         sa.case(
-            (kind == "listing", _listing.c.is_public), (kind == "user", alive),
-            (kind == "review", _review.c.deleted_at.is_(None)), else_=sa.false(),
+            (kind == "listing", _listing.c.is_public),
+            (kind == "user", alive),
+            (kind == "review", _review.c.deleted_at.is_(None)),
+            else_=sa.false(),
         ).label("subject_is_public"),
         sa.case((own.assignee_id == viewer, _message.c.content)).label("message_content"),
         sa.and_(_message.c.message_id.is_not(None), own.reporter_id.is_distinct_from(viewer)).label("message_is_open"),
-    )  # fmt: skip
+    )
 
 
 def with_relations(report: sa.FromClause) -> sa.FromClause:
@@ -84,9 +103,11 @@ def viewer() -> sa.BindParameter[int]:
     return sa.bindparam("viewer_id", type_=sa.BigInteger)
 
 
-_FIND = sa.select(*columns(REPORTS, viewer())).select_from(with_relations(REPORTS)).where(
-    REPORTS.c.report_id == sa.bindparam("report_id", type_=sa.BigInteger)
-)  # fmt: skip
+_FIND = (
+    sa.select(*columns(REPORTS, viewer()))
+    .select_from(with_relations(REPORTS))
+    .where(REPORTS.c.report_id == sa.bindparam("report_id", type_=sa.BigInteger))
+)
 
 _MADE = sa.text(
     "SELECT subject_id, report_id FROM reports WHERE reporter_id = :reporter_id AND subject_type = :subject_type "
@@ -133,9 +154,15 @@ def counts(db: Reader, reports: Collection[Any]) -> dict[tuple[str, int], int]:
 
 
 _LOCK = sa.select(
-    REPORTS.c.report_id, REPORTS.c.reporter_id, REPORTS.c.reported_id, REPORTS.c.subject_type, REPORTS.c.subject_id,
-    REPORTS.c.state, REPORTS.c.assignee_id, REPORTS.c.version,
-)  # fmt: skip
+    REPORTS.c.report_id,
+    REPORTS.c.reporter_id,
+    REPORTS.c.reported_id,
+    REPORTS.c.subject_type,
+    REPORTS.c.subject_id,
+    REPORTS.c.state,
+    REPORTS.c.assignee_id,
+    REPORTS.c.version,
+)
 
 
 def lock(session: Session, report_id: int, expected_version: int | None, others: Sequence[int] = ()) -> list[Any]:

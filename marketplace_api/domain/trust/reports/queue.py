@@ -35,10 +35,14 @@ def list_page(db: Reader, viewer_id: int | None, wanted: Criteria, page: PageReq
     list_hash = fingerprint("reports", viewer_id, wanted)
     position = decode_cursor(page.cursor, list_hash, (int, int)) if page.cursor else None
     values: dict[str, Any] = {
-        "viewer_id": viewer_id or 0, "count": page.limit + 1, "offset": 0 if position else offset_of(page),
-        "cap": paging.TOTAL_CAP + 1, "subject_type": wanted.subject_type, "subject_id": wanted.subject_id,
+        "viewer_id": viewer_id or 0,
+        "count": page.limit + 1,
+        "offset": 0 if position else offset_of(page),
+        "cap": paging.TOTAL_CAP + 1,
+        "subject_type": wanted.subject_type,
+        "subject_id": wanted.subject_id,
         "assignee_id": wanted.assignee_id,
-    }  # fmt: skip
+    }
     if position:
         values |= {"stage": position.keys[0], "report_id": position.keys[1]}
     statement = _statement(

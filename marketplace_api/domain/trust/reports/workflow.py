@@ -71,9 +71,13 @@ def refused(row: Any, step: str) -> Conflict:
 
 
 def assign(
-    session: Session, actor: Actor, report_id: int, assignee_id: int | None = None, *,
+    session: Session,
+    actor: Actor,
+    report_id: int,
+    assignee_id: int | None = None,
+    *,
     expected_version: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Give an undecided report to a moderator (to ``actor`` without an ``assignee_id``); returns its row.
 
     What is so already leaves no trace. Raises NotFound, PreconditionFailed, Forbidden for a report by or about
@@ -85,15 +89,27 @@ def assign(
         _require_fit(session, row, wanted)
         _change(session, [report_id], {"state": "assigned", "assignee_id": wanted})
         previous = {"state": row.state, "assignee_id": row.assignee_id}
-        record(session, actor, EventType.REPORT_ASSIGNED, report_id, previous=previous,
-               new={**_ids(row), "assignee_id": wanted})  # fmt: skip
+        record(
+            session,
+            actor,
+            EventType.REPORT_ASSIGNED,
+            report_id,
+            previous=previous,
+            new={**_ids(row), "assignee_id": wanted},
+        )
     return queries.find(session, report_id, actor.user_id)
 
 
 def decide(
-    session: Session, actor: Actor, report_id: int, step: str, *, reason: str | None = None,
-    also_same_subject: bool = False, expected_version: int | None = None,
-) -> Decision:  # fmt: skip
+    session: Session,
+    actor: Actor,
+    report_id: int,
+    step: str,
+    *,
+    reason: str | None = None,
+    also_same_subject: bool = False,
+    expected_version: int | None = None,
+) -> Decision:
     """Take ``resolve`` or ``dismiss``; the report is ``actor``'s from then on, and its reporter reads the ``reason``.
 
     With ``also_same_subject`` the same is decided of up to :data:`AT_ONCE` undecided reports of the same subject,
@@ -104,10 +120,12 @@ def decide(
     held = _held(session, actor, report_id, step, expected_version, others)
     deciding = [row for row in held if possible(row, step)]
     values = {
-        "state": REPORT_WORKFLOW.step(step).target, "assignee_id": actor.user_id, "decision_reason": reason,
+        "state": REPORT_WORKFLOW.step(step).target,
+        "assignee_id": actor.user_id,
+        "decision_reason": reason,
         "date_decided": sa.func.now(),
         "comment": sa.case((Report.reporter_id.is_(None), ""), else_=Report.comment),
-    }  # fmt: skip
+    }
     _change(session, [row.report_id for row in deciding], values)
     target = {"state": values["state"]}
     entries = [Entry(row.report_id, {"state": row.state}, {**_ids(row), **target}) for row in deciding]
@@ -138,12 +156,11 @@ def _others(session: Session, actor: Actor, report_id: int) -> Sequence[int]:
         sa.select(Report.report_id)
         .join(same, sa.and_(Report.subject_type == same.c.subject_type, Report.subject_id == same.c.subject_id))
         .where(
-            Report.stage <= 1, Report.report_id != report_id,
-            Report.reporter_id.is_distinct_from(actor.user_id or 0),
+            Report.stage <= 1, Report.report_id != report_id, Report.reporter_id.is_distinct_from(actor.user_id or 0)
         )
         .order_by(Report.report_id)
         .limit(AT_ONCE)
-    )  # fmt: skip
+    )
     found: Sequence[int] = session.execute(statement).scalars().all()
     return found
 

@@ -36,9 +36,13 @@ _DUE = (
 
 
 def approve(
-    session: Session, actor: Actor, verification_id: int, *, expires_at: datetime | None = None,
+    session: Session,
+    actor: Actor,
+    verification_id: int,
+    *,
+    expires_at: datetime | None = None,
     expected_version: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """The account is verified, until ``expires_at`` (aware) or for good; returns the row.
 
     Raises NotFound, PreconditionFailed, Forbidden for one's own, Conflict ``wrong_state`` unless it is pending, and
@@ -112,9 +116,14 @@ def _held(
 
 
 def _move(
-    session: Session, actor: Actor, user: User, row: Any, step: Transition, values: Mapping[str, Any],
+    session: Session,
+    actor: Actor,
+    user: User,
+    row: Any,
+    step: Transition,
+    values: Mapping[str, Any],
     event: tuple[EventType, Mapping[str, Any]],
-) -> Any:  # fmt: skip
+) -> Any:
     """Take the step with the locked rows of account and verification, and record it."""
     statement = sa.update(_t).where(_v.verification_id == row.verification_id)
     session.execute(statement.values(**values, status=step.target, version=_v.version + 1))

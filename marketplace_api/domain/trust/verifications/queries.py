@@ -19,10 +19,21 @@ _v, _u = table_of(Verification).c, table_of(User).c
 _LIVES = sa.or_(*(_u.state == sa.literal_column(f"'{state}'") for state in LIVING))
 
 COLUMNS = (
-    _v.verification_id, _v.user_id, _v.status, _v.document_type, _v.document_name, _v.media_type, _v.date_submitted,
-    _v.date_decided, _v.decided_by, _v.reason, _v.expires_at, _v.documents_purged_at, _v.version,
+    _v.verification_id,
+    _v.user_id,
+    _v.status,
+    _v.document_type,
+    _v.document_name,
+    _v.media_type,
+    _v.date_submitted,
+    _v.date_decided,
+    _v.decided_by,
+    _v.reason,
+    _v.expires_at,
+    _v.documents_purged_at,
+    _v.version,
     sa.case((_LIVES, _u.username)).label("username"),
-)  # fmt: skip
+)
 """What every representation is made from; ``username`` is ``None`` for an account that is deactivated or banned."""
 
 SOURCE = table_of(Verification).join(table_of(User), _u.user_id == _v.user_id)
@@ -30,9 +41,12 @@ SOURCE = table_of(Verification).join(table_of(User), _u.user_id == _v.user_id)
 _FIND = sa.select(*COLUMNS).select_from(SOURCE).where(_v.verification_id == sa.bindparam("verification_id"))
 _FIND_PREPARED = Prepared(_FIND)
 _LATEST = Prepared(
-    sa.select(*COLUMNS).select_from(SOURCE)
-    .where(_v.user_id == sa.bindparam("owner_id")).order_by(_v.verification_id.desc()).limit(1)
-)  # fmt: skip
+    sa.select(*COLUMNS)
+    .select_from(SOURCE)
+    .where(_v.user_id == sa.bindparam("owner_id"))
+    .order_by(_v.verification_id.desc())
+    .limit(1)
+)
 
 
 def find(db: Reader, verification_id: int) -> Any | None:

@@ -89,13 +89,16 @@ def history(db: Reader, verification_id: int) -> Sequence[Any]:
     ``date_created`` and ``request_id`` of up to :data:`EVENTS_SHOWN` events."""
     statement = (
         sa.select(
-            _e.date_created, _e.type, sa.func.coalesce(_u.username, _e.actor_name).label("actor"), _e.reason,
+            _e.date_created,
+            _e.type,
+            sa.func.coalesce(_u.username, _e.actor_name).label("actor"),
+            _e.reason,
             _e.request_id,
         )
         .select_from(table_of(Event).outerjoin(table_of(User), _u.user_id == _e.actor_id))
         .where(_e.subject_type == "verification", _e.subject_id == verification_id)
         .order_by(_e.event_id.desc())
         .limit(EVENTS_SHOWN)
-    )  # fmt: skip
+    )
     found: Sequence[Any] = db.execute(statement).all()
     return found

@@ -25,9 +25,17 @@ _t = table_of(Verification)
 
 
 def submit(
-    session: Session, databases: Databases, storage: Storage, keys: DocumentKeys, actor: Actor, *,
-    document_type: str, stream: IO[bytes], name: str = "", declared_type: str = "",
-) -> Any:  # fmt: skip
+    session: Session,
+    databases: Databases,
+    storage: Storage,
+    keys: DocumentKeys,
+    actor: Actor,
+    *,
+    document_type: str,
+    stream: IO[bytes],
+    name: str = "",
+    declared_type: str = "",
+) -> Any:
     """Put the actor's document before the moderators; returns the new row.
 
     ``name`` is what the document is called, ``declared_type`` the media type that its sender names. Only what was
@@ -47,10 +55,14 @@ def submit(
         _require_possible(session, user_id)
         store.commit_staged(session, staged)
         values = {
-            "user_id": user_id, "document_type": document_type, "media_type": media_type, "file_key": key,
+            "user_id": user_id,
+            "document_type": document_type,
+            "media_type": media_type,
+            "file_key": key,
             "document_name": name[-LONGEST_DOCUMENT_NAME:] or f"{document_type}.{documents.ENDINGS[media_type]}",
-            "key_id": envelope.key_id, "envelope": envelope.wrapped,
-        }  # fmt: skip
+            "key_id": envelope.key_id,
+            "envelope": envelope.wrapped,
+        }
         verification_id = session.execute(sa.insert(_t).values(values).returning(_t.c.verification_id)).scalar_one()
         row: Any = queries.find(session, verification_id)
         new = {"user_id": user_id, "date_submitted": row.date_submitted.isoformat()}

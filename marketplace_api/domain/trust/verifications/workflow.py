@@ -22,23 +22,40 @@ VERIFICATION_WORKFLOW = Workflow(
     initial=(NONE,),
     transitions=(
         Transition(
-            "submit", frozenset({NONE, "rejected", "expired"}), "pending", "verification:submit",
-            "Send a document", "Moderators look at it and decide.",
+            "submit",
+            frozenset({NONE, "rejected", "expired"}),
+            "pending",
+            "verification:submit",
+            "Send a document",
+            "Moderators look at it and decide.",
         ),
         Transition(
-            "approve", frozenset({"pending"}), "approved", "verification:decide",
-            "Approve", "The account is verified, until `expires_at` where that is given.",
+            "approve",
+            frozenset({"pending"}),
+            "approved",
+            "verification:decide",
+            "Approve",
+            "The account is verified, until `expires_at` where that is given.",
         ),
         Transition(
-            "reject", frozenset({"pending"}), "rejected", "verification:decide",
-            "Reject", "The owner reads the reason and may send another document.", Reason.REQUIRED,
+            "reject",
+            frozenset({"pending"}),
+            "rejected",
+            "verification:decide",
+            "Reject",
+            "The owner reads the reason and may send another document.",
+            Reason.REQUIRED,
         ),
         Transition(
-            "expire", frozenset({"approved"}), "expired", "",
-            "Expire", "By the clock once `expires_at` has passed, or by an operator: the account is not verified any more.",
+            "expire",
+            frozenset({"approved"}),
+            "expired",
+            "",
+            "Expire",
+            "By the clock once `expires_at` has passed, or by an operator: the account is not verified any more.",
         ),
     ),
-)  # fmt: skip
+)
 
 
 def status_of(row: Any | None) -> str:
@@ -60,6 +77,8 @@ def require_possible(status: str, step: str, link: str) -> Transition:
 
 def refused(status: str, step: str, link: str) -> Conflict:
     return Conflict(
-        f"The step `{step}` is not possible while the verification is {status}.", "wrong_state",
-        extra={"state": status}, link=link,
-    )  # fmt: skip
+        f"The step `{step}` is not possible while the verification is {status}.",
+        "wrong_state",
+        extra={"state": status},
+        link=link,
+    )

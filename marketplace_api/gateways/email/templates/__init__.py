@@ -22,9 +22,7 @@ import mrml
 LONGEST_RAW_LINE = 990
 
 # XML 1.0, section 2.2, without the characters that it advises against.
-_UNREADABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]"
-)  # fmt: skip
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
 
 SUBJECTS: Mapping[str, str] = {
     "confirm_email": "Confirm your e-mail address",

@@ -89,9 +89,15 @@ def listings(db: Session) -> list[Listing]:
 def test_a_row_arrives_whole(run: Run, db: Session, ada: User) -> None:
     place = {"city": "Rome", "latitude": Decimal("41.900000"), "longitude": Decimal("12.5")}
     row = {
-        "title": "Boat", "category": "boats", "price": Decimal("1200.50"), "currency": "EUR", "location": place,
-        "amenities": ["oars", "sails, two"], "photos_urls": ["https://x.example/1.jpg"], "status": "draft",
-    }  # fmt: skip
+        "title": "Boat",
+        "category": "boats",
+        "price": Decimal("1200.50"),
+        "currency": "EUR",
+        "location": place,
+        "amenities": ["oars", "sails, two"],
+        "photos_urls": ["https://x.example/1.jpg"],
+        "status": "draft",
+    }
 
     assert run(row) == ImportCounts(read=1, created=1)
 
@@ -197,9 +203,11 @@ def test_a_rehearsal_counts_and_writes_nothing(run: Run, db: Session, ada: User)
     run({"title": "Old"})
     events = db.scalar(sa.select(sa.func.count()).select_from(Event))
     rows = [
-        {"title": "Old"}, {"title": "New"}, {"title": ""},
+        {"title": "Old"},
+        {"title": "New"},
+        {"title": ""},
         *({"title": f"{number}", "owner_email": "new@shop.example"} for number in range(3)),
-    ]  # fmt: skip
+    ]
 
     counts = run(*rows, create_owners=True, dry_run=True, batch=2)
 

@@ -245,8 +245,7 @@ def test_owned(db: Session, filled: random.Random, owner: int) -> None:
         db,
         owner,
         PageRequest(
-            limit=5,
-            cursor=owned(db, owner, PageRequest(limit=5), statuses=None, include_private=False).next_cursor,
+            limit=5, cursor=owned(db, owner, PageRequest(limit=5), statuses=None, include_private=False).next_cursor
         ),
         statuses=None,
         include_private=False,

@@ -48,9 +48,11 @@ def test_the_event_has_ids_and_no_words(db: Session, two: tuple[User, User]) -> 
     event = db.execute(sa.select(Event).order_by(Event.event_id.desc()).limit(1)).scalar_one()
     assert (event.type, event.subject_id, event.actor_id) == ("message.sent", row.message_id, anna.user_id)
     assert event.new == {
-        "conversation_id": row.conversation_id, "sender_id": anna.user_id, "receiver_id": ben.user_id,
+        "conversation_id": row.conversation_id,
+        "sender_id": anna.user_id,
+        "receiver_id": ben.user_id,
         "listing_id": listing.listing_id,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

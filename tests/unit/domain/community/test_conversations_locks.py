@@ -29,13 +29,16 @@ WRONG = {
     "a message too long": ("ck_messages_content", f"{MESSAGE} (:conversation, :anna, :ben, repeat('x', 5001))"),
     "a message to who has blocked": ("ck_messages_not_blocked", f"{MESSAGE} (:conversation, :ben, :anna, 'x')"),
     "less than nothing unread": (
-        "ck_conversation_sides_unread_count", "UPDATE conversation_sides SET unread_count = -1",
+        "ck_conversation_sides_unread_count",
+        "UPDATE conversation_sides SET unread_count = -1",
     ),
     "more unread than there is": (
-        "ck_conversation_sides_unread_count", "UPDATE conversation_sides SET unread_count = message_count + 1",
+        "ck_conversation_sides_unread_count",
+        "UPDATE conversation_sides SET unread_count = message_count + 1",
     ),
     "more read than there is": (
-        "ck_conversation_sides_through", "UPDATE conversation_sides SET read_through = last_message_id + 1",
+        "ck_conversation_sides_through",
+        "UPDATE conversation_sides SET read_through = last_message_id + 1",
     ),
     "an inbox below zero": ("ck_inboxes_counts", "UPDATE inboxes SET unread_count = -1"),
     "a last message of another conversation": (
@@ -44,9 +47,10 @@ WRONG = {
     ),
     "a block of oneself": ("ck_blocks_not_oneself", "INSERT INTO blocks (user_id, blocked_id) VALUES (:anna, :anna)"),
     "an account deleted under its messages": (
-        "fk_conversations_participant1_id", "DELETE FROM users WHERE user_id = :anna",
+        "fk_conversations_participant1_id",
+        "DELETE FROM users WHERE user_id = :anna",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("constraint", "statement"), WRONG.values(), ids=WRONG.keys())

@@ -75,12 +75,17 @@ def test_reading_and_writing_at_once_never_miscounts(committed_databases: Databa
     conversation, message = first[0].conversation_id, first[0].message_id
     for _ in range(3):
         results = at_once(
-            committed_databases, *[writing(anna, ben)] * 3, *[writing(ben, anna)] * 3,
-            writing(carla, ben), writing(ben, dora), writing(dora, anna), writing(anna, carla),
+            committed_databases,
+            *[writing(anna, ben)] * 3,
+            *[writing(ben, anna)] * 3,
+            writing(carla, ben),
+            writing(ben, dora),
+            writing(dora, anna),
+            writing(anna, carla),
             lambda s: inbox.mark_all_read(s, actor_of(ben), conversation),
             lambda s: inbox.mark_all_read(s, actor_of(anna), conversation),
             *[lambda s, message=message: inbox.mark_read(s, actor_of(ben), message)] * 2,
-        )  # fmt: skip
+        )
         assert [result for result in results if isinstance(result, Exception)] == []
         with committed_databases.session() as session:
             assert all(sides == box for sides, box in unread(session).values())

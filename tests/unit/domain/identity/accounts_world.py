@@ -43,9 +43,15 @@ class World:
 
     def register(self, session: Session, name: str = "anna", password: str = GOOD) -> TokenPair:
         return registration.register(
-            session, *self.parts, username=name, email=f"{name}@people.example", password=password,
-            device="Firefox", address="192.0.2.1", actor=ANONYMOUS,
-        )  # fmt: skip
+            session,
+            *self.parts,
+            username=name,
+            email=f"{name}@people.example",
+            password=password,
+            device="Firefox",
+            address="192.0.2.1",
+            actor=ANONYMOUS,
+        )
 
     def log_in(
         self, session: Session, email: str = "anna@people.example", password: str = GOOD, address: str = "192.0.2.1"

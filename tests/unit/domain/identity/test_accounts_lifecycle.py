@@ -83,12 +83,16 @@ def test_erasure_leaves_nothing_personal(db: Session, world: World) -> None:
     pair = world.register(db, "secretname")
     user = pair.user
     profiles.edit(
-        db, OPERATOR, user.user_id,
+        db,
+        OPERATOR,
+        user.user_id,
         changes={
-            "bio": "secret bio", "email": "secret2@people.example", "contact_information": {"phone": "secret"},
+            "bio": "secret bio",
+            "email": "secret2@people.example",
+            "contact_information": {"phone": "secret"},
             "profile_picture_url": "https://secret.example/",
         },
-    )  # fmt: skip
+    )
     place = {"address": "secret street", "city": "secretcity"}
     make_listing(db, user, description="secret description", photos_urls=["secret.webp"], **place)
     recovery.issue_token(db, user.user_id, "confirm_email", "secret2@people.example", datetime.now(UTC), MONTH)

@@ -62,9 +62,15 @@ def test_a_weak_password_is_told_with_all_its_faults(db: Session, world: World) 
 
 def test_operators_create_accounts_with_roles(db: Session, world: World) -> None:
     user = registration.create_account(
-        db, world.rules, username="mod", email="mod@people.example", password=GOOD, roles=["moderator", "driver"],
-        actor=OPERATOR, confirmed=True,
-    )  # fmt: skip
+        db,
+        world.rules,
+        username="mod",
+        email="mod@people.example",
+        password=GOOD,
+        roles=["moderator", "driver"],
+        actor=OPERATOR,
+        confirmed=True,
+    )
     assert user.roles == ["customer", "driver", "moderator"]
     assert user.email_confirmed_at is not None
     assert world.log_in(db, "mod@people.example").user is user

@@ -28,8 +28,7 @@ def test_a_password_matches_its_own_hash(password: str) -> None:
 
 
 @given(
-    start=st.binary(min_size=72, max_size=90).map(lambda raw: raw.decode("latin-1")),
-    end=st.characters(codec="utf-8"),
+    start=st.binary(min_size=72, max_size=90).map(lambda raw: raw.decode("latin-1")), end=st.characters(codec="utf-8")
 )
 @settings(max_examples=30, deadline=None)
 def test_what_comes_after_72_bytes_counts(start: str, end: str) -> None:
@@ -110,11 +109,26 @@ def test_good_passwords_pass(password: str) -> None:
 @pytest.mark.parametrize(
     "password",
     [
-        "password123!", "P@ssw0rd1234", "qwertyuiop", "QWERTYUIOP", "abcdefghij", "zyxwvutsrq", "aaaaaaaaaaaa",
-        "abcabcabcabc", "passwordpassword", "1234567890", "7890123456", "Summer2024!", "iloveyou!!", "1q2w3e4r5t",
-        "letmeinletmein", "0000000000", "poiuytrewq", "１２３４５６７８９０",
+        "password123!",
+        "P@ssw0rd1234",
+        "qwertyuiop",
+        "QWERTYUIOP",
+        "abcdefghij",
+        "zyxwvutsrq",
+        "aaaaaaaaaaaa",
+        "abcabcabcabc",
+        "passwordpassword",
+        "1234567890",
+        "7890123456",
+        "Summer2024!",
+        "iloveyou!!",
+        "1q2w3e4r5t",
+        "letmeinletmein",
+        "0000000000",
+        "poiuytrewq",
+        "１２３４５６７８９０",
     ],
-)  # fmt: skip
+)
 def test_common_passwords_are_named_so(password: str) -> None:
     assert judge(password) == ["too_common"]
 

@@ -43,13 +43,22 @@ def private_key(seed: str = SEED) -> Ed25519PrivateKey:
 
 def forge(
     claims: dict[str, Any] | None = None,
-    *, without: str = "", key: Any = None, algorithm: str = "EdDSA", kid: str = "one",
-) -> str:  # fmt: skip
+    *,
+    without: str = "",
+    key: Any = None,
+    algorithm: str = "EdDSA",
+    kid: str = "one",
+) -> str:
     issued = int(NOW.timestamp())
     body = {
-        "iss": tokens.ISSUER, "aud": tokens.AUDIENCE, "sub": "1", "sid": "2", "iat": issued, "exp": issued + 900,
+        "iss": tokens.ISSUER,
+        "aud": tokens.AUDIENCE,
+        "sub": "1",
+        "sid": "2",
+        "iat": issued,
+        "exp": issued + 900,
         **(claims or {}),
-    }  # fmt: skip
+    }
     body.pop(without, None)
     return jwt.encode(body, key or private_key(), algorithm=algorithm, headers={"kid": kid})
 
@@ -95,12 +104,32 @@ def test_every_claim_is_needed(without: str) -> None:
 @pytest.mark.parametrize(
     "claims",
     [
-        {"iss": "another"}, {"aud": "another"}, {"aud": [1]}, {"sub": 1}, {"sub": ""}, {"sub": "0"}, {"sub": "-1"},
-        {"sub": "01"}, {"sub": "1.0"}, {"sub": "١"}, {"sub": str(2**63)}, {"sub": "9" * 400}, {"sid": 2}, {"sid": None},
-        {"sid": str(2**63)}, {"sid": [1]}, {"exp": "soon"}, {"exp": 1e300}, {"exp": 2**70}, {"exp": True},
-        {"exp": 1.5e9}, {"exp": None}, {"iat": "x"}, {"nbf": 2**40},
+        {"iss": "another"},
+        {"aud": "another"},
+        {"aud": [1]},
+        {"sub": 1},
+        {"sub": ""},
+        {"sub": "0"},
+        {"sub": "-1"},
+        {"sub": "01"},
+        {"sub": "1.0"},
+        {"sub": "١"},
+        {"sub": str(2**63)},
+        {"sub": "9" * 400},
+        {"sid": 2},
+        {"sid": None},
+        {"sid": str(2**63)},
+        {"sid": [1]},
+        {"exp": "soon"},
+        {"exp": 1e300},
+        {"exp": 2**70},
+        {"exp": True},
+        {"exp": 1.5e9},
+        {"exp": None},
+        {"iat": "x"},
+        {"nbf": 2**40},
     ],
-)  # fmt: skip
+)
 def test_wrong_claims_are_refused(claims: dict[str, Any]) -> None:
     assert code_of(forge(claims)) == "token_invalid"
 
@@ -119,15 +148,28 @@ def test_forged_signatures_are_refused() -> None:
     hmac_like = segment({"alg": "HS256", "kid": "one"}) + "." + body
     mac = segment(hmac.digest(public, hmac_like.encode(), hashlib.sha256))
     wrong = [
-        forge(key=private_key(OTHER_SEED)), forge(kid="two"), forge(kid="one\x00"),
-        f"{segment({'alg': 'none', 'kid': 'one'})}.{body}.", f"{segment({'alg': 'none'})}.{body}.{signature}",
-        f"{hmac_like}.{mac}", forge(key=raw * 2, algorithm="HS256"), f"{header}.{body}.", f"{header}.{body}", header,
-        f"{header}.{segment({'sub': '1'})}.{signature}", f"{header}..{signature}", f"{good}.", f".{good}", f"{good}=",
+        forge(key=private_key(OTHER_SEED)),
+        forge(kid="two"),
+        forge(kid="one\x00"),
+        f"{segment({'alg': 'none', 'kid': 'one'})}.{body}.",
+        f"{segment({'alg': 'none'})}.{body}.{signature}",
+        f"{hmac_like}.{mac}",
+        forge(key=raw * 2, algorithm="HS256"),
+        f"{header}.{body}.",
+        f"{header}.{body}",
+        header,
+        f"{header}.{segment({'sub': '1'})}.{signature}",
+        f"{header}..{signature}",
+        f"{good}.",
+        f".{good}",
+        f"{good}=",
         f"{segment({'alg': 'EdDSA', 'kid': ['one']})}.{body}.{signature}",
         f"{segment({'alg': 'EdDSA'})}.{body}.{signature}",
-        f"{segment([1])}.{body}.{signature}", f"{segment(b'null')}.{body}.{signature}", f"{segment(b'[' * 700)}.a.b",
+        f"{segment([1])}.{body}.{signature}",
+        f"{segment(b'null')}.{body}.{signature}",
+        f"{segment(b'[' * 700)}.a.b",
         f"{segment({'alg': 'EdDSA', 'kid': 'one', 'crit': ['b64'], 'b64': False})}.{body}.{signature}",
-    ]  # fmt: skip
+    ]
     for token in wrong:
         assert code_of(token) == "token_invalid", token
 

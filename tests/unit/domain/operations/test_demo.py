@@ -187,32 +187,46 @@ def test_the_dates_are_spread_and_follow_the_ids(loaded: Session, key: Any, date
 def test_nothing_happens_before_it_can(loaded: Session) -> None:
     owner, listing, other = sa.orm.aliased(User), sa.orm.aliased(Listing), sa.orm.aliased(User)
     early = [
-        sa.select(Listing.listing_id).join(owner, owner.user_id == Listing.user_id).where(
-            sa.or_(Listing.date_created < owner.date_joined, Listing.date_updated < Listing.date_created)
+        sa.select(Listing.listing_id)
+        .join(owner, owner.user_id == Listing.user_id)
+        .where(sa.or_(Listing.date_created < owner.date_joined, Listing.date_updated < Listing.date_created)),
+        sa.select(Message.message_id)
+        .join(owner, owner.user_id == Message.sender_id)
+        .join(other, other.user_id == Message.receiver_id)
+        .outerjoin(listing, listing.listing_id == Message.listing_id)
+        .where(
+            Message.timestamp_sent
+            < sa.func.greatest(
+                owner.date_joined, other.date_joined, sa.func.coalesce(listing.date_created, owner.date_joined)
+            )
         ),
-        sa.select(Message.message_id).join(owner, owner.user_id == Message.sender_id)
-        .join(other, other.user_id == Message.receiver_id).outerjoin(listing, listing.listing_id == Message.listing_id)
-        .where(Message.timestamp_sent < sa.func.greatest(
-            owner.date_joined, other.date_joined, sa.func.coalesce(listing.date_created, owner.date_joined)
-        )),
-        sa.select(Review.review_id).join(owner, owner.user_id == Review.reviewer_id)
+        sa.select(Review.review_id)
+        .join(owner, owner.user_id == Review.reviewer_id)
         .outerjoin(listing, listing.listing_id == Review.listing_id)
         .outerjoin(other, other.user_id == Review.reviewee_id)
-        .where(sa.or_(Review.date_posted < sa.func.greatest(
-            owner.date_joined, listing.date_created, other.date_joined
-        ), Review.date_replied < Review.date_posted)),
-        sa.select(Bookmark.bookmark_id).join(listing, listing.listing_id == Bookmark.listing_id)
+        .where(
+            sa.or_(
+                Review.date_posted < sa.func.greatest(owner.date_joined, listing.date_created, other.date_joined),
+                Review.date_replied < Review.date_posted,
+            )
+        ),
+        sa.select(Bookmark.bookmark_id)
+        .join(listing, listing.listing_id == Bookmark.listing_id)
         .join(owner, owner.user_id == Bookmark.user_id)
         .where(Bookmark.date_bookmarked < sa.func.greatest(listing.date_created, owner.date_joined)),
         sa.select(Conversation.conversation_id).where(
             sa.or_(
-                Conversation.timestamp_created != sa.select(sa.func.min(Message.timestamp_sent)).where(
-                    Message.conversation_id == Conversation.conversation_id).scalar_subquery(),
-                Conversation.timestamp_updated != sa.select(sa.func.max(Message.timestamp_sent)).where(
-                    Message.conversation_id == Conversation.conversation_id).scalar_subquery(),
+                Conversation.timestamp_created
+                != sa.select(sa.func.min(Message.timestamp_sent))
+                .where(Message.conversation_id == Conversation.conversation_id)
+                .scalar_subquery(),
+                Conversation.timestamp_updated
+                != sa.select(sa.func.max(Message.timestamp_sent))
+                .where(Message.conversation_id == Conversation.conversation_id)
+                .scalar_subquery(),
             )
         ),
-    ]  # fmt: skip
+    ]
     for statement in early:
         assert loaded.execute(statement).all() == []
 

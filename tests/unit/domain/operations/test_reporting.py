@@ -48,9 +48,11 @@ def dated(db: Session, listing: Any, days: int) -> None:
 def test_listings_by_state_category_country_and_day(db: Session) -> None:
     owner = make_user(db)
     for status, category, country, days in (
-        ("active", "cars", "France", 0), ("active", "cars", " ", 3), ("sold", "furniture", None, 40),
+        ("active", "cars", "France", 0),
+        ("active", "cars", " ", 3),
+        ("sold", "furniture", None, 40),
         ("pending_verification", "furniture", "France", 3),
-    ):  # fmt: skip
+    ):
         dated(db, make_listing(db, owner, status=status, category=category, country=country), days)
     dated(db, make_listing(db, owner, category="cars", deleted_at=NOW), 1)
     found = listings.figures(db, week())
@@ -78,8 +80,10 @@ def test_weeks_begin_on_monday() -> None:
     chosen = period.make(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 19, tzinfo=UTC), "week")
     monday = datetime(2026, 1, 5).date()
     assert chosen.series([(monday, 3), (None, 9)]) == [
-        {"date": "2025-12-29", "count": 0}, {"date": "2026-01-05", "count": 3}, {"date": "2026-01-12", "count": 0},
-    ]  # fmt: skip
+        {"date": "2025-12-29", "count": 0},
+        {"date": "2026-01-05", "count": 3},
+        {"date": "2026-01-12", "count": 0},
+    ]
 
 
 def test_a_long_period_is_told_by_weeks_and_none_is_refused() -> None:
@@ -108,7 +112,7 @@ def test_accounts_by_state_and_role(db: Session) -> None:
     )
     assert users.verifications(db, week()) == [
         {"status": "rejected", "count": 1, "median_hours": 4.0, "p90_hours": 4.0}
-    ]  # fmt: skip
+    ]
 
 
 def test_reports_their_time_to_decision_and_who_did_what(db: Session) -> None:
@@ -138,8 +142,9 @@ def test_reports_their_time_to_decision_and_who_did_what(db: Session) -> None:
         {"subject_type": "user", "subject_id": other.subject_id, "reports": 1, "undecided": 1},
     ]
     assert [(each["actor"], each["total"], each["actions"]) for each in found["moderators"]] == [
-        ("ada", 2, {"listing.suspended": 1, "report.resolved": 1}), ("operator eve", 1, {"report.dismissed": 1}),
-    ]  # fmt: skip
+        ("ada", 2, {"listing.suspended": 1, "report.resolved": 1}),
+        ("operator eve", 1, {"report.dismissed": 1}),
+    ]
     before = period.make(NOW - timedelta(days=30), NOW - timedelta(days=20))
     assert moderation.figures(db, before)["moderators"] == []
 
@@ -165,11 +170,15 @@ def test_all_that_moderators_and_operators_did_is_theirs(db: Session, settings: 
     assert erasure.erase_due(db, AccountRules.from_settings(settings), NOW) == 1
     assert {each["actor"]: each["actions"] for each in moderation.figures(db, week())["moderators"]} == {
         "operator eve": {
-            "listing.suspended": 2, "listing.reinstated": 1, "listing.restored": 1, "message.opened": 1,
-            "session.ended": 1, "user.erased": 1,
+            "listing.suspended": 2,
+            "listing.reinstated": 1,
+            "listing.restored": 1,
+            "message.opened": 1,
+            "session.ended": 1,
+            "user.erased": 1,
         },
         "root": {"listing.deleted": 1, "user.roles_changed": 1},
-    }  # fmt: skip
+    }
 
 
 def test_the_overview_has_the_heads_of_all(db: Session) -> None:
@@ -182,6 +191,10 @@ def test_the_overview_has_the_heads_of_all(db: Session) -> None:
     found = overview.figures(db, week())
     assert (found["users"]["total"], found["listings"]["total"], found["reports"]["undecided"]) == (2, 0, 1)
     assert found["activity"] == {
-        "messages_sent": 1, "reviews_posted": 1, "log_ins": 0, "listings_deleted": 0, "reviews_deleted": 1,
+        "messages_sent": 1,
+        "reviews_posted": 1,
+        "log_ins": 0,
+        "listings_deleted": 0,
+        "reviews_deleted": 1,
         "messages_deleted": 1,
-    }  # fmt: skip
+    }

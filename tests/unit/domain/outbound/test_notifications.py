@@ -214,8 +214,12 @@ def test_the_first_log_in_of_an_account_is_nothing_new(db: Session, databases: D
 
 
 def last(db: Session) -> Event:
-    return db.execute(sa.select(Event).where(Event.type.in_(["user.registered", "user.logged_in"])).order_by(
-        Event.event_id.desc()).limit(1)).scalar_one()  # fmt: skip
+    return db.execute(
+        sa.select(Event)
+        .where(Event.type.in_(["user.registered", "user.logged_in"]))
+        .order_by(Event.event_id.desc())
+        .limit(1)
+    ).scalar_one()
 
 
 # What is held, and what is left.

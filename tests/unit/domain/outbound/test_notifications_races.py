@@ -133,9 +133,11 @@ def test_whatever_happens_at_once_the_counts_are_right(committed_databases: Data
     anna, ben, carla, dora = people
     for _ in range(3):
         events = [
-            *write(committed_databases, anna, ben, 3), *write(committed_databases, carla, ben, 3),
-            *write(committed_databases, ben, anna, 3), *write(committed_databases, dora, anna, 2),
-        ]  # fmt: skip
+            *write(committed_databases, anna, ben, 3),
+            *write(committed_databases, carla, ben, 3),
+            *write(committed_databases, ben, anna, 3),
+            *write(committed_databases, dora, anna, 2),
+        ]
         with committed_databases.session() as session:
             there = [(row.user_id, row.notification_id) for user in people for row in listed(session, user)]
         by_id = {user.user_id: user for user in people}
@@ -180,14 +182,16 @@ def test_who_reads_while_the_handler_tells_waits_and_marks_what_it_made(
     with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
         event = session.get_one(Event, event_id)
         notice = create.NewNotification(
-            NotificationType.NEW_MESSAGE, event_id, actor_id=anna.user_id, conversation_id=conversation,
-            data={"message_id": event.subject_id}, group_key=inbox.conversation_group(conversation),
-        )  # fmt: skip
+            NotificationType.NEW_MESSAGE,
+            event_id,
+            actor_id=anna.user_id,
+            conversation_id=conversation,
+            data={"message_id": event.subject_id},
+            group_key=inbox.conversation_group(conversation),
+        )
         notify_receiver(session, ben.user_id, event.subject_id or 0, notice)
         read = pool.submit(
-            at_once,
-            committed_databases,
-            lambda own: conversations.mark_all_read(own, actor_of(ben), conversation),
+            at_once, committed_databases, lambda own: conversations.mark_all_read(own, actor_of(ben), conversation)
         )
         until_somebody_waits(committed_databases)
         session.commit()

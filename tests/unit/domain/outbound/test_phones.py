@@ -221,8 +221,7 @@ def test_two_who_show_one_number_at_once_do_not_both_have_it(committed_databases
     assert [result for result in results if isinstance(result, Exception)] == []
     # Of one account and of one number alike: a count is lost to nobody.
     asked = at_once(
-        committed_databases,
-        *[lambda session: confirmation.request_code(session, actor_of(users[0]), RULES, OTHER)] * 4,
+        committed_databases, *[lambda session: confirmation.request_code(session, actor_of(users[0]), RULES, OTHER)] * 4
     )
     with committed_databases.session() as session:
         holders = session.execute(sa.text("SELECT count(*), count(DISTINCT number) FROM phones")).one()

@@ -44,10 +44,15 @@ def test_the_check_of_the_page_takes_what_is_genuine_and_nothing_else() -> None:
 def test_the_example_has_the_form_of_what_is_sent() -> None:
     example = json.loads(block("json"))
     event = SimpleNamespace(
-        event_id=example["id"], type=example["type"], date_created=datetime(2026, 5, 4, 10, tzinfo=UTC), actor_id=7,
-        subject_type="listing", subject_id=42, previous={"status": "draft"},
+        event_id=example["id"],
+        type=example["type"],
+        date_created=datetime(2026, 5, 4, 10, tzinfo=UTC),
+        actor_id=7,
+        subject_type="listing",
+        subject_id=42,
+        previous={"status": "draft"},
         new={"status": "active", "reason": "Words about a person."},
-    )  # fmt: skip
+    )
     assert json.loads(payload.body(event, "https://market.example")) == example
 
 

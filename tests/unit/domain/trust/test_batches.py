@@ -64,9 +64,14 @@ def matched(db: Session, target: str, where: str) -> set[Any]:
 def state_of(db: Session, listing_id: int) -> tuple[Any, ...]:
     row = listing_rows.find(db, listing_id)
     return (
-        row.status, row.suspended_from, row.status_reason, row.is_verified_listing, row.review_requested_at,
-        row.deleted_at, row.date_updated,
-    )  # fmt: skip
+        row.status,
+        row.suspended_from,
+        row.status_reason,
+        row.is_verified_listing,
+        row.review_requested_at,
+        row.deleted_at,
+        row.date_updated,
+    )
 
 
 def details(db: Session, batch_id: int) -> dict[int, tuple[str, str | None]]:
@@ -81,13 +86,24 @@ def test_conditions_match_what_they_say(db: Session) -> None:
         db, owner, title="Old", category="phones", deleted_at=NOW, date_created=NOW - timedelta(days=30)
     ).listing_id
     for where, found in (
-        ("title ~ 'free money'", {cheap}), ("title ~ '100%'", {cheap}), ("title ~ '1_0'", set()),
-        ("price < 1", {cheap}), ("category = vehicles", {cheap}), ("category != vehicles", {other, gone}),
-        ("city = Oslo", {cheap}), ("city != Oslo and status != deleted", {other}), ("status = deleted", {gone}),
-        ("created < 7d", {cheap, other}), ("created >= 7d", {gone}), ("created > 2020-01-01 and price >= 50", {other, gone}),
-        (f"listing_id = {other}", {other}), (f"user_id = {owner.user_id} and verified = no", {cheap, other, gone}),
-        ("rating < 6", set()), ("photos = 0 and ratings = 0", {cheap, other, gone}), ("title = \"'; --\"", set()),
-    ):  # fmt: skip
+        ("title ~ 'free money'", {cheap}),
+        ("title ~ '100%'", {cheap}),
+        ("title ~ '1_0'", set()),
+        ("price < 1", {cheap}),
+        ("category = vehicles", {cheap}),
+        ("category != vehicles", {other, gone}),
+        ("city = Oslo", {cheap}),
+        ("city != Oslo and status != deleted", {other}),
+        ("status = deleted", {gone}),
+        ("created < 7d", {cheap, other}),
+        ("created >= 7d", {gone}),
+        ("created > 2020-01-01 and price >= 50", {other, gone}),
+        (f"listing_id = {other}", {other}),
+        (f"user_id = {owner.user_id} and verified = no", {cheap, other, gone}),
+        ("rating < 6", set()),
+        ("photos = 0 and ratings = 0", {cheap, other, gone}),
+        ('title = "\'; --"', set()),
+    ):
         assert matched(db, "listings", where) == found, where
     with pytest.raises(Invalid, match="did you mean 'cars'"):
         matched(db, "listings", "category = carss")
@@ -110,10 +126,13 @@ def test_listings_are_suspended_and_put_back(db: Session) -> None:
     made = [
         make_listing(db, owner, **values).listing_id
         for values in (
-            {}, {"status": "draft"}, {"status": "sold"}, {"is_verified_listing": True},
+            {},
+            {"status": "draft"},
+            {"status": "sold"},
+            {"is_verified_listing": True},
             {"status": "pending_verification", "review_requested_at": NOW},
         )
-    ]  # fmt: skip
+    ]
     gone = make_listing(db, owner, deleted_at=NOW).listing_id
     before = {listing_id: state_of(db, listing_id) for listing_id in (*made, gone)}
     batch_id = run(db, "listings", "suspend", f"user_id = {owner.user_id}")
@@ -142,12 +161,17 @@ def test_what_changed_since_is_kept_and_named(db: Session) -> None:
     assert listing_rows.find(db, kept).title == "Another"
 
 
-@pytest.mark.parametrize(("action", "values", "status"), [
-    ("suspend", {}, "suspended"), ("reinstate", {"status": "suspended"}, "active"),
-    ("verify", {"status": "pending_verification", "review_requested_at": NOW}, "active"),
-    ("reject", {"status": "pending_verification", "review_requested_at": NOW}, "rejected"),
-    ("delete", {}, "active"), ("restore", {"deleted_at": NOW}, "active"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("action", "values", "status"),
+    [
+        ("suspend", {}, "suspended"),
+        ("reinstate", {"status": "suspended"}, "active"),
+        ("verify", {"status": "pending_verification", "review_requested_at": NOW}, "active"),
+        ("reject", {"status": "pending_verification", "review_requested_at": NOW}, "rejected"),
+        ("delete", {}, "active"),
+        ("restore", {"deleted_at": NOW}, "active"),
+    ],
+)
 def test_each_action_leaves_what_the_single_one_does(
     db: Session, action: str, values: dict[str, Any], status: str
 ) -> None:
@@ -175,9 +199,13 @@ def test_each_action_leaves_what_the_single_one_does(
 
 def state_of_row(row: Any) -> tuple[Any, ...]:
     return (
-        row.status, row.suspended_from, row.status_reason, row.is_verified_listing, row.review_requested_at,
+        row.status,
+        row.suspended_from,
+        row.status_reason,
+        row.is_verified_listing,
+        row.review_requested_at,
         row.deleted_at,
-    )  # fmt: skip
+    )
 
 
 def test_every_change_is_in_the_log(db: Session) -> None:
@@ -193,8 +221,13 @@ def test_every_change_is_in_the_log(db: Session) -> None:
     assert {suspended.request_id, restored.request_id} == {"run-1"}
     types = db.execute(sa.select(Event.type).where(Event.subject_type == "batch").order_by(Event.event_id)).scalars()
     assert list(types) == [
-        "batch.started", "batch.progressed", "batch.finished", "batch.undo_started", "batch.progressed", "batch.undone",
-    ]  # fmt: skip
+        "batch.started",
+        "batch.progressed",
+        "batch.finished",
+        "batch.undo_started",
+        "batch.progressed",
+        "batch.undone",
+    ]
 
 
 def test_accounts_are_banned_and_put_back(db: Session) -> None:

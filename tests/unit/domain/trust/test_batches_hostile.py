@@ -20,11 +20,39 @@ from tests.factories.listings import make_listing
 from tests.unit.domain.trust.test_batches import BOSS, begin, matched, run
 
 VALUES = (
-    "9223372036854775807", "-9223372036854775807.99999999999999999999", "0.00000000000000000001", "32768", "2147483648",
-    "'; drop table listings; --", "%", "_", "/", "\\\\", "/%", "𝔘𝔫𝔦", "e\u0301", "\u202e", "\ufeff", "x" * 1500, "$1", ":a",
-    "%(a)s", "{}", "0001-01-01", "9999-12-31T23:59:59.999999Z", "2026-11-01T00:00+23:59", "2026-11-01T00:00-15:59:59.5",
-    "105000w", "0s", "true", "active", "deleted", "customer", "published", "1",
-)  # fmt: skip
+    "9223372036854775807",
+    "-9223372036854775807.99999999999999999999",
+    "0.00000000000000000001",
+    "32768",
+    "2147483648",
+    "'; drop table listings; --",
+    "%",
+    "_",
+    "/",
+    "\\\\",
+    "/%",
+    "𝔘𝔫𝔦",
+    "e\u0301",
+    "\u202e",
+    "\ufeff",
+    "x" * 1500,
+    "$1",
+    ":a",
+    "%(a)s",
+    "{}",
+    "0001-01-01",
+    "9999-12-31T23:59:59.999999Z",
+    "2026-11-01T00:00+23:59",
+    "2026-11-01T00:00-15:59:59.5",
+    "105000w",
+    "0s",
+    "true",
+    "active",
+    "deleted",
+    "customer",
+    "published",
+    "1",
+)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -59,12 +87,23 @@ def test_a_value_that_no_column_holds_equals_nothing(db: Session) -> None:
     owner = make_user(db)
     one = make_listing(db, owner, title="100%_/\\ 'off'", price="2.50", currency="USD").listing_id
     for where, found in (
-        ("currency = usd", {one}), ("currency != EUR", {one}),
-        ("price = 2.504", set()), ("price < 2.504", {one}), ("price <= 2.4999", set()), ("photos < 99999", {one}),
-        ("photos = 0.4", set()), ("ratings > -0.5", {one}), ("ratings < 9000000000", {one}),
-        (f"title = '{'x' * 1000}'", set()), ("title ~ '%_/'", {one}), ("title ~ '0_%'", set()), ("title ~ '%%'", set()),
-        (r'title ~ "_/\\ \'off"', {one}), ("created < 100000d", {one}), ("created > 2026-01-01T00:00+15:59", {one}),
-    ):  # fmt: skip
+        ("currency = usd", {one}),
+        ("currency != EUR", {one}),
+        ("price = 2.504", set()),
+        ("price < 2.504", {one}),
+        ("price <= 2.4999", set()),
+        ("photos < 99999", {one}),
+        ("photos = 0.4", set()),
+        ("ratings > -0.5", {one}),
+        ("ratings < 9000000000", {one}),
+        (f"title = '{'x' * 1000}'", set()),
+        ("title ~ '%_/'", {one}),
+        ("title ~ '0_%'", set()),
+        ("title ~ '%%'", set()),
+        (r'title ~ "_/\\ \'off"', {one}),
+        ("created < 100000d", {one}),
+        ("created > 2026-01-01T00:00+15:59", {one}),
+    ):
         assert matched(db, "listings", where) == found, where
 
 

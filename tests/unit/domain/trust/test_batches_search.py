@@ -19,12 +19,20 @@ from tests.unit.domain.trust.test_batches import run, undo
 __all__ = ["filled", "owner"]
 
 SHAPES = (
-    SearchQuery(), SearchQuery(text="red bike"), SearchQuery(text="lam"), SearchQuery(text='"old city"'),
-    SearchQuery(category="vehicles", min_price=Decimal(50)), SearchQuery(amenities=("wifi", "gps")),
-    SearchQuery(location="Suva"), SearchQuery(verified=True, sort="title"), SearchQuery(sort="rating"),
-    SearchQuery(max_price=Decimal(200), sort="price", descending=False), SearchQuery(sort="date_updated"),
-    SearchQuery(near=(37.3, -121.9), radius_km=40.0), SearchQuery(bbox=(-130.0, 30.0, -110.0, 40.0)),
-)  # fmt: skip
+    SearchQuery(),
+    SearchQuery(text="red bike"),
+    SearchQuery(text="lam"),
+    SearchQuery(text='"old city"'),
+    SearchQuery(category="vehicles", min_price=Decimal(50)),
+    SearchQuery(amenities=("wifi", "gps")),
+    SearchQuery(location="Suva"),
+    SearchQuery(verified=True, sort="title"),
+    SearchQuery(sort="rating"),
+    SearchQuery(max_price=Decimal(200), sort="price", descending=False),
+    SearchQuery(sort="date_updated"),
+    SearchQuery(near=(37.3, -121.9), radius_km=40.0),
+    SearchQuery(bbox=(-130.0, 30.0, -110.0, 40.0)),
+)
 
 
 def waiting(db: Session) -> int:

@@ -118,9 +118,7 @@ def test_the_sender_is_told_why_once_and_the_receiver_of_nothing(db: Session, an
     notify(db)
     notify(db)
     assert told(db, ben) == []
-    assert told(db, anna) == [
-        ("message_removed", "A moderator removed a message of yours; the reason: “Insults.”.")
-    ]  # fmt: skip
+    assert told(db, anna) == [("message_removed", "A moderator removed a message of yours; the reason: “Insults.”.")]
     remove(db, insult(db, anna, ben, "Twice").message_id)
     notify(db)
     ((_, sentence),) = told(db, anna)
@@ -254,7 +252,7 @@ def test_removed_while_it_is_read_reported_and_answered(
                 session, actor_of(ben), subject_type="message", subject_id=message_id, reason="spam"
             ),
             lambda session: queries.find_message(session, message_id, ben.user_id),
-        )  # fmt: skip
+        )
         errors = [result for result in results if isinstance(result, Exception)]
         assert all(isinstance(error, DomainError) for error in errors), errors
         assert isinstance(results[0], Conflict) != isinstance(results[1], Conflict), "exactly one removes it"

@@ -32,17 +32,24 @@ def market(db: Session) -> User:
     listings = [
         make_listing(db, owner, **values)
         for owner, values in (
-            (author, {}), (judge, {}), (author, {"status": "suspended", "suspended_from": "active"}),
-            (author, {"status": "pending_verification", "review_requested_at": NOW}), (author, {"deleted_at": NOW}),
-            (author, {"review_requested_at": NOW}), (boss, {"deleted_at": NOW - timedelta(days=40)}),
+            (author, {}),
+            (judge, {}),
+            (author, {"status": "suspended", "suspended_from": "active"}),
+            (author, {"status": "pending_verification", "review_requested_at": NOW}),
+            (author, {"deleted_at": NOW}),
+            (author, {"review_requested_at": NOW}),
+            (boss, {"deleted_at": NOW - timedelta(days=40)}),
         )
-    ]  # fmt: skip
+    ]
     gone = {"deleted_at": NOW, "moderation_reason": "Spam."}
     told = {"reviewer_id": author.user_id, "rating": 1, "comment": "Bad"}
     rows: list[dict[str, Any]] = [
-        {"listing_id": listings[1].listing_id, **gone}, {"listing_id": listings[1].listing_id},
-        {"reviewee_id": judge.user_id, **gone}, {"reviewee_id": judge.user_id, **gone}, {"reviewee_id": boss.user_id},
-    ]  # fmt: skip
+        {"listing_id": listings[1].listing_id, **gone},
+        {"listing_id": listings[1].listing_id},
+        {"reviewee_id": judge.user_id, **gone},
+        {"reviewee_id": judge.user_id, **gone},
+        {"reviewee_id": boss.user_id},
+    ]
     for row in rows:
         db.add(Review(**told, **row))
     for sender, receiver in ((author, boss), (judge, boss), (author, judge), (boss, author)):

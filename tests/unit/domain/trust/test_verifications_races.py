@@ -58,9 +58,15 @@ class World:
 
     def submitting(self, user: User, content: bytes = PNG) -> Work:
         return lambda session: submitting.submit(
-            session, self.databases, self.storage, self.keys, actor_of(user), document_type="passport",
-            stream=BytesIO(content), name="mine.png",
-        )  # fmt: skip
+            session,
+            self.databases,
+            self.storage,
+            self.keys,
+            actor_of(user),
+            document_type="passport",
+            stream=BytesIO(content),
+            name="mine.png",
+        )
 
     def approving(self, judge: Actor, row: Any, **values: Any) -> Work:
         return lambda session: decisions.approve(session, judge, row.verification_id, **values)
@@ -125,13 +131,25 @@ def test_the_database_itself_keeps_a_second_one_out(world: World) -> None:
     row = world.office.submit(user)
     for status, decided in (("pending", None), ("approved", datetime.now(UTC))):
         second = sa.insert(Verification).values(
-            user_id=user.user_id, document_type="passport", document_name="x", media_type="image/png", status=status,
-            date_decided=decided, documents_purged_at=None if status == "pending" else decided,
-            **({"file_key": None, "key_id": None, "envelope": None} if decided else
-               {"file_key": sa.select(Verification.file_key).where(
-                   Verification.verification_id == row.verification_id).scalar_subquery(),
-                "key_id": "old", "envelope": b"x"}),
-        )  # fmt: skip
+            user_id=user.user_id,
+            document_type="passport",
+            document_name="x",
+            media_type="image/png",
+            status=status,
+            date_decided=decided,
+            documents_purged_at=None if status == "pending" else decided,
+            **(
+                {"file_key": None, "key_id": None, "envelope": None}
+                if decided
+                else {
+                    "file_key": sa.select(Verification.file_key)
+                    .where(Verification.verification_id == row.verification_id)
+                    .scalar_subquery(),
+                    "key_id": "old",
+                    "envelope": b"x",
+                }
+            ),
+        )
         with pytest.raises(IntegrityError, match="uq_verifications"):
             world.session.execute(second)
         world.session.rollback()
