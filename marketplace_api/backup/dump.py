@@ -19,7 +19,7 @@ from marketplace_api.backup.pg_tools import find_matching, run_pg_dump
 from marketplace_api.gateways.storage import Storage
 from marketplace_api.version import VERSION
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 TELL_EVERY = 0.5
 
 _KEYS = "SELECT key_id, count(*) FROM public.verifications WHERE key_id IS NOT NULL GROUP BY key_id ORDER BY key_id"
@@ -48,28 +48,34 @@ class DumpResult:
 
 
 def create(
-    url: str, storage: Storage, path: Path, *, with_files: bool, tell: Tell = lambda _text: None, replace: bool = False
+    url: str,
+    storage: Storage,
+    path: Path,
+    *,
+    with_files: bool,
+    progress: Progress = lambda _text: None,
+    replace: bool = False,
 ) -> DumpResult:
     """Write the database at ``url``, and the files if wanted, to ``path``, which must not exist yet unless to ``replace``.
 
-    ``tell`` hears how far it is. Raises BackupError, Conflict, and Unavailable while the storage is away.
+    ``progress`` hears how far it is. Raises BackupError, Conflict, and Unavailable while the storage is away.
     """
     with Writer(path, replace=replace) as writer, _snapshot(url) as (connection, snapshot):
         programs = find_matching(connection.info.server_version // 10_000, "The backup")
         with writer.member(DUMP) as part, run_pg_dump(programs, url, snapshot) as dump:
-            say = _seldom(tell)
+            say = _throttled(progress)
             while data := dump.read(CHUNK):
                 part.write(data)
                 say(f"Dumping the database … {part.size / 1e6:,.0f} MB")
-        found = tables.facts(query_runner(connection), lambda name: tell(f"Counting {name} …"))
+        found = tables.facts(query_runner(connection), lambda name: progress(f"Counting {name} …"))
         stored, size = _list(connection, writer)
-        included = _copy(connection, storage, writer, stored, tell) if with_files else _Copied()
-        gone, damaged = _told_apart(url, included.lost)
+        included = _copy(connection, storage, writer, stored, progress) if with_files else _Copied()
+        gone, damaged = _split_lost(url, included.lost)
         facts = FileFacts(stored, size, included.count if with_files else None, tuple(gone), tuple(damaged))
         manifest = _manifest(connection, programs.version, found, facts)
         with writer.member(MANIFEST) as part:
             part.write(manifest.dump())
-        tell("Writing to the disk …")
+        progress("Writing to the disk …")
         return DumpResult(writer.finish(), manifest)
 
 
@@ -133,9 +139,11 @@ class _Copied:
     lost: list[str] = field(default_factory=list)
 
 
-def _copy(connection: psycopg.Connection[Any], storage: Storage, writer: Writer, total: int, tell: Tell) -> _Copied:
+def _copy(
+    connection: psycopg.Connection[Any], storage: Storage, writer: Writer, total: int, progress: Progress
+) -> _Copied:
     """Writes the stored files, one at a time, as they are: documents stay sealed."""
-    copied, say = _Copied(), _seldom(tell)
+    copied, say = _Copied(), _throttled(progress)
     for entry in files.rows(connection) if total else ():
         if entry.state != files.STORED:
             continue
@@ -152,7 +160,7 @@ def _copy(connection: psycopg.Connection[Any], storage: Storage, writer: Writer,
     return copied
 
 
-def _told_apart(url: str, lost: list[str]) -> tuple[list[str], list[str]]:
+def _split_lost(url: str, lost: list[str]) -> tuple[list[str], list[str]]:
     """Files that were deleted while the backup was made, and those that the storage has lost or changed."""
     if not lost:
         return [], []
@@ -182,7 +190,7 @@ def _manifest(
     )
 
 
-def _seldom(tell: Tell) -> Tell:
+def _throttled(progress: Progress) -> Progress:
     """Tells twice a second at most."""
     last = 0.0
 
@@ -190,6 +198,6 @@ def _seldom(tell: Tell) -> Tell:
         nonlocal last
         if time.monotonic() - last >= TELL_EVERY:
             last = time.monotonic()
-            tell(text)
+            progress(text)
 
     return say

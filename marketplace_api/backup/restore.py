@@ -14,7 +14,7 @@ import psycopg
 from marketplace_api import boot
 from marketplace_api.backup import files, script, tables
 from marketplace_api.backup.archive import DUMP, MANIFEST, BackupError, Reader
-from marketplace_api.backup.dump import Tell, connect, query_runner
+from marketplace_api.backup.dump import Progress, connect, query_runner
 from marketplace_api.backup.manifest import FORMAT, Manifest
 from marketplace_api.backup.pg_tools import find_matching
 from marketplace_api.database import migrations
@@ -80,10 +80,10 @@ class RestoreResult:
     needs_upgrade: bool
 
 
-def verify(path: Path, tell: Tell = lambda _text: None) -> Manifest:
+def verify(path: Path, progress: Progress = lambda _text: None) -> Manifest:
     """Read all of the backup and hold it against its checksums; needs no database. Raises BackupError."""
     reader = Reader(path)
-    tell("Reading the dump …")
+    progress("Reading the dump …")
     manifest = _manifest(reader)
     reader.require_sums()
     count = 0
@@ -91,45 +91,45 @@ def verify(path: Path, tell: Tell = lambda _text: None) -> Manifest:
         count += 1
         if member.size != entry.size or reader.sha256(member) != entry.sha256:
             raise reader.damaged(f"{member.name} is not what was written")
-        tell(f"Reading the files … {count:,}")
+        progress(f"Reading the files … {count:,}")
     if count != (manifest.files.included or 0):
         raise reader.damaged(f"it holds {count:,} of {manifest.files.included or 0:,} files")
     return manifest
 
 
 def restore(
-    url: str, storage: Storage, path: Path, wishes: RestoreOptions, tell: Tell = lambda _text: None
+    url: str, storage: Storage, path: Path, wishes: RestoreOptions, progress: Progress = lambda _text: None
 ) -> RestoreResult:
     """Put the backup into the empty database at ``url`` and its files into the storage, and check all of it.
 
     Raises Conflict where the database or the storage is in use, BackupError where the backup is damaged or does not fit,
     and Unavailable while the storage is away; the database is empty then as before, and the files that came stay.
     """
-    manifest = verify(path, tell)
+    manifest = verify(path, progress)
     reader = Reader(path)
     with boot.preparation_lock(url):
         server = _require_fitting(url, manifest)
         programs = find_matching(max(_major(manifest.pg_dump), server), "To restore this backup")
         if manifest.files.included is not None:
-            _put(reader, storage, wishes, tell)
-        tell("Looking at the files …")
+            _restore_files(reader, storage, wishes, progress)
+        progress("Looking at the files …")
         found = files.compare(files.listed(reader), storage, contents=manifest.files.included is not None)
         script.run(
             programs,
             url,
             reader.open(reader.parts[DUMP]),
             server=server,
-            finish=lambda ask: _finish(ask, manifest, wishes, tell),
-            tell=lambda sent: tell(f"Restoring the database … {sent / 1e6:,.0f} MB"),
+            finish=lambda ask: _finish(ask, manifest, wishes, progress),
+            progress=lambda sent: progress(f"Restoring the database … {sent / 1e6:,.0f} MB"),
         )
-        tell("Gathering statistics …")
+        progress("Gathering statistics …")
         # All is there already, and where this is cut short the server's own care comes to it later.
         with suppress(psycopg.Error, KeyboardInterrupt), psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ANALYZE")
     return RestoreResult(manifest, found, manifest.migration != migrations.head())
 
 
-def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
+def compare(url: str, path: Path, progress: Progress = lambda _text: None) -> list[str]:
     """A sentence for each table of the database at ``url`` that is not as in the backup; raises BackupError.
 
     The job queue is left out, with how its jobs failed: to restore it is to begin anew what was in flight, or to leave it
@@ -138,7 +138,7 @@ def compare(url: str, path: Path, tell: Tell = lambda _text: None) -> list[str]:
     manifest = _manifest(Reader(path))
     with connect(url) as connection:
         ask = query_runner(connection)
-        found = tables.facts(ask, lambda name: tell(f"Counting {name} …"))
+        found = tables.facts(ask, lambda name: progress(f"Counting {name} …"))
         ended = {name for name, one in _ENDED_BY_RESTORE.items() if name in found and json.loads(ask(one))}
     return tables.differences(_lasting(manifest.tables, ended), _lasting(found, ended))
 
@@ -199,9 +199,9 @@ def _require_there(connection: psycopg.Connection[Any], manifest: Manifest) -> N
         raise BackupError(f"Grants of the backup name roles that the server does not know; say there first: {commands}")
 
 
-def _put(reader: Reader, storage: Storage, wishes: RestoreOptions, tell: Tell) -> None:
+def _restore_files(reader: Reader, storage: Storage, wishes: RestoreOptions, progress: Progress) -> None:
     """The files of the backup into the storage; those that are there already, byte for byte, stay."""
-    tell("Looking at the storage …")
+    progress("Looking at the storage …")
     found = files.compare(files.listed(reader), storage, contents=True)
     if found.damaged_count:
         raise Conflict(
@@ -217,14 +217,14 @@ def _put(reader: Reader, storage: Storage, wishes: RestoreOptions, tell: Tell) -
         if storage.find(entry.key) is None:
             with reader.open(member) as content:
                 storage.put(entry.key, content)
-        tell(f"Restoring files … {count:,}")
+        progress(f"Restoring files … {count:,}")
 
 
-def _finish(ask: tables.Ask, manifest: Manifest, wishes: RestoreOptions, tell: Callable[[str], None]) -> None:
+def _finish(ask: tables.Ask, manifest: Manifest, wishes: RestoreOptions, progress: Callable[[str], None]) -> None:
     """What came must be what went; then what is not wanted goes, and jobs that nobody does any more wait again."""
     for setting in tables.PLAIN_TEXT:
         ask(setting)
-    told = tables.differences(manifest.tables, tables.facts(ask, lambda name: tell(f"Counting {name} …")))
+    told = tables.differences(manifest.tables, tables.facts(ask, lambda name: progress(f"Counting {name} …")))
     if told:
         raise BackupError(f"What came is not what the backup holds, and nothing was restored: {'; '.join(told)}.")
     ask("SET LOCAL search_path = public")

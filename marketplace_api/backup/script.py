@@ -68,28 +68,28 @@ def run(
     *,
     server: int,
     finish: Callable[[Ask], None],
-    tell: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Restore the ``dump`` and let ``finish`` look at it and change it before it is committed.
 
-    ``tell`` hears how many bytes of SQL have gone so far. Raises BackupError, and what ``finish`` raises; then nothing
+    ``progress`` hears how many bytes of SQL have gone so far. Raises BackupError, and what ``finish`` raises; then nothing
     was restored.
     """
     with _Psql(programs.folder, url) as psql:
         # Not psql's --single-transaction, which commits when its input ends, even if that is because we were killed.
         psql.write(f"\\o /dev/null\nBEGIN;\n{_GUARD}".encode())
-        _pour(programs, dump, psql, server, tell)
+        _run_script(programs, dump, psql, server, progress)
         psql.write(b"\\o\n")
         finish(psql.ask)
         psql.ask("DELETE FROM pg_temp.restore_begun")
         psql.ask("COMMIT")
 
 
-def _pour(programs: Programs, dump: IO[bytes], psql: _Psql, server: int, tell: Callable[[int], None]) -> None:
+def _run_script(programs: Programs, dump: IO[bytes], psql: _Psql, server: int, progress: Callable[[int], None]) -> None:
     # Comments are left out, because only their owner may comment on extensions, and we have no others.
     options = ("--file=-", "--no-owner", "--no-comments", "--exit-on-error")
     with Process(programs.folder / "pg_restore", *options, takes_input=True) as restore:
-        feeder = Thread(target=_feed, args=(dump, restore.input), daemon=True)
+        feeder = Thread(target=_copy_to, args=(dump, restore.input), daemon=True)
         feeder.start()
         data = restore.output.read(_HEAD)
         if server < _KNOWN_SINCE:
@@ -97,14 +97,14 @@ def _pour(programs: Programs, dump: IO[bytes], psql: _Psql, server: int, tell: C
         sent = 0
         while data:
             psql.write(data)
-            tell(sent := sent + len(data))
+            progress(sent := sent + len(data))
             data = restore.output.read(CHUNK)
         if restore.wait() != 0:
             raise BackupError(f"The dump cannot be read, and nothing was restored: {restore.complaint()}.")
         feeder.join()
 
 
-def _feed(dump: IO[bytes], target: IO[bytes]) -> None:
+def _copy_to(dump: IO[bytes], target: IO[bytes]) -> None:
     # A program that ended says why by itself.
     with suppress(OSError, ValueError), dump:
         shutil.copyfileobj(dump, target, CHUNK)

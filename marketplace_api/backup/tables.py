@@ -70,11 +70,11 @@ class Facts:
     checksum: str
 
 
-def facts(ask: Ask, tell: Callable[[str], None] = lambda _name: None) -> dict[str, Facts]:
+def facts(ask: Ask, progress: Callable[[str], None] = lambda _name: None) -> dict[str, Facts]:
     """Counts and checksums of all tables by their name with schema; in a transaction with :data:`PLAIN_TEXT`."""
     found = {}
     for name, columns in json.loads(ask(_COLUMNS)):
-        tell(name)
+        progress(name)
         row = f"hashtextextended(ROW({columns})::text, 0)::numeric"
         rows, checksum = json.loads(
             ask(f"SELECT json_build_array(count(*), coalesce(sum({row}), 0)::text)::text FROM {name}")  # noqa: S608  quoted by the server

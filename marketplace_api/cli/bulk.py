@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import ErrorSummary, say
+from marketplace_api.cli.error_summary import ErrorSummary, print_line
 from marketplace_api.cli.exit_codes import DONE, FAILED, PARTLY_DONE, Refused
 from marketplace_api.cli.signals import interruptible
 
@@ -71,8 +71,8 @@ def do_each(
             actor = context.actor(session, reason)
         run = _Run(context, databases, actor, work, dry_run, ErrorSummary(context.verbose))
         run.take_all(wanted)
-    run.repeats.rest()
-    run.tell(wanted)
+    run.summary.print_rest()
+    run.print_outcome(wanted)
     raise SystemExit(run.exit_code(len(wanted)))
 
 
@@ -150,7 +150,7 @@ class _Run:
     actor: Actor
     work: Work
     dry_run: bool
-    repeats: ErrorSummary
+    summary: ErrorSummary
     changed: int = 0
     failed: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False
@@ -170,7 +170,7 @@ class _Run:
                     if not is_outage(error):
                         raise
                     self.is_interrupted = True
-                    say("Error: the database is away or too slow.")
+                    print_line("Error: the database is away or too slow.")
                     return
                 step(1)
 
@@ -188,20 +188,20 @@ class _Run:
             self.failed.append({f"{self.work.noun}_id": subject_id, "code": error.code, "message": error.detail})
             # Sentences that name the thing itself are alike but for that.
             alike = re.sub(rf"\b{subject_id}\b", "…", error.detail)
-            self.repeats.tell(f"{self.work.noun} {subject_id}: {error.detail}", alike)
+            self.summary.add(f"{self.work.noun} {subject_id}: {error.detail}", alike)
             return
         # From here on it is committed, and nothing says so before.
         self.changed += 1
         if self.context.verbose:
             said = f"would be {done_word(self.work.action)}" if self.dry_run else done_word(self.work.action)
-            say(f"{self.work.noun} {subject_id}: {said}")
+            print_line(f"{self.work.noun} {subject_id}: {said}")
 
     def exit_code(self, matched: int) -> int:
         if self.changed == matched:
             return DONE
         return PARTLY_DONE if self.changed else FAILED
 
-    def tell(self, ids: Sequence[int]) -> None:
+    def print_outcome(self, ids: Sequence[int]) -> None:
         """One document, or a sentence."""
         work, matched = self.work, len(ids)
         values = {

@@ -134,9 +134,9 @@ class Context:
         """
         from marketplace_api.domain.operations import demo
 
-        with self.output.working(text) as tell:
+        with self.output.working(text) as progress:
             try:
-                yield lambda databases, settings: demo.load_once(databases, settings, tell)
+                yield lambda databases, settings: demo.load_once(databases, settings, progress)
             except KeyboardInterrupt:
                 raise click.ClickException(
                     "Interrupted. What is missing of the demo data comes with the next start, or with "

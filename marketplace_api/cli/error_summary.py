@@ -11,7 +11,7 @@ MOST_LINES = 5
 MOST_REASONS = 1_000
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """A line on standard error, above the bar that may be there: only what goes by ``sys.stderr`` makes way for it."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
@@ -28,18 +28,18 @@ class ErrorSummary:
     counts: Counter[str] = field(default_factory=Counter)
     _said: Counter[str] = field(default_factory=Counter)
 
-    def tell(self, line: str, reason: str) -> None:
+    def add(self, line: str, reason: str) -> None:
         """Say the line, unless that was done of enough others with this ``reason``."""
         if reason in self.counts or len(self.counts) < MOST_REASONS:
             self.counts[reason] += 1
             if not self.everything and self._said[reason] >= MOST_LINES:
                 return
             self._said[reason] += 1
-        say(line)
+        print_line(line)
 
-    def rest(self, counts: Mapping[str, int] | None = None) -> bool:
+    def print_rest(self, counts: Mapping[str, int] | None = None) -> bool:
         """``… and 2,990 more: It is suspended.``, by what was told or by what there is in truth; whether there was any."""
         rest = Counter(self.counts if counts is None else counts) - self._said
         for reason, number in rest.most_common():
-            say(f"… and {number:,} more: {reason}")
+            print_line(f"… and {number:,} more: {reason}")
         return bool(rest)

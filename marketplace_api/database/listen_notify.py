@@ -39,7 +39,7 @@ class PostgresTransport:
             options=row_security.startup_options(system=False),
         )
 
-    def say(self, text: bytes) -> None:
+    def publish(self, text: bytes) -> None:
         """Send a message to all who listen, this process among them."""
         with self._lock:
             held, self._speaking = self._speaking, None

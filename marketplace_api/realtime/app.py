@@ -24,7 +24,7 @@ from marketplace_api.realtime.follower import Follower
 from marketplace_api.realtime.handshake import Scope, header, is_allowed_origin
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, ProtocolGuard
-from marketplace_api.realtime.pubsub import Signal, Signals, make_transport
+from marketplace_api.realtime.pubsub import PubSub, Signal, make_transport
 from marketplace_api.realtime.replay_buffer import ReplayBuffer
 from marketplace_api.realtime.socketio import SocketIoEndpoint
 from marketplace_api.realtime.sse import Receive, Send, SseEndpoint
@@ -55,8 +55,8 @@ class Realtime:
         horizon = await asyncio.to_thread(self._channels.horizon)
         most = self._settings.realtime_replay
         recent = ReplayBuffer(max(horizon - most, await asyncio.to_thread(self._channels.dropped)), most)
-        self.signals = Signals(make_transport(self._settings, self._databases), self._heard)
-        self.hub = Hub(self._channels, recent, self.signals.say)
+        self.signals = PubSub(make_transport(self._settings, self._databases), self._heard)
+        self.hub = Hub(self._channels, recent, self.signals.publish)
         await self._read(recent, horizon)
         self._sockets = SocketIoEndpoint(self.hub, self._settings, self._is_ours)
         self._streams = SseEndpoint(self.hub, self._settings)

@@ -165,7 +165,7 @@ class Client(ABC):
             name = topic(entry.place, entry.place_id)
             if name in self.topics and is_over(push):
                 self.hub.leave(self, name)
-                body = {"id": entry.event_id, "topic": name, "error": told(push)}
+                body = {"id": entry.event_id, "topic": name, "error": problem_of(push)}
                 await self.transmit("subscription.ended", body, position=entry.event_id)
         elif push is not None:
             name, body = push
@@ -211,7 +211,7 @@ class Client(ABC):
             return
         metrics.ENDED.labels(refusal.code).inc()
         try:
-            await self.transmit("ended", told(refusal), position=None)
+            await self.transmit("ended", problem_of(refusal), position=None)
         except Lost:
             log.info("realtime.end_unsaid", user_id=self.user_id)
         await self._finish(come_back=False)
@@ -253,7 +253,7 @@ class Client(ABC):
         self.hub.spawn(self.end(refusal))
 
 
-def told(error: DomainError) -> dict[str, Any]:
+def problem_of(error: DomainError) -> dict[str, Any]:
     """The problem document of a refusal."""
     return problem(error, None)[1]
 

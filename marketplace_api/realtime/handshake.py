@@ -13,7 +13,7 @@ from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import DomainError, Invalid
 from marketplace_api.realtime.authorization import Joined
-from marketplace_api.realtime.clients import MOST_TOPICS, Client, told
+from marketplace_api.realtime.clients import MOST_TOPICS, Client, problem_of
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.views.request_properties import trusted_address
 
@@ -42,7 +42,7 @@ class Handshake:
     def ready(self, client: Client, joined: Sequence[Joined | DomainError]) -> dict[str, Any]:
         """What the connection is told first."""
         refused = [
-            {"topic": name, "error": told(answer)}
+            {"topic": name, "error": problem_of(answer)}
             for name, answer in zip(self.topics, joined, strict=True)
             if isinstance(answer, DomainError)
         ]

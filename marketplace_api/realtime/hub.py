@@ -21,7 +21,7 @@ from marketplace_api.errors import DomainError, Invalid, RateLimited, Unavailabl
 from marketplace_api.hal.representation import link
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.authorization import Authorization, Joined
-from marketplace_api.realtime.clients import MOST_TOPICS, START_ANEW, Client, told
+from marketplace_api.realtime.clients import MOST_TOPICS, START_ANEW, Client, problem_of
 from marketplace_api.realtime.event_map import CONVERSATION, Entry, topic
 from marketplace_api.realtime.presence import REPEAT_SECONDS, Presence
 from marketplace_api.realtime.pubsub import Signal
@@ -122,7 +122,7 @@ class Hub:
     def follow(self, client: Client, answer: Joined | DomainError) -> dict[str, Any]:
         """Note what came of asking for a topic, and say it."""
         if isinstance(answer, DomainError):
-            return {"ok": False, "error": told(answer)}
+            return {"ok": False, "error": problem_of(answer)}
         if not client.is_closed:
             client.topics[answer.topic] = answer.other_id
             self._by_topic[answer.topic].add(client)

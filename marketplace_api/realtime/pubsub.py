@@ -37,7 +37,7 @@ class Transport(Protocol):
     @property
     def errors(self) -> tuple[type[Exception], ...]: ...
 
-    def say(self, text: bytes) -> None: ...
+    def publish(self, text: bytes) -> None: ...
 
     def listen(self) -> Generator[bytes | None, None, None]:
         """What is said, and ``None`` at least every other second. Raises one of ``errors`` when it is interrupted."""
@@ -54,7 +54,7 @@ class RedisTransport:
     def __init__(self, url: str) -> None:
         self._store: Any = Valkey.from_url(with_scheme(url), socket_timeout=5, socket_connect_timeout=2)
 
-    def say(self, text: bytes) -> None:
+    def publish(self, text: bytes) -> None:
         try:
             self._store.publish(CHANNEL, text)
         except ConnectionError:  # lost since it spoke last
@@ -75,7 +75,7 @@ class RedisTransport:
         self._store.close()
 
 
-class Signals:
+class PubSub:
     """Says things, and has a thread that hears them: ``hear`` is called there with whatever any process said.
 
     ``None`` is heard when the transport is open again after it was not, and when it opens first.
@@ -95,12 +95,12 @@ class Signals:
         self._thread.join(2 * POLL_SECONDS)
         self._transport.close()
 
-    def say(self, signal: Signal) -> None:
+    def publish(self, signal: Signal) -> None:
         """Tell all processes, if they can be reached. Blocks for a moment; takes at most :data:`MOST_BYTES`."""
         text = orjson.dumps(signal)
         assert len(text) <= MOST_BYTES
         try:
-            self._transport.say(text)
+            self._transport.publish(text)
         except self._transport.errors as error:
             log.warning("signals.unsaid", reason=type(error).__name__)
 

@@ -16,7 +16,7 @@ from marketplace_api.config.settings import Settings
 from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from marketplace_api.realtime.authorization import Joined
-from marketplace_api.realtime.clients import Client, Lost, told
+from marketplace_api.realtime.clients import Client, Lost, problem_of
 from marketplace_api.realtime.handshake import Handshake, address_of, header, number_of, words_of
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, MOST_BYTES
@@ -116,7 +116,7 @@ class SocketIoEndpoint:
             actor, joined, cursor = await opening.admitted(self._hub)
         except Exception as error:
             refusal = what_failed(error)
-            raise Refused(refusal.detail, told(refusal)) from None
+            raise Refused(refusal.detail, problem_of(refusal)) from None
         scope[GUARD].admit()
         client = self._clients[sid] = SocketClient(self.server, sid, self._hub, claims, actor, cursor)
         self._hub.add(client, [each for each in joined if isinstance(each, Joined)])
@@ -151,7 +151,7 @@ class SocketIoEndpoint:
         async def handle(sid: str, *arguments: Any) -> dict[str, Any]:
             client = self._clients.get(sid)
             if client is None:
-                return {"ok": False, "error": told(Unauthenticated("Connect first."))}
+                return {"ok": False, "error": problem_of(Unauthenticated("Connect first."))}
             try:
                 client.admit_request()
                 return await handler(client, arguments[0] if arguments else None)
@@ -159,7 +159,7 @@ class SocketIoEndpoint:
                 refusal = what_failed(error)
                 if refusal.code in ("session_ended", "token_expired"):
                     client.wake(recheck=True)
-                return {"ok": False, "error": told(refusal)}
+                return {"ok": False, "error": problem_of(refusal)}
 
         return handle
 

@@ -33,7 +33,7 @@ def send(request: Request, storage: Storage, key: str, cache_control: str) -> Re
     wanted = request.environ.get("HTTP_IF_NONE_MATCH", "")
     if wanted and (wanted.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]):
         return Response(status="304 Not Modified", headerlist=headers, app_iter=[])
-    asked = _asked(request, etag)
+    asked = _requested_range(request, etag)
     part = _part(asked, file.size) if asked else None
     if asked and part is None:
         error = DomainError(f"The file has {file.size} bytes.", code="range_not_satisfiable")
@@ -47,7 +47,7 @@ def send(request: Request, storage: Storage, key: str, cache_control: str) -> Re
     return Answer(status="206 Partial Content" if part else "200 OK", headerlist=headers, app_iter=content)
 
 
-def _asked(request: Request, etag: str) -> tuple[str, str] | None:
+def _requested_range(request: Request, etag: str) -> tuple[str, str] | None:
     """Both ends of the range as they were sent; ``None`` where the whole is to be sent: no range, one that is none,
     several, or a file that changed."""
     match = _RANGE.fullmatch(request.environ.get("HTTP_RANGE", "").strip())

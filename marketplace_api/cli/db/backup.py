@@ -46,12 +46,14 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
     with (
         context.databases() as databases,
         _interruptible(f"Interrupted: nothing is left of {file}."),
-        context.output.working("Beginning …") as tell,
+        context.output.working("Beginning …") as progress,
     ):
         storage = make_storage(context.settings)
-        made = dump.create(_owners_url(databases), storage, file, with_files=with_files, tell=tell, replace=context.yes)
+        made = dump.create(
+            _owners_url(databases), storage, file, with_files=with_files, progress=progress, replace=context.yes
+        )
     manifest, seconds = made.manifest, round(time.monotonic() - begun, 1)
-    sentence = f"{file}: {made.size / 1e6:,.1f} MB, {_told(manifest)}, in {seconds} s."
+    sentence = f"{file}: {made.size / 1e6:,.1f} MB, {_description(manifest)}, in {seconds} s."
     values = {"file": str(file), "bytes": made.size, "seconds": seconds, **_values(manifest)}
     context.output.record(values, "\n".join([sentence, *_remarks(manifest)]))
     if manifest.files.damaged:
@@ -86,12 +88,12 @@ def restore(context: Context, file: Path, without_jobs: bool, end_sessions: bool
     with (
         context.databases(may_make=True) as databases,
         _interruptible("Interrupted: the database is empty as before; files that came stay, and are no obstacle."),
-        context.output.working("Reading …") as tell,
+        context.output.working("Reading …") as progress,
     ):
         url = _owners_url(databases)
-        done = backup_restore.restore(url, make_storage(context.settings), file, wishes, tell)
+        done = backup_restore.restore(url, make_storage(context.settings), file, wishes, progress)
     seconds = round(time.monotonic() - begun, 1)
-    told = [f"Restored and checked in {seconds} s: {_told(done.manifest)}."]
+    told = [f"Restored and checked in {seconds} s: {_description(done.manifest)}."]
     if unknown := sorted(set(done.manifest.document_keys) - _document_keys(context)):
         told.append(f"DOCUMENT_KEYS lacks {', '.join(unknown)}: documents sealed with that cannot be opened.")
     if without_jobs:
@@ -116,9 +118,9 @@ def verify(context: Context, file: Path) -> None:
     """
     from marketplace_api.backup import restore as backup_restore
 
-    with context.output.working("Reading …") as tell:
-        manifest = backup_restore.verify(file, tell)
-    sentence = f"{file} is whole: {_told(manifest)}, made at {manifest.made_at}."
+    with context.output.working("Reading …") as progress:
+        manifest = backup_restore.verify(file, progress)
+    sentence = f"{file} is whole: {_description(manifest)}, made at {manifest.made_at}."
     context.output.record({"file": str(file), **_values(manifest)}, "\n".join([sentence, *_remarks(manifest)]))
 
 
@@ -142,7 +144,7 @@ def check(context: Context, with_files: bool, contents: bool, against: Path | No
     from marketplace_api.gateways.storage import make_storage
 
     found: Found | None = None
-    with context.databases() as databases, context.output.working("Checking …") as tell:
+    with context.databases() as databases, context.output.working("Checking …") as progress:
         url = _owners_url(databases)
         findings = backup_verify.schema_faults(url)
         try:
@@ -150,9 +152,9 @@ def check(context: Context, with_files: bool, contents: bool, against: Path | No
         except CommandError as error:
             findings.insert(0, str(error))
         if against is not None:
-            findings += backup_restore.compare(url, against, tell)
+            findings += backup_restore.compare(url, against, progress)
         if with_files or contents:
-            tell("Looking at the files …")
+            progress("Looking at the files …")
             found = backup_verify.files_of(url, make_storage(context.settings), contents=contents)
     values = {"check": "failed" if findings else "ok", "findings": findings, **(_counts(found) if found else {})}
     is_broken = found is not None and _name_files(found)
@@ -162,7 +164,7 @@ def check(context: Context, with_files: bool, contents: bool, against: Path | No
             values, "\n".join(findings) or "The schema is what the models say, but files are not there."
         )
         raise SystemExit(1)
-    more = f" {_beside(found)}" if found else ""
+    more = f" {_files_text(found)}" if found else ""
     same = " All tables are as in the backup." if against else ""
     context.output.record(values, f"The schema is what the models say.{same}{more}")
 
@@ -198,7 +200,7 @@ def _interruptible(sentence: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _told(manifest: Manifest) -> str:
+def _description(manifest: Manifest) -> str:
     files = manifest.files
     inside = f"{files.included:,} of {files.stored:,} files" if files.included is not None else "no files"
     return f"{len(manifest.tables)} tables with {manifest.rows:,} rows at migration {manifest.migration or 'none'}, {inside}"
@@ -243,7 +245,7 @@ def _counts(found: Found) -> Mapping[str, Any]:
     }
 
 
-def _beside(found: Found) -> str:
+def _files_text(found: Found) -> str:
     """How many files are there, and what lies beside them, as far as that is looked at."""
     are = "is" if found.present == 1 else "are"
     sentence = (

@@ -232,7 +232,7 @@ def _types(kind: str, types: list[str]) -> str | tuple[str, ...]:
         found = tuple(known for known in types if known.startswith(kind.removesuffix("*")))
     if not found:
         nouns = sorted({known.partition(".")[0] for known in types})
-        raise click.BadParameter(f"There is no type {kind!r}{_meant(kind, types, nouns)}", param_hint="--type")
+        raise click.BadParameter(f"There is no type {kind!r}{_suggestion(kind, types, nouns)}", param_hint="--type")
     return found
 
 
@@ -255,7 +255,7 @@ def _account(databases: Databases, reference: str) -> int:
         return lifecycle.find(session, reference).user_id
 
 
-def _meant(word: str, types: list[str], nouns: list[str]) -> str:
+def _suggestion(word: str, types: list[str], nouns: list[str]) -> str:
     from difflib import get_close_matches
 
     noun = get_close_matches(word.partition(".")[0], nouns, n=1)

@@ -56,9 +56,9 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
         context.databases() as databases,
         listing_export.exported(databases, clause) as rows,
         written(context, output) as stream,
-        context.output.working("Exporting …") as tell,
+        context.output.working("Exporting …") as progress,
     ):
-        count, restarted = _write(stream, kind, rows, tell)
+        count, restarted = _write(stream, kind, rows, progress)
     if restarted:
         context.output.remark(
             f"{restarted:,} of them are sold, suspended, rejected or waiting; they are written as inactive."
@@ -82,7 +82,7 @@ def _format_of(context: Context, output: Path | None) -> str:
     return next((kind for kind in (named, context.output_format) if kind in FORMATS), "jsonl")
 
 
-def _write(stream: IO[bytes], kind: str, rows: Iterable[Any], tell: Callable[[str], None]) -> tuple[int, int]:
+def _write(stream: IO[bytes], kind: str, rows: Iterable[Any], progress: Callable[[str], None]) -> tuple[int, int]:
     """How many were written, and how many of them under another status than theirs."""
     encode = _as_csv if kind == "csv" else _as_json_lines
     written = restarted = 0
@@ -92,7 +92,7 @@ def _write(stream: IO[bytes], kind: str, rows: Iterable[Any], tell: Callable[[st
         stream.write(encode(batch))
         written += len(batch)
         restarted += sum(row.is_restarted for row in batch)
-        tell(f"Exporting … {counted(written, 'listing')}")
+        progress(f"Exporting … {counted(written, 'listing')}")
     stream.flush()
     return written, restarted
 

@@ -76,8 +76,8 @@ def import_(
         options = ImportOptions("", create_owners=create_owners, dry_run=dry_run, batch=batch)
         run = _Run(context, databases, actor, options, ImportCounts(), len(files) > 1, ErrorSummary(context.verbose))
         run.read_all(sources)
-    run.repeats.rest()
-    run.tell([str(path) for path in files])
+    run.summary.print_rest()
+    run.print_outcome([str(path) for path in files])
     raise SystemExit(run.exit_code)
 
 
@@ -91,7 +91,7 @@ class _Run:
     options: ImportOptions
     counts: ImportCounts
     has_many_files: bool
-    repeats: ErrorSummary
+    summary: ErrorSummary
     bad_rows: list[dict[str, Any]] = field(default_factory=list)
     is_interrupted: bool = False
 
@@ -144,11 +144,11 @@ class _Run:
     def bad(self, path: Path, number: int, name: str, reason: str) -> None:
         where = f"row {number}, {name}" if name else f"row {number}"
         line = f"{path}: {where}: {reason}" if self.has_many_files else f"{where}: {reason}"
-        self.repeats.tell(_harmless(line), _harmless(f"{name}: {reason}" if name else reason))
+        self.summary.add(_harmless(line), _harmless(f"{name}: {reason}" if name else reason))
         if len(self.bad_rows) < BAD_ROWS_KEPT:
             self.bad_rows.append({"file": str(path), "row": number, "field": name, "reason": reason})
 
-    def tell(self, files: Sequence[str]) -> None:
+    def print_outcome(self, files: Sequence[str]) -> None:
         """The summary: one document, or sentences."""
         counts, is_rehearsal = self.counts, self.options.dry_run
         values = {
@@ -156,7 +156,7 @@ class _Run:
             **asdict(counts),
             "dry_run": is_rehearsal,
             "interrupted": self.is_interrupted,
-            "bad_reasons": dict(self.repeats.counts.most_common()),
+            "bad_reasons": dict(self.summary.counts.most_common()),
             "bad_rows": self.bad_rows,
         }
         said = f"{'Would import' if is_rehearsal else 'Imported'} {counted(counts.created, 'listing')}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import ErrorSummary, say
+from marketplace_api.cli.error_summary import ErrorSummary, print_line
 from marketplace_api.cli.exit_codes import CONFLICT, DONE, PARTLY_DONE
 from marketplace_api.cli.signals import interruptible
 
@@ -44,7 +44,7 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
                 stopped_by = error.detail
                 break
             except Exception:
-                say(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
+                print_line(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
                 raise
             if not some:
                 break
@@ -56,12 +56,12 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
         # An undo tells what it kept: what was skipped before is as it was.
         odd = ("kept",) if part is batches.advance_undo else ("skipped", "kept")
         _name_odd(session, batch, counts, odd)
-    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{because(why)}."
+    message = f"Batch {batch_id} is {batch.state}: {_summary(counts)}{reasons_text(why)}."
     is_interrupted = interrupted.is_set() and batch.state in ("running", "undoing")
     if is_interrupted:
         message += f" Interrupted; {_GO_ON.format(batch_id)}"
     context.output.record(
-        told(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
+        outcome_text(batch_id, batch.action, batch.target, batch.matched, counts, why, state=batch.state), message
     )
     if stopped_by:
         raise SystemExit(CONFLICT)
@@ -73,32 +73,32 @@ def _name_odd(session: Any, batch: Any, counts: Mapping[str, int], odd: tuple[st
     """Lines for what has one of the ``odd`` outcomes: some of each reason, and how many more there are."""
     from marketplace_api.domain.trust.moderation import batches
 
-    repeats, batch_id = ErrorSummary(), batch.batch_id
+    summary, batch_id = ErrorSummary(), batch.batch_id
     for outcome in odd:
         if counts.get(outcome):
             for row in batches.outcomes(session, batch_id, outcome=outcome, limit=MOST_LOOKED_AT):
                 # As everywhere: `listing 15: …`, of a batch of listings.
-                repeats.tell(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", row.detail)
-    if repeats.rest(batches.reasons(session, batch_id, odd)):
-        say(f"All of them: `moderation show {batch_id} --outcome skipped --limit 100000`, or `--outcome kept`.")
+                summary.add(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", row.detail)
+    if summary.print_rest(batches.reasons(session, batch_id, odd)):
+        print_line(f"All of them: `moderation show {batch_id} --outcome skipped --limit 100000`, or `--outcome kept`.")
 
 
 def _summary(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES if outcome in counts) or "nothing to do"
 
 
-def because(why: Mapping[str, int]) -> str:
+def reasons_text(why: Mapping[str, int]) -> str:
     """Why some were, or would be, skipped, as half a sentence."""
-    return "".join(f"; {_said(reason.rstrip('.'), number)}" for reason, number in why.items())
+    return "".join(f"; {_reason_text(reason.rstrip('.'), number)}" for reason, number in why.items())
 
 
-def _said(reason: str, number: int) -> str:
+def _reason_text(reason: str, number: int) -> str:
     if reason.startswith("It is "):
         return f"{number:,} {'is' if number == 1 else 'are'} {reason.removeprefix('It is ')}"
     return f"{number:,}: {reason}"
 
 
-def told(
+def outcome_text(
     batch_id: int | None,
     action: str,
     target: str,

@@ -10,7 +10,7 @@ import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.moderation import reports
-from marketplace_api.cli.moderation.batch_runs import OUTCOMES, because, carry_out, told
+from marketplace_api.cli.moderation.batch_runs import OUTCOMES, carry_out, outcome_text, reasons_text
 
 TARGETS = ("listings", "users", "reviews", "messages")
 COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
@@ -73,7 +73,7 @@ def bulk(context: Context, action: str, target: str, where: str, reason: str, dr
         counts = {"changed": found.counts.get(None, 0), "skipped": sum(why.values())}
         whole = _whole(action, target, counts, why)
         if dry_run or found.count == 0:
-            values = told(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
+            values = outcome_text(None, action, target, found.count, counts if dry_run else {}, why, dry_run=dry_run)
             context.output.record(values, f"Would {whole}. Nothing was changed." if dry_run else "Nothing was changed.")
             return
         context.output.confirm(f"{whole[0].upper()}{whole[1:]}?")
@@ -145,7 +145,7 @@ def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> 
         if dry_run:
             with databases.session() as session:
                 lost = batches.changed_since(session, batch_id)
-            values = told(
+            values = outcome_text(
                 batch_id, batch.action, batch.target, batch.matched, counts, why, dry_run=True, changed_since=lost
             )
             kept = (
@@ -239,4 +239,4 @@ def _whole(action: str, target: str, counts: dict[str, int], why: Mapping[str, i
     """``suspend 8 of 9 listings; 1 is deleted``."""
     matched = sum(counts.values())
     of = f"{counts['changed']:,} of {matched:,}" if counts["skipped"] else f"{matched:,}"
-    return f"{action} {of} {target if matched != 1 else target[:-1]}{because(why)}"
+    return f"{action} {of} {target if matched != 1 else target[:-1]}{reasons_text(why)}"

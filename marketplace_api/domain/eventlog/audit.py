@@ -52,7 +52,7 @@ def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
     """One part of the log, newest first. Raises ``Invalid``: ``invalid_cursor``, ``page_too_deep``."""
     list_hash = fingerprint("events", wanted)
     position = decode_cursor(page.cursor, list_hash, (int,)) if page.cursor else None
-    given = _given(wanted)
+    given = _given_criteria(wanted)
     values = given | {
         "count": page.limit + 1,
         "offset": 0 if position else offset_of(page),
@@ -70,7 +70,7 @@ def list_page(db: Reader, wanted: Criteria, page: PageRequest) -> Page:
 
 def newest(db: Reader, wanted: Criteria, limit: int) -> Sequence[Any]:
     """The newest of these events, at most ``limit``, oldest first."""
-    statement, values = _asked(db, wanted)
+    statement, values = _statement_and_values(db, wanted)
     rows: Sequence[Any] = db.execute(statement.order_by(_e.event_id.desc()).limit(limit), values).all()
     return rows[::-1]
 
@@ -84,7 +84,7 @@ def top_id(db: Reader) -> int:
 def walk(db: Reader, wanted: Criteria, top: int) -> Iterator[Sequence[Any]]:
     """These events up to the id ``top``, oldest first, in parts of :data:`WALK`; ``db`` in no transaction, so that none
     lasts as long as the way through the log."""
-    statement, values = _asked(db, wanted)
+    statement, values = _statement_and_values(db, wanted)
     key = sa.bindparam("key", type_=_BIGINT)
     part = statement.where(_e.event_id > key, _e.event_id <= top).order_by(_e.event_id).limit(WALK)
     last = 0
@@ -122,16 +122,16 @@ def _moment(time: datetime) -> sa.BindParameter[datetime]:
     return sa.literal(time, _MOMENT)
 
 
-def _asked(db: Reader, wanted: Criteria) -> tuple[sa.Select[Any], dict[str, Any]]:
+def _statement_and_values(db: Reader, wanted: Criteria) -> tuple[sa.Select[Any], dict[str, Any]]:
     """All of these events, and the values that the statement is run with."""
-    given = _given(wanted)
+    given = _given_criteria(wanted)
     values = given.copy()
     if "since" in given or "until" in given:
         values["low"], values["high"] = span(db, wanted)
     return sa.select(*_e).where(*_conditions(tuple(given))), values
 
 
-def _given(wanted: Criteria) -> dict[str, Any]:
+def _given_criteria(wanted: Criteria) -> dict[str, Any]:
     given = {name: getattr(wanted, name) for name in (*_FILTERS, "since", "until") if getattr(wanted, name) is not None}
     if isinstance(wanted.type, tuple):
         given["types"] = list(given.pop("type"))

@@ -22,7 +22,7 @@ def matches(chosen: Collection[str], type: str) -> bool:
     return EVERYTHING in chosen or type in chosen or f"{type.partition('.')[0]}.*" in chosen
 
 
-def meant(chosen: Collection[str]) -> list[str]:
+def expand(chosen: Collection[str]) -> list[str]:
     """The types of the log that these name; none where they name everything."""
     if EVERYTHING in chosen:
         return []

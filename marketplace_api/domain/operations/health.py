@@ -92,12 +92,12 @@ class Vitals:
 
 def work_state(databases: Databases) -> Work | None:
     """Asked of the primary; ``None`` while that is away or has not been migrated."""
-    return _asked(databases, _work)
+    return _query(databases, _work)
 
 
 def vitals(databases: Databases) -> Vitals | None:
     """Asked of the primary; ``None`` while that is away or has not been migrated."""
-    return _asked(databases, _vitals)
+    return _query(databases, _vitals)
 
 
 def _vitals(connection: sa.Connection) -> Vitals:
@@ -120,7 +120,7 @@ def _work(connection: sa.Connection) -> Work:
     return Work(workers, tuple(queues.values()), tuple(runs))
 
 
-def _asked(databases: Databases, ask: Callable[[sa.Connection], T]) -> T | None:
+def _query(databases: Databases, ask: Callable[[sa.Connection], T]) -> T | None:
     try:
         with databases.write.connect() as connection:
             return ask(connection)

@@ -33,7 +33,7 @@ def own_report(context: OwnReportContext) -> Representation:
     links: Links = {"self": link(context.path), "up": link("/api")}
     if row.subject_is_public:
         links["mkt:subject"] = link(f"{_PUBLIC[row.subject_type]}/{row.subject_id}")
-    return Representation(_told(row), links, context=context, last_modified=row.date_updated)
+    return Representation(_state(row), links, context=context, last_modified=row.date_updated)
 
 
 @represents(ReportContext)
@@ -59,7 +59,7 @@ def reports(request: Request, page: Page, context: ReportQueueContext) -> Repres
     return shown
 
 
-def _told(row: Any) -> dict[str, Any]:
+def _state(row: Any) -> dict[str, Any]:
     return {
         "report_id": row.report_id,
         "subject_type": row.subject_type,
@@ -75,7 +75,7 @@ def _told(row: Any) -> dict[str, Any]:
 
 
 def _report(row: Any, counts: Mapping[tuple[str, int], int], context: ReportContext | None) -> Representation:
-    state = _told(row) | {
+    state = _state(row) | {
         "reporter_id": row.reporter_id,
         "reporter_username": row.reporter_username,
         "reported_id": row.reported_id,

@@ -92,10 +92,10 @@ def _defer(session: Session, channels: Iterable[str]) -> None:
 
 def _send(session: Session, services: Services, channel: str, taken: Taken, now: datetime) -> bool:
     """Send one message and write down what became of it; whether the channel is in order."""
-    told = {"channel": channel, "delivery_id": taken.letter.delivery_id, "letters": len(taken.delivery_ids)}
+    told = {"channel": channel, "delivery_id": taken.message.delivery_id, "letters": len(taken.delivery_ids)}
     sender = SENDERS.get(channel, _no_sender)
     try:
-        outcome = sender(session, taken.letter, services)
+        outcome = sender(session, taken.message, services)
     except Unavailable as error:
         again = deliveries.postpone(session, taken, now, "unavailable")
         log.warning("delivery.put_off", again=again, reason=str(error), **told)
@@ -126,5 +126,5 @@ def _note(session: Session, taken: Taken, outcome: Outcome) -> None:
         deliveries.skip(session, taken.delivery_ids, outcome.note or "skipped")
 
 
-def _no_sender(_session: Session, _letter: OutboundMessage, _services: Services) -> Outcome:
+def _no_sender(_session: Session, _message: OutboundMessage, _services: Services) -> Outcome:
     return Outcome("skipped", note="no_sender")

@@ -18,32 +18,32 @@ from marketplace_api.models.identity.accounts import User
 _u = User.__table__.c
 
 
-def send_mail(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
+def send_mail(session: Session, message: OutboundMessage, services: Services) -> Outcome:
     """Send a message to the address of its receiver, if that is theirs and takes mail.
 
     To an address that nobody confirmed or that bounces goes only what guards the account.
     """
     statement = sa.select(_u.username, _u.email, _u.email_confirmed_at, _u.email_bounced_at)
-    user = session.execute(statement.where(_u.user_id == letter.user_id)).one()
+    user = session.execute(statement.where(_u.user_id == message.user_id)).one()
     if user.email is None:
         return Outcome("skipped", note="no_address")
-    if not is_urgent(letter.type) and user.email_confirmed_at is None:
+    if not is_urgent(message.type) and user.email_confirmed_at is None:
         return Outcome("skipped", note="unconfirmed")
-    if not is_urgent(letter.type) and user.email_bounced_at is not None:
+    if not is_urgent(message.type) and user.email_bounced_at is not None:
         return Outcome("skipped", note="bouncing")
-    message = _message(letter, services, user)
-    services.mailer.send(message)
-    return Outcome("sent", reference=str(message["Message-ID"]))
+    mail = _message(message, services, user)
+    services.mailer.send(mail)
+    return Outcome("sent", reference=str(mail["Message-ID"]))
 
 
-def _message(letter: OutboundMessage, services: Services, user: Any) -> Any:
+def _message(message: OutboundMessage, services: Services, user: Any) -> Any:
     settings = services.settings
     # The same for the same delivery, so that one sent twice after a crash can be told by who receives it.
-    moment = round(letter.date_created.timestamp() * 1_000_000)
-    headers = {"Message-ID": f"<{letter.delivery_id}.{moment:x}@{domain_of(settings.email_from)}>"}
+    moment = round(message.date_created.timestamp() * 1_000_000)
+    headers = {"Message-ID": f"<{message.delivery_id}.{moment:x}@{domain_of(settings.email_from)}>"}
     link = ""
-    if letter.type == DIGEST or not is_fixed(letter.type, "email"):
-        token = token_for(settings.secret, Subscription(letter.user_id, letter.type))
+    if message.type == DIGEST or not is_fixed(message.type, "email"):
+        token = token_for(settings.secret, Subscription(message.user_id, message.type))
         link = f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
         headers |= {
             "List-Unsubscribe": f"<{link}>",
@@ -54,12 +54,12 @@ def _message(letter: OutboundMessage, services: Services, user: Any) -> Any:
         NEWS,
         sender=settings.email_from,
         to=user.email,
-        subject=letter.title,
+        subject=message.title,
         headers=headers,
         username=user.username,
-        text=letter.text,
-        url=letter.url,
-        items=letter.items,
+        text=message.text,
+        url=message.url,
+        items=message.items,
         unsubscribe=link,
         preferences=settings.page_of(PREFERENCES),
     )

@@ -27,16 +27,16 @@ PAUSE_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-def send_push(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
+def send_push(session: Session, message: OutboundMessage, services: Services) -> Outcome:
     """The sender of the channel ``web_push``.
 
     What one browser took counts as sent, and is not repeated for the others. Where a push service does not answer, only
     its browser waits: a channel is not out of order for what may be one person's own server.
     """
-    push, sender = _push(letter), services.push
+    push, sender = _push(message), services.push
     results = [
         "paused" if row.is_paused else _send(session, sender, row.subscription_id, _target(row), push)
-        for row in queries.targets(session, letter.user_id)
+        for row in queries.targets(session, message.user_id)
     ]
     if "sent" in results:
         return Outcome("sent")
@@ -72,22 +72,22 @@ def _target(row: object) -> Target:
     return Target(row.endpoint, row.p256dh, row.auth)  # type: ignore[attr-defined]
 
 
-def _push(letter: OutboundMessage) -> Push:
+def _push(message: OutboundMessage) -> Push:
     payload = {
-        "title": _short(letter.title, LONGEST_TITLE),
-        "body": _short(letter.text, LONGEST_BODY),
-        "url": letter.url,
-        "type": letter.type,
-        "group": letter.group_key,
-        "count": letter.count,
+        "title": _short(message.title, LONGEST_TITLE),
+        "body": _short(message.text, LONGEST_BODY),
+        "url": message.url,
+        "type": message.type,
+        "group": message.group_key,
+        "count": message.count,
     }
-    urgency = "high" if is_urgent(letter.type) else "normal"
-    return Push(payload, TTL_SECONDS, urgency, None if letter.group_key is None else _topic(letter))
+    urgency = "high" if is_urgent(message.type) else "normal"
+    return Push(payload, TTL_SECONDS, urgency, None if message.group_key is None else _topic(message))
 
 
-def _topic(letter: OutboundMessage) -> str:
+def _topic(message: OutboundMessage) -> str:
     """What names the group to a push service and tells it nothing: 32 characters (RFC 8030, section 5.4)."""
-    digest = sha256(f"{letter.user_id}:{letter.group_key}".encode()).digest()
+    digest = sha256(f"{message.user_id}:{message.group_key}".encode()).digest()
     return urlsafe_b64encode(digest[:24]).decode()
 
 

@@ -42,16 +42,16 @@ def send_phone_code(session: Session, event: Event, services: Services) -> None:
         log.info("phone_code.sent", user_id=user_id)
 
 
-def send_sms(session: Session, letter: OutboundMessage, services: Services) -> Outcome:
+def send_sms(session: Session, message: OutboundMessage, services: Services) -> Outcome:
     """The sender of the channel ``sms``: to the number that the account has confirmed, unless its holder said STOP."""
     rules = AccountRules.from_settings(services.settings)
-    number = queries.confirmed_number(session, letter.user_id)
+    number = queries.confirmed_number(session, message.user_id)
     if number is None:
         return Outcome("skipped", note="no_number")
     if queries.is_stopped(session, rules, number):
         return Outcome("skipped", note="stopped")
     try:
-        reference = services.sms.send(number, compose(f"{_service(services)}: {letter.text}", letter.url))
+        reference = services.sms.send(number, compose(f"{_service(services)}: {message.text}", message.url))
     except NumberStopped:
         queries.stop(session, rules, number)
         return Outcome("skipped", note="stopped")

@@ -50,7 +50,7 @@ def read(request: Request) -> Representation:
 )
 def find(request: Request) -> Representation:
     query = request.query
-    page = search(request.db, _asked(query), page_request(query))
+    page = search(request.db, _search_query(query), page_request(query))
     found = represent.listings(
         request,
         page,
@@ -64,7 +64,7 @@ def find(request: Request) -> Representation:
     return found
 
 
-def _asked(query: dict[str, Any]) -> SearchQuery:
+def _search_query(query: dict[str, Any]) -> SearchQuery:
     """The query string in the words of the domain."""
     return SearchQuery(
         text=query["search"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyramid.request import Request
 
 from marketplace_api.domain.eventlog import feed
-from marketplace_api.domain.eventlog.event_patterns import meant
+from marketplace_api.domain.eventlog.event_patterns import expand
 from marketplace_api.hal.eventlog import feed as represent
 from marketplace_api.hal.representation import Representation
 from marketplace_api.resources.eventlog.feed import FedEventContext, FeedContext
@@ -32,7 +32,7 @@ item = Service("fed-event", "/api/events/{event_id}", FedEventContext)
 def find(request: Request) -> Representation:
     query = request.query
     # Only the primary knows who records.
-    part = feed.part(request.primary, query["after"], query["limit"], meant(query["type"]))
+    part = feed.part(request.primary, query["after"], query["limit"], expand(query["type"]))
     return represent.events(request, part, request.context)
 
 

@@ -124,7 +124,7 @@ def test_a_push_tells_how_many_of_its_group_are_unread_now(db: Session, anna: Us
         now = now_of(db) + timedelta(minutes=10)
         while taken := domain.take(db, channel, now, str):
             if isinstance(taken, Taken):
-                found.append(taken.letter.count)
+                found.append(taken.message.count)
                 domain.sent(db, taken.delivery_ids, None)
         db.commit()
         return found
@@ -325,7 +325,7 @@ def test_a_channel_that_nobody_sends_by_skips_what_is_due(db: Session, anna: Use
     send(db, anna, ben)
     notify(db)
     letters = domain.take(db, "sms", now_of(db), str)
-    assert isinstance(letters, domain.Taken) and letters.letter.text == "anna wrote to you."
+    assert isinstance(letters, domain.Taken) and letters.message.text == "anna wrote to you."
     send_due(db, post.services, "sms", now_of(db))
     assert deliveries(db, channel="sms")[0][1] in ("skipped", "sent", "failed")
 

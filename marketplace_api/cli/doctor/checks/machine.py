@@ -86,7 +86,7 @@ def _listener(installation: Installation, check: str, who: str, host: str, numbe
 
 def _whose(installation: Installation, check: str, who: str, place: str, choice: str) -> Finding:
     """Whether what answers works on our database with our secret; what does not tell may be ours."""
-    answers = _told(f"http://{place}/readyz").get("installation")
+    answers = _get_json(f"http://{place}/readyz").get("installation")
     try:
         url = boot.find_database(installation.settings)
         ours = None
@@ -106,7 +106,7 @@ def _whose(installation: Installation, check: str, who: str, place: str, choice:
     )
 
 
-def _told(url: str) -> dict[str, Any]:
+def _get_json(url: str) -> dict[str, Any]:
     """The JSON object at ``url`` of our own API; empty if it gives none."""
     with suppress(OSError, ValueError, HTTPException), _OPENER.open(url, timeout=ANSWER_SECONDS) as answer:
         found = json.loads(answer.read(MOST_READ))

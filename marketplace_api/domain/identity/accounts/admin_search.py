@@ -148,7 +148,7 @@ def _filters(wanted: Criteria) -> str:
     return " AND ".join(met)
 
 
-def _found(filters: str, by_beginning: bool) -> str:
+def _matching(filters: str, by_beginning: bool) -> str:
     """The ids that a search finds: through the one index and the other, which no single condition could."""
     address = _beginning("email") if by_beginning else "lower(email) = lower(:search)"
     found = (
@@ -170,7 +170,7 @@ def _statement(filters: str, lookup: tuple[bool, bool], sort: str, descending: b
     beyond = f"({key}, users.user_id) {comparison} (CAST(:key AS {cast}), :user_id)" if keyed else "true"
     is_search, by_beginning = lookup
     plain = f"SELECT user_id FROM users WHERE {filters} LIMIT :cap"  # noqa: S608  made of constants only
-    hits = _found(filters, by_beginning) if is_search else plain
+    hits = _matching(filters, by_beginning) if is_search else plain
     # OFFSET 0 keeps the planner from a join that reads through all accounts.
     each = "LATERAL (SELECT * FROM users WHERE users.user_id = hits.user_id OFFSET 0) AS users"
     source = f"hits CROSS JOIN {each}" if is_search else "users"

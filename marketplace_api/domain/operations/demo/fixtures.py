@@ -12,7 +12,7 @@ LISTING_FILES = ("vehicles", "housing", "electronics", "home-garden", "leisure",
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class WrittenConversation:
     """What two people wrote to each other about a listing.
 
     ``buyer`` began, ``days_ago``; whoever got the last message has read it unless ``unread``.
@@ -43,7 +43,7 @@ def people() -> dict[str, dict[str, str]]:
     return {row["username"]: row for row in found}
 
 
-def talks() -> Iterator[Talk]:
+def talks() -> Iterator[WrittenConversation]:
     """The conversations of ``conversations.txt``."""
     for block in text("conversations.txt").split("# ")[1:]:
         head, *lines = block.strip().splitlines()
@@ -51,7 +51,7 @@ def talks() -> Iterator[Talk]:
         flag = flags[0] if flags else ""
         messages = tuple((name, content) for name, _, content in (line.partition(": ") for line in lines))
         archived_by = flag.removeprefix("archived ") if flag.startswith("archived ") else ""
-        yield Talk(title, buyer, float(days_ago), flag == "unread", archived_by, messages)
+        yield WrittenConversation(title, buyer, float(days_ago), flag == "unread", archived_by, messages)
 
 
 def text(name: str) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from marketplace_api.domain.community.conversations import blocks, inbox, send
 from marketplace_api.domain.operations.demo import fixtures
-from marketplace_api.domain.operations.demo.fixtures import Talk
+from marketplace_api.domain.operations.demo.fixtures import WrittenConversation
 from marketplace_api.domain.operations.demo.timeline import Timeline
 from marketplace_api.models.community.conversations import Block, Conversation, Message
 
@@ -29,7 +29,7 @@ def plan(market: Timeline) -> None:
         market.plan(market.ago(row["days_ago"]), partial(_block, market, row["username"], row["blocked"]))
 
 
-def moments(talk: Talk, now: datetime) -> Iterator[datetime]:
+def moments(talk: WrittenConversation, now: datetime) -> Iterator[datetime]:
     """When each message was sent: all within nine tenths of the time that has passed since the first."""
     dice = fixtures.seeded("pauses", talk.title)
     names = [name for name, _ in talk.messages]
@@ -43,14 +43,14 @@ def moments(talk: Talk, now: datetime) -> Iterator[datetime]:
         yield moment
 
 
-def _plan_talk(market: Timeline, talk: Talk) -> None:
+def _plan_talk(market: Timeline, talk: WrittenConversation) -> None:
     names = [name for name, _ in talk.messages]
     other = next(name for name in names if name != talk.buyer)
     conversation: dict[str, int] = {}
     moment = market.now
     for (name, words), moment in zip(talk.messages, moments(talk, market.now), strict=True):
         to = other if name == talk.buyer else talk.buyer
-        market.plan(moment, partial(_say, market, conversation, talk.title, name, to, words))
+        market.plan(moment, partial(_send, market, conversation, talk.title, name, to, words))
     reader = other if names[-1] == talk.buyer else talk.buyer
     later = (market.now - moment) / 3
     if not talk.unread:
@@ -59,7 +59,7 @@ def _plan_talk(market: Timeline, talk: Talk) -> None:
         market.plan(moment + 2 * later, partial(_archive, market, conversation, talk.archived_by))
 
 
-def _say(
+def _send(
     market: Timeline, conversation: dict[str, int], title: str, name: str, to: str, words: str, moment: datetime
 ) -> None:
     """Who answers has read what came before."""

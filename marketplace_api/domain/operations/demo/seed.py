@@ -15,7 +15,7 @@ from marketplace_api.domain import contexts
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.domain.operations.demo import accounts, fixtures, listings, messages, moderation, reviews
 from marketplace_api.domain.operations.demo.image_pool import ImagePool
-from marketplace_api.domain.operations.demo.timeline import Tell, Timeline
+from marketplace_api.domain.operations.demo.timeline import Progress, Timeline
 from marketplace_api.errors import Forbidden, Unavailable
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import make_storage
@@ -38,11 +38,11 @@ _PATIENCE = sa.text("SET LOCAL statement_timeout = 0")
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(7405002)")
 
 
-def load_once(databases: Databases, settings: Settings, tell: Tell = lambda _text: None) -> None:
+def load_once(databases: Databases, settings: Settings, progress: Progress = lambda _text: None) -> None:
     """Load the demo data into a database that has no accounts yet, or go on where that was cut off.
 
     Several processes may try. Of what happened in the last days its people are told by jobs that follow, as they chose:
-    their addresses lead nowhere. ``tell`` hears how far it is. Raises :class:`Forbidden` in production, for everybody
+    their addresses lead nowhere. ``progress`` hears how far it is. Raises :class:`Forbidden` in production, for everybody
     knows the password, and :class:`Unavailable` while files cannot be kept.
     """
     if settings.production:
@@ -55,11 +55,11 @@ def load_once(databases: Databases, settings: Settings, tell: Tell = lambda _tex
         with _explained():
             make_storage(settings).check()
         if needs_people:
-            tell("Loading the demo data: people …")
+            progress("Loading the demo data: people …")
             accounts.make(session, settings, datetime.now(UTC))
     with _transaction(databases) as session, _explained():
         if _is_begun(session):
-            _fill(session, databases, settings, tell)
+            _fill(session, databases, settings, progress)
 
 
 def _is_begun(session: Session) -> bool:
@@ -70,7 +70,7 @@ def _is_begun(session: Session) -> bool:
     return accounts.find(session).keys() == fixtures.people().keys()
 
 
-def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell) -> None:
+def _fill(session: Session, databases: Databases, settings: Settings, progress: Progress) -> None:
     with ImagePool() as studio:
         market = Timeline(
             session,
@@ -84,7 +84,7 @@ def _fill(session: Session, databases: Databases, settings: Settings, tell: Tell
         )
         for plan in PARTS:
             plan(market)
-        market.run(tell)
+        market.run(progress)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from marketplace_api.models.kernel.events import Event
 Act = Callable[[datetime], None]
 """Something that happens; it is given the moment."""
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 """Told in a few words how far the loading is."""
 
 
@@ -56,14 +56,14 @@ class Timeline:
         """Let ``act`` happen then, after whatever was planned for the same moment before."""
         self._acts.append((moment, len(self._acts), act))
 
-    def run(self, tell: Tell) -> None:
+    def run(self, progress: Progress) -> None:
         """Let everything happen that was planned, in its order.
 
         Of what happened lately people are still to be told: ``on_event`` hears of it.
         """
         for number, (moment, _, act) in enumerate(sorted(self._acts, key=lambda planned: planned[:2])):
             if number % 10 == 0:
-                tell(f"Loading the demo data: {number} of {len(self._acts)} …")
+                progress(f"Loading the demo data: {number} of {len(self._acts)} …")
             self.session.info["on_event"] = self.on_event if self.now - moment < LATELY else None
             act(moment)
 

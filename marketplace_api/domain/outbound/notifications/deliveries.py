@@ -106,7 +106,7 @@ class OutboundMessage:
 class Taken:
     """A message, the deliveries that it is made of, and how often the most unlucky of them failed."""
 
-    letter: OutboundMessage
+    message: OutboundMessage
     delivery_ids: tuple[int, ...]
     attempts: int
 
@@ -130,11 +130,11 @@ def take(session: Session, channel: str, now: datetime, page: Callable[[str], st
     together = [row for row in ready if _message_key(row) == key]
     delivery_ids, attempts = tuple(row.delivery_id for row in together), max(row.attempts for row in together)
     try:
-        letter = _digest(together, page) if key == DIGEST and len(together) > 1 else _message(together, page)
+        message = _digest(together, page) if key == DIGEST and len(together) > 1 else _message(together, page)
     except Exception:
         _set_aside(session, delivery_ids, attempts, now)
         return True
-    return Taken(letter, delivery_ids, attempts)
+    return Taken(message, delivery_ids, attempts)
 
 
 def _goes_now(session: Session, row: Any, now: datetime) -> bool:
@@ -224,21 +224,21 @@ def _digest(rows: Sequence[Any], page: Callable[[str], str]) -> OutboundMessage:
     groups: dict[object, list[Any]] = {}
     for row in rows:
         groups.setdefault(row.group_key or row.delivery_id, []).append(row)
-    letters = [_message(group, page) for group in groups.values()]
+    messages = [_message(group, page) for group in groups.values()]
     last = rows[-1]
     return OutboundMessage(
         delivery_id=last.delivery_id,
         user_id=last.user_id,
         type=DIGEST,
         title="Your news of the day",
-        text="\n".join(letter.text for letter in letters),
+        text="\n".join(message.text for message in messages),
         url=page(HOME),
         count=sum(row.count for row in rows),
         group_key=None,
         listing_id=None,
         conversation_id=None,
         date_created=last.date_created,
-        items=tuple(Item(letter.title, letter.text, letter.url) for letter in letters),
+        items=tuple(Item(message.title, message.text, message.url) for message in messages),
     )
 
 

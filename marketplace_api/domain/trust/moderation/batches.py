@@ -101,7 +101,7 @@ def check(actor: Actor, target: Target, action: str, reason: str) -> str:
         close = get_close_matches(action, target.actions, n=1)
         meant = f"did you mean {close[0]!r}?" if close else f"they know {', '.join(target.actions)}."
         raise _invalid("action", f"{target.name} know no {action!r}; {meant}")
-    return _told(reason)
+    return _checked_reason(reason)
 
 
 def start(
@@ -165,7 +165,7 @@ def begin_undo(session: Session, actor: Actor, batch_id: int) -> Any:
     """
     _require_moderator(actor)
     if actor.reason is not None:
-        _told(actor.reason)
+        _checked_reason(actor.reason)
     batch = _lock(session, batch_id, "running", "done", "undoing", "undone")
     if batch.state == "undone" and not counts(session, batch_id).get("kept"):
         raise undone(batch_id)
@@ -313,7 +313,7 @@ def _require_moderator(actor: Actor) -> None:
         raise Forbidden("Only moderators may do this.")
 
 
-def _told(reason: str) -> str:
+def _checked_reason(reason: str) -> str:
     told = reason.strip()
     if not (1 <= len(told) <= LONGEST_REASON and is_storable(told)):
         raise _invalid("reason", f"Give a reason of 1 to {LONGEST_REASON} characters; those concerned read it.")

@@ -46,7 +46,7 @@ def list_page(db: Reader, viewer_id: int | None, wanted: Criteria, page: PageReq
     if position:
         values |= {"stage": position.keys[0], "report_id": position.keys[1]}
     statement = _statement(
-        wanted.states, _given(wanted), position is not None, position is not None and position.backward
+        wanted.states, _given_criteria(wanted), position is not None, position is not None and position.backward
     )
     used = {name: value for name, value in values.items() if value is not None}
     found = db.execute(statement, used).all()
@@ -65,7 +65,7 @@ def waiting(db: Reader, viewer_id: int | None) -> int:
     return number
 
 
-def _given(wanted: Criteria) -> tuple[str, ...]:
+def _given_criteria(wanted: Criteria) -> tuple[str, ...]:
     """The names of the filters that are used."""
     names = [name for name in ("subject_type", "subject_id") if getattr(wanted, name) is not None]
     if wanted.assignee_id is not None:
