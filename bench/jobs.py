@@ -19,7 +19,7 @@ from marketplace_api.domain.kernel.actors import ANONYMOUS
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.jobs import dispatch, worker
 from marketplace_api.jobs.enqueue import defer
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 JOBS, LOOKS, PEOPLE = 2_000, 100, 50
 PATIENCE_SECONDS = 300

@@ -100,6 +100,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
     for mistake in strange_keys(ini):
         log.warning(str(mistake))
     crash_reports.configure_sentry(settings, VERSION)
+    contexts.load()
     databases, server = boot.open_databases(settings, dispatch.dispatch)
     if not settings.production:
         # A market of texts and drawings, for which production has no use.

@@ -109,7 +109,9 @@ class Context:
         be answered with an empty market. Raises BootError.
         """
         from marketplace_api.boot import opened
+        from marketplace_api.domain import contexts
 
+        contexts.load()
         if not may_make:
             self.require_cluster()
         with opened(self.settings, _dispatch) as databases:
@@ -132,8 +134,10 @@ class Context:
 
         Ctrl-C says how to go on.
         """
+        from marketplace_api.domain import contexts
         from marketplace_api.domain.operations import demo
 
+        contexts.load()
         with self.output.working(text) as progress:
             try:
                 yield lambda databases, settings: demo.load_once(databases, settings, progress)
@@ -154,12 +158,10 @@ class Context:
 
         Raises Forbidden for an account of ``--as`` that does not moderate: what it may do, it may do by the API.
         """
-        from marketplace_api.domain import contexts
         from marketplace_api.domain.identity.accounts import lifecycle
         from marketplace_api.domain.kernel.actors import Actor, operator
         from marketplace_api.errors import Forbidden
 
-        contexts.load()
         if self.actor_reference is None:
             return operator(f"operator {_login()}".strip()[:100], reason, self.request_id)
         user = lifecycle.find(session, self.actor_reference)

@@ -44,7 +44,7 @@ def run(context: Context, threads: int, queues: tuple[str, ...]) -> None:
     from marketplace_api.gateways.crash_reports import configure_sentry
     from marketplace_api.jobs.worker import Work, run_worker
     from marketplace_api.logs import configure_logging
-    from marketplace_api.models.operations.jobs import Queue
+    from marketplace_api.models.kernel.jobs import Queue
     from marketplace_api.serve import end_with_supervisor
     from marketplace_api.version import VERSION
 

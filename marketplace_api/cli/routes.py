@@ -18,11 +18,11 @@ def routes(context: Context, text: str) -> None:
     Example: `marketplace-admin routes listing:edit`
     """
     from marketplace_api import app  # noqa: F401  all operations are declared once it is loaded
-    from marketplace_api.hal import operations
+    from marketplace_api.hal import affordances
 
     rows = [
         {"method": found.method, "path": found.path, "permission": found.permission.value, "summary": found.title}
-        for found in sorted(operations.ALL, key=lambda found: (found.path, found.method))
+        for found in sorted(affordances.ALL, key=lambda found: (found.path, found.method))
     ]
     wanted = text.casefold()
     context.output.rows(COLUMNS, [row for row in rows if any(wanted in value.casefold() for value in row.values())])

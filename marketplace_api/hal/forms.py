@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from marketplace_api.domain.kernel.actors import Actor
-from marketplace_api.hal.operations import Operation, allowed
+from marketplace_api.hal.affordances import Operation, allowed
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.describe import file_property, properties_of
 

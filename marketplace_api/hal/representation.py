@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.hal.affordances import Operation
 from marketplace_api.hal.forms import templates
-from marketplace_api.hal.operations import Operation
 from marketplace_api.resources.base import Context
 
 JSON = "application/json"

@@ -22,7 +22,7 @@ from procrastinate.manager import JobManager
 
 from marketplace_api.jobs import cron as job_cron
 from marketplace_api.jobs import failures
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import driver_connection
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 __all__ = ["Queue", "defer"]
 

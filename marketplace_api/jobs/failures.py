@@ -17,7 +17,7 @@ from procrastinate.jobs import Job
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
 from marketplace_api.errors import DomainError, Unavailable
-from marketplace_api.models.operations.jobs import LONGEST_TOLD
+from marketplace_api.models.kernel.jobs import LONGEST_TOLD
 
 _QUOTED = "What it was about stands in the worker's log."
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.base import table_of
 from marketplace_api.jobs import cron as job_cron
-from marketplace_api.models.operations.jobs import ScheduleRun
+from marketplace_api.models.kernel.jobs import ScheduleRun
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 

@@ -42,7 +42,7 @@ from marketplace_api.jobs.services import Services
 from marketplace_api.jobs.tasks import TASKS
 from marketplace_api.logs import bind_request
 from marketplace_api.models.kernel.events import Event
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 THREADS = 4
 MOST_ATTEMPTS = 12

@@ -7,9 +7,8 @@ from marketplace_api.models.catalog import bookmarks, categories, listings, phot
 from marketplace_api.models.community import conversations, reviews
 from marketplace_api.models.eventlog import stream_tickets
 from marketplace_api.models.identity import accounts, api_keys, pictures
-from marketplace_api.models.kernel import events, idempotency
+from marketplace_api.models.kernel import events, idempotency, jobs
 from marketplace_api.models.media import files
-from marketplace_api.models.operations import jobs
 from marketplace_api.models.outbound import deliveries, notifications, phones, push_subscriptions, webhooks
 from marketplace_api.models.trust import batches, reports, verifications
 

@@ -21,7 +21,7 @@ from marketplace_api.domain.identity.accounts import sessions
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.tokens import AccessClaims
 from marketplace_api.errors import DomainError, Gone, NotFound, RateLimited, Unauthenticated
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.hal.registry import represent
 from marketplace_api.hal.representation import JSON, link
 from marketplace_api.realtime.event_map import CONVERSATION, LISTING, USER, Entry, entry_of
@@ -70,7 +70,7 @@ class Authorization:
         self._registry = registry
         self._databases: Databases = registry.databases
         self._make_request = registry.getUtility(IRequestFactory).blank
-        reading = {found.path: found.permission for found in operations.ALL if found.is_safe}
+        reading = {found.path: found.permission for found in affordances.ALL if found.is_safe}
         self._places: Mapping[str, tuple[Steps, str, Permission]] = {
             kind: (steps_of(path), path, reading[path]) for kind, path in PLACES.items()
         }

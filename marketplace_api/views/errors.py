@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.config import Configurator
@@ -14,6 +15,7 @@ from pyramid.response import Response
 
 from marketplace_api.database.engines import is_outage
 from marketplace_api.domain.identity.accounts import errors, profiles
+from marketplace_api.domain.outbound.notifications.unsubscribe import PREFERENCES
 from marketplace_api.errors import (
     DomainError,
     Forbidden,
@@ -24,6 +26,7 @@ from marketplace_api.errors import (
     Unauthenticated,
     Unavailable,
 )
+from marketplace_api.gateways.email.templates import service_of
 from marketplace_api.hal.forms import templates
 from marketplace_api.hal.problems import CODES, PROBLEM, problem
 from marketplace_api.hal.registry import represent
@@ -48,7 +51,7 @@ def answer(error: DomainError, request: Request, headers: list[tuple[str, str]] 
     if status in (429, 503) or error.retry_after is not None:
         sent.append(("Retry-After", str(error.retry_after or 5)))
     if html_pages.is_wanted(request):
-        shown = html_pages.refusal(request, body, status)
+        shown = _refusal_page(request, body, status)
         shown.headers.update(sent)
         return shown
     return document(body, status, PROBLEM, sent)
@@ -169,3 +172,16 @@ def includeme(config: Configurator) -> None:
     }
     for context, view in views.items():
         config.add_exception_view(view, context=context)
+
+
+def _refusal_page(request: Request, problem: Mapping[str, Any], status: int) -> Response:
+    """A problem document as a page."""
+    settings = request.registry.app_settings
+    return html_pages.page(
+        "refused",
+        status,
+        service=service_of(settings.email_from),
+        title=problem["title"],
+        detail=problem["detail"],
+        preferences=settings.page_of(PREFERENCES),
+    )

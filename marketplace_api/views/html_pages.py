@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -12,9 +11,7 @@ import jinja2
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.domain.outbound.notifications.unsubscribe import PREFERENCES
-from marketplace_api.gateways.email.templates import service_of
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.views.negotiation import HTML, OFFERS, media_for
 
 _STYLE = (
@@ -45,22 +42,9 @@ def is_wanted(request: Request) -> bool:
     return media_for(request.environ.get("HTTP_ACCEPT", ""), (*OFFERS, HTML)) == HTML
 
 
-def refusal(request: Request, problem: Mapping[str, Any], status: int) -> Response:
-    """A problem document as a page."""
-    settings = request.registry.app_settings
-    return page(
-        "refused",
-        status,
-        service=service_of(settings.email_from),
-        title=problem["title"],
-        detail=problem["detail"],
-        preferences=settings.page_of(PREFERENCES),
-    )
-
-
 @cache
 def _places() -> frozenset[str]:
-    return frozenset(found.path.partition("{")[0].rstrip("/") for found in operations.ALL if found.has_page)
+    return frozenset(found.path.partition("{")[0].rstrip("/") for found in affordances.ALL if found.has_page)
 
 
 @cache

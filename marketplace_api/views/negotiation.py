@@ -15,7 +15,7 @@ from webob.acceptparse import create_accept_header
 
 from marketplace_api.domain.kernel.paging import PageRequest
 from marketplace_api.errors import DomainError, FieldError, Invalid
-from marketplace_api.hal.operations import Operation
+from marketplace_api.hal.affordances import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.schemas.base import Query, field_errors
 from marketplace_api.schemas.uploads import MULTIPART

@@ -15,7 +15,7 @@ import orjson
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.hal.operations import Operation
+from marketplace_api.hal.affordances import Operation
 from marketplace_api.hal.representation import Representation
 from marketplace_api.security.principals import principals_of
 from marketplace_api.views.negotiation import preferences

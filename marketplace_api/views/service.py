@@ -17,8 +17,8 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.errors import FieldError, Invalid
-from marketplace_api.hal import operations
-from marketplace_api.hal.operations import Applies, Operation, always
+from marketplace_api.hal import affordances
+from marketplace_api.hal.affordances import Applies, Operation, always
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON, MERGE_PATCH, Representation, form
 from marketplace_api.resources.base import Context
 from marketplace_api.schemas.base import Body, Query
@@ -116,7 +116,7 @@ class Service(cornice.Service):
             limits=self.limits,
             has_page=has_page,
         )
-        operations.register(declared)
+        affordances.register(declared)
         self.declared.append(declared)
 
         def decorate(view: View) -> View:

@@ -15,7 +15,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from pyramid.request import Request
 
 from marketplace_api.errors import DomainError, FieldError, Invalid, Unavailable
-from marketplace_api.hal.operations import Operation
+from marketplace_api.hal.affordances import Operation
 from marketplace_api.schemas.base import field_errors
 from marketplace_api.schemas.uploads import FILE, MULTIPART, Upload
 from marketplace_api.views.negotiation import summary

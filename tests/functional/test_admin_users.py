@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.resources.identity.account_admin import AccountContext
 from tests.factories.accounts import People, make_user
@@ -193,7 +193,7 @@ def test_an_account_offers_what_its_reader_may_do(
     judge: str, state: str, databases: Any, db: Session, people: People
 ) -> None:
     client = _judge(judge, people)
-    steps = [each for each in operations.ALL if each.context is AccountContext and not each.is_safe]
+    steps = [each for each in affordances.ALL if each.context is AccountContext and not each.is_safe]
     assert {operation.name for operation in steps} == {*BODIES}
     for target in TARGETS:
         if target == "oneself" and (client.user is None or state not in ("active", "suspended")):

@@ -20,7 +20,7 @@ from marketplace_api.domain.identity import api_keys
 from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.gateways.rate_limiter import Limiter
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.resources.identity.api_keys import ApiKeyContext, ApiKeysContext
 from tests.factories.accounts import People
 from tests.functional.test_cli_moderation import Run, environment, run
@@ -209,7 +209,7 @@ def test_what_is_shown_of_keys_is_allowed(role: str, people: People, db: Session
     else:
         client = getattr(people, role)()
     assert client.get(FEED).status_int == (200 if role in ("admin", "program") else 403 if client.user else 401)
-    tried = [each for each in operations.ALL if each.context in (ApiKeyContext, ApiKeysContext) and not each.is_safe]
+    tried = [each for each in affordances.ALL if each.context in (ApiKeyContext, ApiKeysContext) and not each.is_safe]
     assert {operation.name for operation in tried} == {"issue-api-key", "revoke-api-key"}
     for path, name, expected in (
         (KEYS, "issue-api-key", role == "admin"),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.trust.moderation import messages
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.community.conversations import REMOVED
 from marketplace_api.resources.trust.moderated_messages import ModeratedMessageContext
 from tests.factories.accounts import People, make_user
@@ -116,7 +116,7 @@ def test_a_reported_message_offers_what_it_allows_and_refuses_the_rest(
     assert {*shown} - {"default"} == (
         {"sent": {"delete"}, "deleted": {"restore"}}.get(state, set()) if decides else set()
     )
-    tried = [each for each in operations.ALL if each.context is ModeratedMessageContext and not each.is_safe]
+    tried = [each for each in affordances.ALL if each.context is ModeratedMessageContext and not each.is_safe]
     assert {operation.name for operation in tried} == {*BODIES}
     for operation in tried:
         with undone(databases):

@@ -13,8 +13,8 @@ from webtest import TestResponse
 from marketplace_api.domain.identity.api_keys import issue
 from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.outbound.notifications.unsubscribe import Subscription, token_for
-from marketplace_api.hal import operations, shapes
-from marketplace_api.hal.operations import Operation
+from marketplace_api.hal import affordances, shapes
+from marketplace_api.hal.affordances import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
@@ -38,7 +38,7 @@ from tests.support.samples import VALUES, sample, sample_of
 
 MEDIA = (JSON, HAL, HAL_FORMS)
 OTHER_MEDIA = {"metrics": "text/plain", "file": "image/webp", "document": "image/png"}
-OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
+OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in affordances.ALL}
 STATES = {
     "restore": "deleted",
     "publish": "inactive",
@@ -150,7 +150,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("media", MEDIA)
-@pytest.mark.parametrize("operation", [o for o in operations.ALL if o.is_safe], ids=lambda operation: operation.path)
+@pytest.mark.parametrize("operation", [o for o in affordances.ALL if o.is_safe], ids=lambda operation: operation.path)
 def test_what_is_read_has_the_promised_shape(operation: Operation, media: str, people: People, place: Place) -> None:
     query = {"suggest": "?query=bic", "open-document": "?reason=Routine"}.get(operation.name, "")
     looks_after = {
@@ -359,7 +359,7 @@ def test_if_match_counts_where_the_document_says_so(
 
 def test_no_shape_is_described_that_nobody_gives() -> None:
     embedded = {part.shape for shape in shapes.SHAPES.values() for part in shape.embedded.values()}
-    given = {operation.result for operation in operations.ALL} | embedded
+    given = {operation.result for operation in affordances.ALL} | embedded
     assert given == {*shapes.SHAPES, *shapes.DOCUMENTS}
 
 

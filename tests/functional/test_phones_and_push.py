@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.outbound.phones import confirmation, queries
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
 from marketplace_api.resources.outbound.phones import PHONE, PhoneContext
@@ -45,7 +45,7 @@ def check(client: Client, databases: Any, context: type, page: str, bodies: dict
     """Every operation of a context is accepted exactly if the page offers it; the names of those that it offers."""
     response = client.get(page, Accept=HAL_FORMS)
     shown = response.json["_templates"] if response.status_int == 200 else {}
-    found = [operation for operation in operations.ALL if operation.context is context and not operation.is_safe]
+    found = [operation for operation in affordances.ALL if operation.context is context and not operation.is_safe]
     for operation in found:
         template, target = shown.get(operation.name), page + operation.suffix
         with undone(databases):

@@ -12,7 +12,7 @@ from pyramid.request import Request as PyramidRequest
 from webob import Request
 
 from marketplace_api.config.settings import Settings
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.schemas.uploads import UploadForm
 from marketplace_api.views.uploads import SPOOLED, read_upload
 from tests.factories.images import bomb, make_image
@@ -167,7 +167,7 @@ def _request(client: Client, fields: dict[str, Any]) -> Any:
 
 
 def _operation(form: UploadForm) -> Any:
-    (operation,) = (operation for operation in operations.ALL if operation.name == "add-photo")
+    (operation,) = (operation for operation in affordances.ALL if operation.name == "add-photo")
     return replace(operation, upload=form)
 
 

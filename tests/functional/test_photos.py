@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from PIL import Image
 from sqlalchemy.orm import Session
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.resources.catalog.photos import PhotoContext, PhotosContext
@@ -284,7 +284,7 @@ def test_photos_offer_what_they_allow_and_refuse_the_rest(
     photo_id = make_photo(db, row).photo_id
     listing = f"/api/listings/{row.listing_id}"
     pages = {PhotosContext: f"{listing}/photos", PhotoContext: f"{listing}/photos/{photo_id}"}
-    for operation in operations.ALL:
+    for operation in affordances.ALL:
         if operation.context not in pages or operation.is_safe:
             continue
         path = pages[operation.context]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.database.engines import Databases
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.handlers import HANDLERS
 from marketplace_api.resources.catalog.listings import ListingContext
@@ -70,7 +70,7 @@ def test_a_read_has_no_preference_for_less(owner: Client, path: str) -> None:
     assert owner.get(path, Prefer="return=minimal").json["title"]
 
 
-STEPS = [operation for operation in operations.ALL if operation.step and operation.context is ListingContext]
+STEPS = [operation for operation in affordances.ALL if operation.step and operation.context is ListingContext]
 STATE_BEFORE = {
     "publish": "draft",
     "deactivate": "active",

@@ -21,7 +21,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.models.kernel.events import Event
 from marketplace_api.views.openapi import openapi
@@ -113,7 +113,7 @@ def taken_back(databases: Any) -> Iterator[None]:
         savepoint.rollback()
 
 
-def requests(operation: operations.Operation, parameters: dict[str, int | str]) -> st.SearchStrategy[Any]:
+def requests(operation: affordances.Operation, parameters: dict[str, int | str]) -> st.SearchStrategy[Any]:
     """Right and wrong requests, to a resource that exists or to any."""
     found = described()[operation.path][operation.method]
     existing = {name: value for name, value in parameters.items() if f"{{{name}}}" in operation.path}
@@ -124,7 +124,7 @@ def requests(operation: operations.Operation, parameters: dict[str, int | str]) 
     return st.one_of(asked)
 
 
-def how_many(operation: operations.Operation) -> int:
+def how_many(operation: affordances.Operation) -> int:
     """Requests to make: more where there is more to choose."""
     fields = sum(len(schema.children) for schema in (operation.body, operation.query) if schema is not None)
     return min(16, 4 + fields + 3 * operation.path.count("{"))
@@ -137,9 +137,9 @@ def has_blanks(case: Any) -> bool:
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: f"{operation.method} {operation.path}")
+@pytest.mark.parametrize("operation", affordances.ALL, ids=lambda operation: f"{operation.method} {operation.path}")
 def test_answers_are_as_described(
-    operation: operations.Operation, role: str, app: Any, databases: Any, world: dict[str, Any]
+    operation: affordances.Operation, role: str, app: Any, databases: Any, world: dict[str, Any]
 ) -> None:
     client: Client = world[role]
     sent = {} if client.token is None else {"Authorization": f"Bearer {client.token}"}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.catalog.listings.workflow import LISTING_WORKFLOW
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.resources.catalog.listings import ListingContext, ListingsContext
 from marketplace_api.resources.identity.accounts import AuthContext, MeContext, SessionContext
 from tests.factories.accounts import People, make_user
@@ -146,7 +146,7 @@ def test_a_listing_offers_what_it_allows_and_refuses_the_rest(
     client, row = World(db, people, state).caller(role)
     path = f"/api/listings/{row.listing_id}"
     shown = _templates(client, path, row.listing_id, state)
-    for operation in operations.ALL:
+    for operation in affordances.ALL:
         if operation.context is not ListingContext or operation.is_safe:
             continue
         with undone(databases):
@@ -189,7 +189,7 @@ def test_the_other_contexts_offer_what_they_allow_and_refuse_the_rest(
     if client.token is not None:
         sessions = client.forms("/api/auth/sessions")["_embedded"]["sessions"]
         places[SessionContext] = sessions[0]["_links"]["self"]["href"]
-    for operation in operations.ALL:
+    for operation in affordances.ALL:
         if operation.context not in places or operation.is_safe or not operation.template:
             continue
         base = places[operation.context]

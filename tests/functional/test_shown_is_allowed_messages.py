@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.community.conversations import inbox
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.resources.community.conversations import (
     BlockContext,
@@ -119,7 +119,7 @@ def check(world: World, databases: Any, shown: dict[str, Any], name: str, method
 
 
 def operations_on(context: type) -> list[Any]:
-    return [operation for operation in operations.ALL if operation.context is context and not operation.is_safe]
+    return [operation for operation in affordances.ALL if operation.context is context and not operation.is_safe]
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.outbound.notifications import inbox
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.resources.outbound.notifications import (
     NotificationContext,
@@ -43,7 +43,7 @@ def check(client: Client, databases: Any, context: type, page: str, base: str) -
     """Every operation of a context is accepted exactly if the page offers it; the names of those that it offers."""
     response = client.get(page, Accept=HAL_FORMS)
     shown = response.json["_templates"] if response.status_int == 200 else {}
-    found = [operation for operation in operations.ALL if operation.context is context and not operation.is_safe]
+    found = [operation for operation in affordances.ALL if operation.context is context and not operation.is_safe]
     for operation in found:
         template = shown.get(operation.name)
         target = base + operation.suffix

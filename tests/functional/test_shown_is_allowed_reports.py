@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.trust.reports import Report
 from marketplace_api.resources.trust.reports import ReportContext
@@ -68,7 +68,7 @@ def test_a_report_offers_what_it_allows_and_refuses_the_rest(
     assert (page.status_int == 200) == (role in ("moderator", "admin", "assignee", "reporting_moderator"))
     expected = role in ("moderator", "admin", "assignee") and state in ("open", "assigned")
     assert {*shown} == ({*BODIES} if expected else set())
-    tried = [each for each in operations.ALL if each.context is ReportContext and not each.is_safe]
+    tried = [each for each in affordances.ALL if each.context is ReportContext and not each.is_safe]
     assert {operation.name for operation in tried} == {*BODIES}
     for operation in tried:
         with undone(databases):

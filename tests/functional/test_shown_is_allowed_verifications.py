@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.domain.trust.verifications import decisions, documents
 from marketplace_api.domain.trust.verifications.workflow import VERIFICATION_WORKFLOW
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.trust.verifications import Verification
 from marketplace_api.resources.trust.verifications import (
     OwnVerificationContext,
@@ -112,7 +112,7 @@ def _sample(operation: Any) -> dict[str, Any]:
 
 
 def operations_on(context: type) -> list[Any]:
-    return [operation for operation in operations.ALL if operation.context is context and not operation.is_safe]
+    return [operation for operation in affordances.ALL if operation.context is context and not operation.is_safe]
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -21,7 +21,7 @@ from marketplace_api.domain.kernel.actors import operator
 from marketplace_api.domain.privacy import erasure
 from marketplace_api.gateways import video
 from marketplace_api.gateways.storage import LocalStorage
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.jobs import dispatch
 from marketplace_api.jobs.worker import run_pending
 from marketplace_api.models.catalog.listings import Listing
@@ -188,7 +188,7 @@ def test_the_video_offers_what_it_allows_and_refuses_the_rest(
     shown = response.json.get("_templates", {}) if response.status_int == 200 else {}
     if response.status_int == 200:
         assert client.get(path_of(row)).status_int == (200 if has_video else 404)
-    for operation in operations.ALL:
+    for operation in affordances.ALL:
         if operation.context is not VideoContext or operation.is_safe:
             continue
         template = shown.get(operation.name)

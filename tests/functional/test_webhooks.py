@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.models.kernel.events import Event
 from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint
 from marketplace_api.resources.outbound.webhooks import DeliveryContext, WebhookContext, WebhooksContext
@@ -155,7 +155,7 @@ def test_what_is_shown_is_allowed_and_the_rest_is_refused(
         assert (page.status_int == 200) == (role == "admin")
         shown = set(page.json["_templates"]) - {"default"} if role == "admin" else set()
         assert shown == (expected[context] if role == "admin" else set())
-        tried = [each for each in operations.ALL if each.context is context and not each.is_safe]
+        tried = [each for each in affordances.ALL if each.context is context and not each.is_safe]
         for operation in tried:
             with undone(databases):
                 answer = client.request(operation.method, path + operation.suffix, bodies.get(operation.name, {}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -24,6 +24,8 @@ T = TypeVar("T", bound=_Named)
 class Registry(Generic[T]):
     """Entries by name, in the order in which they were added; adding one again replaces it."""
 
+    is_complete: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self._entries: dict[str, T] = {}
 
@@ -31,9 +33,9 @@ class Registry(Generic[T]):
         self._entries[entry.name] = entry
 
     def __iter__(self) -> Iterator[T]:
-        """The entries. Raises ``LookupError`` before any context is loaded: what is asked must not quietly be nothing."""
-        if not self._entries:
-            raise LookupError("No context has registered anything: call marketplace_api.domain.contexts.load() first.")
+        """The entries. Raises ``LookupError`` before all contexts are loaded: what is asked must not quietly be less."""
+        if not Registry.is_complete:
+            raise LookupError("The contexts are not loaded: call marketplace_api.domain.contexts.load() first.")
         return iter(self._entries.values())
 
 
@@ -62,3 +64,8 @@ class Sweeper:
 
 OWNER_EFFECTS: Registry[OwnerEffect] = Registry()
 SWEEPERS: Registry[Sweeper] = Registry()
+
+
+def complete() -> None:
+    """Say that all contexts have registered; only then may entries be read."""
+    Registry.is_complete = True

@@ -24,7 +24,7 @@ from marketplace_api.diagnostics.queries import (
     RunFacts,
     WebhookFacts,
 )
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 OK = "ok"
 

@@ -18,9 +18,8 @@ from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.hal.catalog import photos as catalog_photos
 from marketplace_api.hal.community import reviews
 from marketplace_api.hal.identity import accounts
-from marketplace_api.hal.message_link import message_link
 from marketplace_api.hal.paging import collection
-from marketplace_api.hal.registry import represents
+from marketplace_api.hal.registry import added_links, represents
 from marketplace_api.hal.representation import HAL_FORMS, Link, Representation, link
 from marketplace_api.resources.base import Context
 from marketplace_api.resources.catalog.listings import ListingContext
@@ -49,7 +48,7 @@ def listing(context: ListingContext, fields: Collection[str] = (), embed: Collec
         if context.row.has_video:
             shown.links["mkt:video"] = link(f"{context.path}/video")
         shown.links["mkt:reviews"] = link(f"{context.path}/reviews")
-    shown.links |= message_link(context)
+    shown.links |= added_links(context)
     shown.version = context.row.version
     shown.last_modified = context.row.date_updated
     shown.is_public = True

@@ -10,8 +10,8 @@ from pyramid.request import Request
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.paging import Page
 from marketplace_api.domain.trust.reports import queries as report_rows
+from marketplace_api.hal.community.message_link import MESSAGES, message_link
 from marketplace_api.hal.identity.pictures import picture_url
-from marketplace_api.hal.message_link import MESSAGES, message_link
 from marketplace_api.hal.paging import collection
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Links, Representation, link

@@ -11,9 +11,8 @@ from marketplace_api.domain.identity.accounts import profiles
 from marketplace_api.domain.identity.accounts.sessions import TokenPair
 from marketplace_api.domain.kernel.paging import Page
 from marketplace_api.hal.identity.pictures import picture_url
-from marketplace_api.hal.message_link import message_link
 from marketplace_api.hal.paging import collection
-from marketplace_api.hal.registry import represents
+from marketplace_api.hal.registry import added_links, represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
 from marketplace_api.resources.identity.accounts import (
     AuthContext,
@@ -109,7 +108,7 @@ def user(context: UserContext, fields: Collection[str] = ()) -> Representation:
         "mkt:reviews": link(f"{context.path}/reviews"),
         "up": link("/api"),
     }
-    shown.links |= message_link(context)
+    shown.links |= added_links(context)
     shown.context, shown.last_modified, shown.is_public = context, context.row.date_updated, True
     return shown
 

@@ -8,7 +8,7 @@ from marketplace_api.domain.community.conversations import inbox
 from marketplace_api.domain.community.conversations import send as conversation_send
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.hal.community import conversations as represent
-from marketplace_api.hal.message_link import prepared
+from marketplace_api.hal.community.message_link import prepared
 from marketplace_api.hal.representation import Representation, form, link
 from marketplace_api.hal.representation import message as answered
 from marketplace_api.resources.catalog.listings import ListingContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.version import VERSION
 from marketplace_api.views.openapi.components import TAGS, components
 from marketplace_api.views.openapi.paths import describe
@@ -23,7 +23,7 @@ codes are at `/api/errors`. Fields of a representation that cannot be changed ar
 def openapi() -> dict[str, Any]:
     """The document, made once, after all views have been imported; it must not be changed."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations.ALL:
+    for operation in affordances.ALL:
         paths.setdefault(operation.path, {})[operation.method.lower()] = describe(operation)
     return {
         "openapi": "3.1.0",

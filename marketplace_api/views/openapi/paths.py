@@ -9,8 +9,8 @@ from typing import Any
 from pyramid.authorization import Allow, Everyone
 
 from marketplace_api.gateways.documents import ACCEPTED as DOCUMENT_TYPES
+from marketplace_api.hal.affordances import Operation, always
 from marketplace_api.hal.api_root import RELATIONS
-from marketplace_api.hal.operations import Operation, always
 from marketplace_api.hal.problems import CODES
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.hal.shapes import DOCUMENTS, SHAPES, component_name

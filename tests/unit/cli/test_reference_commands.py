@@ -22,7 +22,7 @@ from marketplace_api.domain.kernel.workflow import Workflow
 from marketplace_api.domain.operations.workflows import WORKFLOWS
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.hal.problems import CODES
 from marketplace_api.views.openapi import openapi
 from tests.factories.accounts import make_user
@@ -34,7 +34,7 @@ Run = Callable[..., Result]
 
 def test_every_operation_is_a_route(run: Run) -> None:
     rows = json.loads(run("--json", "routes").stdout)
-    assert len(rows) == len(operations.ALL)
+    assert len(rows) == len(affordances.ALL)
     edit = json.loads(run("--json", "routes", "LISTING:EDIT").stdout)
     assert {"method": "PATCH", "path": "/api/listings/{listing_id}", "permission": "listing:edit"}.items() <= (
         next(row for row in edit if row["method"] == "PATCH" and row["path"].endswith("{listing_id}")).items()

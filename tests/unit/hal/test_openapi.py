@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
-from marketplace_api.hal import operations, shapes
+from marketplace_api.hal import affordances, shapes
 from marketplace_api.hal.problems import CODES
 from marketplace_api.security.permissions import Permission
 from marketplace_api.version import VERSION
@@ -19,10 +19,10 @@ from marketplace_api.views.openapi.components import TAGS, problem_name
 from marketplace_api.views.openapi.paths import is_public
 
 DOCUMENT = openapi()
-OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in operations.ALL}
+OPERATIONS = {f"{operation.method} {operation.path}": operation for operation in affordances.ALL}
 
 
-def described(operation: operations.Operation) -> dict[str, Any]:
+def described(operation: affordances.Operation) -> dict[str, Any]:
     found: dict[str, Any] = DOCUMENT["paths"][operation.path][operation.method.lower()]
     return found
 
@@ -54,7 +54,7 @@ def test_every_operation_is_in_it_and_nothing_else() -> None:
 
 
 def test_operation_ids_are_unique_and_speak() -> None:
-    ids = [described(operation)["operationId"] for operation in operations.ALL]
+    ids = [described(operation)["operationId"] for operation in affordances.ALL]
     assert len(ids) == len(set(ids))
     assert described(OPERATIONS["PUT /api/listings/{listing_id}"])["operationId"] == "listing_edit"
     assert described(OPERATIONS["PATCH /api/listings/{listing_id}"])["operationId"] == "listing_edit_patch"
@@ -75,7 +75,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_an_operation_tells_what_it_takes_and_gives(operation: operations.Operation) -> None:
+def test_an_operation_tells_what_it_takes_and_gives(operation: affordances.Operation) -> None:
     found = described(operation)
     assert found["summary"]
     assert set(found["tags"]) <= TAGS.keys()

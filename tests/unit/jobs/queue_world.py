@@ -20,7 +20,7 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain.kernel.actors import ANONYMOUS
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.jobs import handlers, worker
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 
 
 def happen(databases: Databases, type: EventType, subject_id: int) -> None:

@@ -16,7 +16,7 @@ from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.jobs import admin
 from marketplace_api.jobs.enqueue import defer
 from marketplace_api.models.identity.accounts import User
-from marketplace_api.models.operations.jobs import Queue
+from marketplace_api.models.kernel.jobs import Queue
 from tests.support.postgres import as_owner
 from tests.unit.jobs.queue_world import happen, jobs_of, mails_of, use, wait_for, working
 

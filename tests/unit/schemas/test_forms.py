@@ -16,7 +16,7 @@ import pytest
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
 from marketplace_api.domain.identity.passwords import weaknesses
 from marketplace_api.domain.kernel import money
-from marketplace_api.hal.operations import ALL
+from marketplace_api.hal.affordances import ALL
 from marketplace_api.schemas.base import Body, field_errors
 from marketplace_api.schemas.catalog.listings import CreateListing
 from marketplace_api.schemas.describe import properties_of

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
 from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.kernel import money
-from marketplace_api.hal import operations
+from marketplace_api.hal import affordances
 from marketplace_api.schemas import base, types
 from marketplace_api.schemas.base import field_errors
 from marketplace_api.schemas.catalog import listings
@@ -139,8 +139,8 @@ QUERY_CASES = {
     ),
 }
 
-BODIES = {f"{o.method} {o.path}": o.body for o in operations.ALL if o.body is not None}
-QUERIES = {f"{o.method} {o.path}": o.query for o in operations.ALL if o.query is not None}
+BODIES = {f"{o.method} {o.path}": o.body for o in affordances.ALL if o.body is not None}
+QUERIES = {f"{o.method} {o.path}": o.query for o in affordances.ALL if o.query is not None}
 
 
 def outcome(node: colander.SchemaNode, value: Any) -> tuple[Any, set[str]]:

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
-from marketplace_api.domain import contexts
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.domain.operations.demo import accounts, fixtures, listings, messages, moderation, reviews
 from marketplace_api.domain.operations.demo.image_pool import ImagePool
@@ -47,7 +46,6 @@ def load_once(databases: Databases, settings: Settings, progress: Progress = lam
     """
     if settings.production:
         raise Forbidden("The demo data has a public password: load it in development only.", "development_only")
-    contexts.load()
     with _transaction(databases) as session:
         needs_people = not session.execute(sa.select(sa.exists(sa.select(User.user_id)))).scalar_one()
         if not needs_people and not _is_begun(session):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from marketplace_api.hal.registry import adds_links
 from marketplace_api.hal.representation import Links, link
 from marketplace_api.resources.base import Context
+from marketplace_api.resources.catalog.listings import ListingContext
 from marketplace_api.resources.community.conversations import ConversationContext, MessagesContext
+from marketplace_api.resources.identity.accounts import UserContext
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.policy import may
 
 MESSAGES = "/api/messages"
 
 
+@adds_links(UserContext, ListingContext)
 def message_link(page: Context) -> Links:
     """Where the caller may write to the person that ``page`` shows; empty where they may not."""
     if page.request.actor.user_id is None:
