@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "marketplace_api"
 
 LAYERS = (
-    ("config", "errors", "version", "lazy"),
+    ("config", "errors", "version", "lazy", "characters"),
     ("logs",),
     ("database",),
     ("boot",),
@@ -58,7 +58,7 @@ BESIDE_CONTEXTS = {
     "models": set(),
     "domain": {"contexts"},
     "resources": {"base", "root", "traverser"},
-    "schemas": {"base", "describe", "types", "uploads"},
+    "schemas": {"base", "describe", "types", "uploads", "web_address"},
     "hal": {
         "api_root",
         "forms",
