@@ -79,14 +79,14 @@ def test_pserve_answers_and_stops(ini: str, committed_databases: Databases, tmp_
         assert _status(f"http://127.0.0.1:{port}/healthz") == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     has_many = ini == "production.ini" and serve.cores() > 1
     assert log.read_text().count("count by themselves") == int(has_many)
 
 
 def _status(url: str) -> int:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with opener.open(url, timeout=5) as answer:
