@@ -61,6 +61,7 @@ BESIDE_CONTEXTS = {
     "schemas": {"base", "describe", "types", "uploads", "web_address"},
     "hal": {
         "api_root",
+        "file_address",
         "forms",
         "message_link",
         "operations",
