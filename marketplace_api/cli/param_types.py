@@ -84,6 +84,14 @@ def asked_reason(given: str | None, question: str) -> str:
     return told
 
 
+def _batch_reason() -> Text:
+    from marketplace_api.schemas.types import Text
+
+    # How long it may be is said by the domain, which knows what it is for.
+    return Text(sys.maxsize, 0, lines=True)
+
+
 REASON = AsInApi(_reason)
+BATCH_REASON = AsInApi(_batch_reason)
 UNTIL = _Moment(ahead=True)
 SINCE = _Moment(ahead=False)
