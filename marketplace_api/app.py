@@ -16,6 +16,7 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain import contexts
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
+from marketplace_api.domain.media.files.visibility import OpenFiles
 from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.document_cipher import DocumentKeys
@@ -125,6 +126,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
     registry.storage = make_storage(settings)
     registry.url_signer = UrlSigner.from_secret(settings.secret)
+    registry.open_files = OpenFiles()
     push_key = vapid_key(settings)
     registry.push_public_key = push_key.public if push_key is not None else None
     registry.files_url = settings.files_url.rstrip("/")

@@ -6,15 +6,18 @@ terminal.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
+
+from marketplace_api.characters import visible_colored, visible_json, visible_lines
 
 HIDDEN = "[hidden]"
 SECRET_KEYS = frozenset({"password", "token", "refresh_token", "access_token", "authorization", "cookie", "secret"})
@@ -88,7 +91,21 @@ def _hidden(key: object, value: object) -> Any:
 
 
 def _for_people() -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(colors=True, timestamp_key="time", pad_event_to=0)]
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=True, timestamp_key="time", pad_event_to=0, exception_formatter=_format_visibly
+    )
+    return [_make_visible, renderer]
+
+
+def _make_visible(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Names and user agents are written by strangers, and this goes to a terminal."""
+    return {key: visible_lines(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _format_visibly(stream: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.default_exception_formatter(text, exc_info)
+    stream.write(visible_colored(text.getvalue()))
 
 
 def _for_machines() -> list[Processor]:
@@ -102,4 +119,4 @@ def _name_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any])
 
 
 def _dumps(record: Any, **_: Any) -> str:
-    return orjson.dumps(record, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
+    return visible_json(orjson.dumps(record, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode())

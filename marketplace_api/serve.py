@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -26,7 +27,11 @@ from granian.server import Server
 from pyramid.scripts import pserve
 
 from marketplace_api.config.settings import SettingsError
+from marketplace_api.gateways.rate_limiter import SHARED_LIMITS_REMEDY, separate_limits
 
+log = logging.getLogger(__name__)
+
+GRANIAN = "egg:marketplace-api#granian"
 INI_VARIABLE = "MARKETPLACE_SERVE_INI"
 OPTIONS_VARIABLE = "MARKETPLACE_SERVE_OPTIONS"
 SUPERVISOR_VARIABLE = "MARKETPLACE_SUPERVISOR"
@@ -41,7 +46,7 @@ MOST_BODY = 32 * 1024 * 1024  # bytes; the application's own limits are below
 
 
 def granian_runner(
-    app: Any,  # noqa: ARG001  pserve builds it to find mistakes early; each process builds its own
+    app: Any,  # pserve builds it to find mistakes early; each process builds its own
     global_conf: Mapping[str, str],
     host: str = "127.0.0.1",
     workers: str = "",
@@ -62,6 +67,9 @@ def granian_runner(
     options = {key: value for key, value in global_conf.items() if key not in ("here", "__file__", "__script__")}
     os.environ[OPTIONS_VARIABLE] = json.dumps(options)
     _share_metrics()
+    count = processes_of({"use": GRANIAN, "workers": workers})
+    if told := separate_limits(app.registry.app_settings, count):
+        log.warning("%s. %s", told, SHARED_LIMITS_REMEDY)
     # A fork would share this process's database connections with the workers.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
@@ -70,7 +78,7 @@ def granian_runner(
         port=port_of(global_conf),
         interface=Interfaces.WSGI,
         websockets=False,
-        workers=int(workers or cores()),
+        workers=count,
         blocking_threads=int(blocking_threads),
         backlog=int(backlog),
         respawn_failed_workers=True,
@@ -158,6 +166,12 @@ def end_with_supervisor() -> None:
     supervisor = os.environ.pop(SUPERVISOR_VARIABLE, "")
     if supervisor:
         end_with_parent(int(supervisor))
+
+
+def processes_of(server: Mapping[str, str]) -> int:
+    """How many processes a ``[server:main]`` of the ini starts: with granian its ``workers`` or one per core, else one."""
+    is_granian = server.get("use", "").endswith("#granian")
+    return int(server.get("workers", "").strip() or cores()) if is_granian else 1
 
 
 def cores() -> int:

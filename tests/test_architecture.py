@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from tests.support.syntax_trees import ROOT, edges, imported, layer, modules, named_tables, relative, tables, trees
 
 LAYERS = (
-    ("config", "errors", "version", "lazy"),
+    ("config", "errors", "version", "lazy", "characters"),
     ("logs",),
     ("database",),
     ("boot",),
@@ -55,8 +55,18 @@ BESIDE_CONTEXTS = {
     "models": set(),
     "domain": {"contexts"},
     "resources": {"base", "root", "traverser"},
-    "schemas": {"base", "describe", "types", "uploads"},
-    "hal": {"api_root", "forms", "affordances", "paging", "problems", "registry", "representation", "shapes"},
+    "schemas": {"base", "describe", "types", "uploads", "web_address"},
+    "hal": {
+        "affordances",
+        "api_root",
+        "file_address",
+        "forms",
+        "paging",
+        "problems",
+        "registry",
+        "representation",
+        "shapes",
+    },
     "views": {
         "api_root",
         "docs",

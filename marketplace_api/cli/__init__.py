@@ -7,6 +7,9 @@ is loaded when it is called for, so that `--help` is quick.
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rich_click as click
@@ -14,8 +17,10 @@ from click.exceptions import Exit, NoSuchCommand
 from click.shell_completion import CompletionItem
 
 from marketplace_api import lazy
+from marketplace_api.characters import visible_lines
 from marketplace_api.cli.exit_codes import CONFLICT, DONE, FAILED, NOT_FOUND, PARTLY_DONE, USAGE, around_us, of_error
 from marketplace_api.cli.global_options import FORMATS, add_to
+from marketplace_api.cli.terminal import say, tell_uncaught
 
 __all__ = ["COMMANDS", "CONFLICT", "DONE", "FAILED", "NOT_FOUND", "PARTLY_DONE", "USAGE", "main"]
 
@@ -90,28 +95,47 @@ class LazyGroup(click.RichGroup):
             # Click looks for what was meant among the commands that are loaded, and here none is.
             raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _told_visibly():
+            return super().make_context(*args, **kwargs)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        sys.excepthook = tell_uncaught
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _told_visibly():
+                return super().invoke(ctx)
         except (Exit, click.UsageError, click.Abort):
             raise
         except click.ClickException as error:
             # Unboxed: a sentence stays one line, for logs and for grep.
-            click.echo(f"Error: {error.format_message()}", err=True)
+            say(f"Error: {error.format_message()}", err=True)
             ctx.exit(error.exit_code)
         except Exception as error:
             code = of_error(error)
             told = UNMIGRATED if is_unmigrated(error) else around_us(error)
             if code is None and told is not None:
-                click.echo(told, err=True)
+                say(told, err=True)
                 ctx.exit(FAILED)
             if code is None:
                 raise
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             for detail in getattr(error, "errors", ()):
                 if detail.message not in str(error):
-                    click.echo(f"  {detail.name}: {detail.message}", err=True)
+                    say(f"  {detail.name}: {detail.message}", err=True)
             ctx.exit(code)
+
+
+@contextmanager
+def _told_visibly() -> Iterator[None]:
+    """What was mistyped is repeated by click itself, in a frame: ids and names may come out of somebody's file."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.message = visible_lines(error.message)  # type: ignore[misc]
+        raise
 
 
 UNMIGRATED = (

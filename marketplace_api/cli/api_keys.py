@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.param_types import UNTIL
+from marketplace_api.cli.param_types import UNTIL, AsInApi
+
+if TYPE_CHECKING:
+    from marketplace_api.schemas.types import Text
 
 SCOPES = ("events:read",)
 COLUMNS = ("api_key_id", "name", "scopes", "created_by", "date_created", "last_used", "expires_at", "revoked_at")
+
+
+def _name() -> Text:
+    from marketplace_api.schemas.identity.api_keys import NAME
+
+    return NAME
 
 
 @click.group("api-keys")
@@ -20,7 +29,7 @@ def api_keys() -> None:
 
 
 @api_keys.command()
-@click.argument("name", help="What it is for.")
+@click.argument("name", type=AsInApi(_name), help="What it is for.")
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, required=True, help="May be repeated.")
 @click.option("--until", type=UNTIL, help="Until then: a span of time such as 90d, or a date; else for ever.")
 @pass_context
@@ -31,8 +40,6 @@ def create(context: Context, name: str, scopes: tuple[str, ...], until: datetime
     """
     from marketplace_api.domain.identity import api_keys as domain
 
-    if not 1 <= len(name) <= 100:
-        raise click.BadParameter("A name has 1 to 100 characters.", param_hint="NAME")
     with context.acting() as (session, actor):
         row, token = domain.issue(session, actor, name=name, scopes=set(scopes), expires_at=until)
     context.output.record({**_shown(row), "key": token}, token)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import ErrorSummary, print_line
+from marketplace_api.cli.error_summary import ErrorSummary
 from marketplace_api.cli.exit_codes import DONE, FAILED, PARTLY_DONE, Refused
 from marketplace_api.cli.signals import interruptible
+from marketplace_api.cli.terminal import say_line
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
@@ -170,7 +171,7 @@ class _Run:
                     if not is_outage(error):
                         raise
                     self.is_interrupted = True
-                    print_line("Error: the database is away or too slow.")
+                    say_line("Error: the database is away or too slow.")
                     return
                 step(1)
 
@@ -194,7 +195,7 @@ class _Run:
         self.changed += 1
         if self.context.verbose:
             said = f"would be {done_word(self.work.action)}" if self.dry_run else done_word(self.work.action)
-            print_line(f"{self.work.noun} {subject_id}: {said}")
+            say_line(f"{self.work.noun} {subject_id}: {said}")
 
     def exit_code(self, matched: int) -> int:
         if self.changed == matched:

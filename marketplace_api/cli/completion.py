@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
+from marketplace_api.cli.terminal import say
+
 PROGRAM = "marketplace-admin"
 
 
@@ -23,4 +25,4 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(main, {}, PROGRAM, "_MARKETPLACE_ADMIN_COMPLETE").source())
+    say(found(main, {}, PROGRAM, "_MARKETPLACE_ADMIN_COMPLETE").source())

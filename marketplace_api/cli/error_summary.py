@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from marketplace_api.cli.terminal import say_line
+
 MOST_LINES = 5
 MOST_REASONS = 1_000
-
-
-def print_line(line: str) -> None:
-    """A line on standard error, above the bar that may be there: only what goes by ``sys.stderr`` makes way for it."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 @dataclass(slots=True)
@@ -35,11 +30,11 @@ class ErrorSummary:
             if not self.everything and self._said[reason] >= MOST_LINES:
                 return
             self._said[reason] += 1
-        print_line(line)
+        say_line(line)
 
     def print_rest(self, counts: Mapping[str, int] | None = None) -> bool:
         """``… and 2,990 more: It is suspended.``, by what was told or by what there is in truth; whether there was any."""
         rest = Counter(self.counts if counts is None else counts) - self._said
         for reason, number in rest.most_common():
-            print_line(f"… and {number:,} more: {reason}")
+            say_line(f"… and {number:,} more: {reason}")
         return bool(rest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import rich_click as click
 
 from marketplace_api.cli.context import Context
 from marketplace_api.cli.exit_codes import AlreadyExists
+from marketplace_api.cli.terminal import stdout_of_bytes
 
 STDOUT = Path("-")
 FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -38,7 +38,7 @@ def written(context: Context, path: Path | None, *, private: bool = True) -> Ite
     written.
     """
     if path is None or is_stdout(path):
-        yield sys.stdout.buffer
+        yield stdout_of_bytes()
         return
     refuse_existing(context, path)
     draft = path.with_name(f".{path.name[:100]}.{os.getpid()}")

@@ -17,7 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from marketplace_api.characters import visible, visible_lines
+from marketplace_api.cli import csv_text, terminal
 from marketplace_api.cli.exit_codes import Refused
+from marketplace_api.cli.terminal import say, say_json
 
 PIPE_WIDTH = 10_000
 
@@ -33,41 +36,41 @@ class Output:
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """A list: a table of the named columns, which are those of CSV too; as JSON all fields of each row, printed as they come."""
         if self.format == "json":
-            click.echo(json.dumps(list(rows), default=_jsonable, ensure_ascii=False, indent=2))
+            say_json(json.dumps(list(rows), default=_jsonable, ensure_ascii=False, indent=2))
         elif self.format == "jsonl":
             for row in rows:
-                click.echo(json.dumps(row, default=_jsonable, ensure_ascii=False))
+                say_json(json.dumps(row, default=_jsonable, ensure_ascii=False))
         elif self.format == "csv":
             _print_csv(columns, rows)
         elif self.format == "ids":
             name = id_column(columns)
             for row in rows:
-                click.echo(row[name])
+                say(row[name])
         else:
             _stdout().print(_table(columns, rows))
 
     def record(self, values: Mapping[str, Any], message: str = "") -> None:
         """One thing or what was done: an object; for people ``message`` if there is one, else name and value."""
         if self.format == "json":
-            click.echo(json.dumps(values, default=_jsonable, ensure_ascii=False, indent=2))
+            say_json(json.dumps(values, default=_jsonable, ensure_ascii=False, indent=2))
         elif self.format == "ids":
             # What a command did is told to people, unless it is one thing with an id.
             first = next(iter(values))
-            click.echo(values[first]) if first.endswith("_id") else self.remark(message)
+            say(values[first]) if first.endswith("_id") else self.remark(message)
         elif self.format != "table":
             self.rows(tuple(values), [values])
         elif message:
-            click.echo(message)
+            say(message)
         else:
             table = Table(box=None, show_header=False, pad_edge=False)
             for name, value in values.items():
-                table.add_row(f"[bold]{escape(name)}[/bold]", escape(_shown(value)))
+                table.add_row(f"[bold]{escape(visible(name))}[/bold]", escape(visible_lines(_shown(value))))
             _stdout().print(table)
 
     def remark(self, text: str) -> None:
         """Something worth knowing that is no result."""
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     def confirm(self, question: str) -> None:
         """Go on only after a yes; ``--yes`` says it beforehand, and without a terminal nobody could."""
@@ -75,7 +78,7 @@ class Output:
             return
         if not sys.stdin.isatty():
             raise Refused(f"{question} Nobody is here to answer: say --yes beforehand to confirm.")
-        click.confirm(question, abort=True, err=True)
+        click.confirm(visible_lines(question), abort=True, err=True)
 
     def sample(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], count: int, of: str) -> None:
         """Some of many, on standard error, and how many there are in all."""
@@ -85,7 +88,7 @@ class Output:
             _console(sys.stderr).print(_table(columns, rows))
         more = f"; {len(rows)} of them are above" if count > len(rows) else ""
         matches = f"1 of the {of} matches" if count == 1 else f"{count:,} {of} match"
-        click.echo(f"{matches}{more}.", err=True)
+        say(f"{matches}{more}.", err=True)
 
     @contextmanager
     def progress(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -98,7 +101,7 @@ class Output:
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(escape(text), total=total)
+            task = bar.add_task(escape(visible(text)), total=total)
             yield lambda some: bar.advance(task, some)
 
     @contextmanager
@@ -108,8 +111,8 @@ class Output:
         if self.quiet or not console.is_terminal:
             yield lambda _text: None
             return
-        with console.status(escape(text)) as status:
-            yield lambda text: status.update(escape(text))
+        with console.status(escape(visible(text))) as status:
+            yield lambda text: status.update(escape(visible(text)))
 
 
 def _stdout() -> Console:
@@ -122,9 +125,10 @@ def _console(stream: TextIO) -> Console:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(*map(visible, columns), box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(_shown(row.get(column))) for column in columns))
+        # A row is one line: what has several would pass for several rows.
+        table.add_row(*(escape(visible(_shown(row.get(column)))) for column in columns))
     return table
 
 
@@ -138,19 +142,21 @@ def id_column(columns: Sequence[str]) -> str:
 
 def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A heading and a line for each row."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(terminal.stdout(), lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow(csv_cells(columns, row))
 
 
 def csv_cells(columns: Sequence[str], row: Mapping[str, Any]) -> list[Any]:
-    """The cells of one line of CSV; what is no plain value is JSON."""
+    """The cells of one line of CSV: text as ``csv_text`` writes it, and JSON for what is no plain value."""
     return [_cell(row.get(name)) for name in columns]
 
 
 def _cell(value: Any) -> Any:
-    if value is None or (isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)):
+    if isinstance(value, str):
+        return csv_text.escaped(value)
+    if value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool)):
         return value
     if isinstance(value, datetime | date):
         return value.isoformat()

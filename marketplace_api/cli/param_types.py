@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from marketplace_api.characters import visible_lines
 from marketplace_api.cli.exit_codes import Refused
 
+if TYPE_CHECKING:
+    from marketplace_api.schemas.types import Text
 
-class _Reason(click.ParamType[str, Any]):
-    """A sentence for the audit trail, held to the same length as in the API."""
+
+class AsInApi(click.ParamType[str, Any]):
+    """Text that the API's own schema reads: ``load`` imports it, when a value comes."""
 
     name = "text"
+
+    def __init__(self, load: Callable[[], Text]) -> None:
+        self.load = load
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         import colander
 
-        from marketplace_api.schemas.identity.account_admin import REASON as STORED
-
+        schema = self.load()
         try:
-            return STORED.check(colander.SchemaNode(STORED), value)
+            return schema.check(colander.SchemaNode(schema), value)
         except colander.Invalid as problem:
             self.fail(str(problem.msg), param, ctx)
+
+
+def _reason() -> Text:
+    from marketplace_api.schemas.identity.account_admin import REASON
+
+    return REASON
 
 
 class _Moment(click.ParamType[datetime, Any]):
@@ -67,10 +80,18 @@ def asked_reason(given: str | None, question: str) -> str:
         return given
     if not sys.stdin.isatty():
         raise Refused("Say why with --reason; it goes into the audit trail.")
-    told: str = click.prompt(question, type=REASON, err=True)
+    told: str = click.prompt(visible_lines(question), type=REASON, err=True)
     return told
 
 
-REASON = _Reason()
+def _batch_reason() -> Text:
+    from marketplace_api.schemas.types import Text
+
+    # How long it may be is said by the domain, which knows what it is for.
+    return Text(sys.maxsize, 0, lines=True)
+
+
+REASON = AsInApi(_reason)
+BATCH_REASON = AsInApi(_batch_reason)
 UNTIL = _Moment(ahead=True)
 SINCE = _Moment(ahead=False)

@@ -10,6 +10,7 @@ import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.param_types import SINCE, require_span
+from marketplace_api.cli.terminal import say
 
 USUAL = timedelta(days=30)
 UNITS = ("day", "week")
@@ -100,7 +101,7 @@ def _show(
         context.output.record({"period": chosen.asdict(), **found})
         return
     first, last = chosen.since.astimezone(UTC), chosen.until.astimezone(UTC)
-    click.echo(f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, by the {chosen.unit}.")
+    say(f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, by the {chosen.unit}.")
     _tables(context, found, "")
 
 
@@ -121,7 +122,7 @@ def _tables(context: Context, found: Mapping[str, Any], title: str) -> None:
 
 def _heading(title: str) -> None:
     if title:
-        click.echo(f"\n{title.replace('_', ' ').capitalize()}")
+        say(f"\n{title.replace('_', ' ').capitalize()}")
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:

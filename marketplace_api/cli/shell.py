@@ -11,6 +11,7 @@ import rich_click as click
 from marketplace_api import lazy
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.exit_codes import FAILED
+from marketplace_api.cli.terminal import say
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
@@ -55,9 +56,7 @@ def _run(script: str, names: dict[str, Any]) -> None:
         exec(compile(script, SCRIPT, "exec"), names)  # noqa: S102
     except Exception as error:
         steps = [step for step in traceback.extract_tb(error.__traceback__) if step.filename == SCRIPT]
-        click.echo(
-            "".join([*traceback.format_list(steps), *traceback.format_exception_only(error)]), err=True, nl=False
-        )
+        say("".join([*traceback.format_list(steps), *traceback.format_exception_only(error)]), err=True, nl=False)
         raise SystemExit(FAILED) from None
 
 

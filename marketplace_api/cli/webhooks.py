@@ -11,10 +11,11 @@ import rich_click as click
 from marketplace_api.cli.bulk import LARGEST_ID, Work, counted, do_each, dry_run_option, ids_argument, named
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.exit_codes import FAILED
-from marketplace_api.cli.param_types import SINCE
+from marketplace_api.cli.param_types import SINCE, AsInApi
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
+    from marketplace_api.schemas.types import Text
 
 COLUMNS = ("endpoint_id", "url", "event_types", "status", "disabled_reason", "failures", "description")
 DELIVERY_COLUMNS = (
@@ -36,6 +37,18 @@ LOOK_EVERY_SECONDS = 0.2
 GONE = 410
 
 _id_argument = click.argument("endpoint_id", metavar="ID", type=click.IntRange(1, LARGEST_ID), help="The webhook's id.")
+
+
+def _url() -> Text:
+    from marketplace_api.schemas.outbound.webhooks import URL
+
+    return URL
+
+
+def _description() -> Text:
+    from marketplace_api.schemas.outbound.webhooks import DESCRIPTION
+
+    return DESCRIPTION
 
 
 @click.group()
@@ -72,7 +85,7 @@ def show(context: Context, endpoint_id: int) -> None:
 
 
 @webhooks.command()
-@click.argument("url", help="Where events are sent to; https in production.")
+@click.argument("url", type=AsInApi(_url), help="Where events are sent to; https in production.")
 @click.option(
     "--type",
     "types",
@@ -82,7 +95,7 @@ def show(context: Context, endpoint_id: int) -> None:
     show_default=True,
     help="A type of events, or all of a subject (`listing.*`), or `*`; may be repeated.",
 )
-@click.option("--description", default="", help="For you.")
+@click.option("--description", type=AsInApi(_description), default="", help="For you.")
 @pass_context
 def create(context: Context, url: str, types: tuple[str, ...], description: str) -> None:
     """Make a webhook, told of what is recorded from now on, and print its secret, which is not shown again.
@@ -90,10 +103,7 @@ def create(context: Context, url: str, types: tuple[str, ...], description: str)
     Example: `marketplace-admin webhooks create https://shop.example/hook --type "listing.*"`
     """
     from marketplace_api.domain.outbound.webhooks import endpoints
-    from marketplace_api.models.outbound.webhooks import LONGEST_DESCRIPTION, LONGEST_URL
 
-    if len(url) > LONGEST_URL or len(description) > LONGEST_DESCRIPTION:
-        raise click.UsageError(f"An address has {LONGEST_URL} characters at most, a description {LONGEST_DESCRIPTION}.")
     with context.acting() as (session, actor):
         made = endpoints.create(session, actor, context.settings, url=url, event_types=types, description=description)
     told = f"Made the webhook {made.row.endpoint_id}. Its secret, which is not shown again: {made.secret}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.terminal import say
 
 if TYPE_CHECKING:
     from marketplace_api.domain.kernel.workflow import Transition, Workflow
@@ -61,7 +62,7 @@ def show(context: Context, name: str, shape: str) -> None:
     if context.for_programs:
         context.output.record(_document(found))
     else:
-        click.echo("\n".join(_text(found) if shape == "text" else _mermaid(found)))
+        say("\n".join(_text(found) if shape == "text" else _mermaid(found)))
 
 
 def _document(found: Workflow) -> dict[str, object]:

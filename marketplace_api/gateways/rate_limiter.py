@@ -15,6 +15,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from valkey import Valkey
 from valkey.exceptions import AuthenticationError, ValkeyError
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,20 @@ LIMITS = {
 LOG_EVERY = 30.0
 PAUSE = 1.0
 SWEEP_EVERY = 30.0
+
+
+SHARED_LIMITS_REMEDY = (
+    "Set REDIS_URL to a Redis or Valkey in which all of them count, or serve with one of the workers."
+)
+
+
+def separate_limits(settings: Settings, processes: int) -> str | None:
+    """A sentence where the ``processes`` that serve count requests each for itself; ``None`` where the limits hold."""
+    if not settings.rate_limits or settings.redis_url or processes < 2:
+        return None
+    return (
+        f"{processes} processes serve and count by themselves, so that a client may send {processes} times its limits"
+    )
 
 
 class Allowance(NamedTuple):

@@ -201,4 +201,4 @@ def _require_known(given: dict[str, Any]) -> None:
 
 def _bearer(value: str) -> str:
     scheme, _, token = value.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip(" \t") if scheme.lower() == "bearer" else ""

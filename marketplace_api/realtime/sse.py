@@ -114,9 +114,10 @@ class SseEndpoint:
         if ticket:
             return await self._hub.ask(self._hub.channels.redeemed, ticket[:200])
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token.strip(" \t")
+        if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`, or a ticket.")
-        return self._hub.channels.verified(token.strip())
+        return self._hub.channels.verified(token)
 
 
 async def _send_away(send: Send, headers: list[tuple[bytes, bytes]]) -> None:

@@ -40,6 +40,11 @@ class Context:
         """The context of this class that an operation at ``path`` acts on when it is offered on ``page``."""
         return cls(page.request, page, path.rsplit("/", 1)[-1])
 
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        """Text that is kept here, by its names in the API: it may be sent back as it is, whatever is asked of new text."""
+        return {}
+
     def refusal(self) -> DomainError | None:
         """A better answer than 403 for a caller who may not do what they tried; ``None`` for the plain one."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, ClassVar
@@ -92,6 +92,50 @@ class PageQuery(Query):
     page = colander.SchemaNode(FromQuery(Integer(1)), missing=1, description="Page number, from 1.")
     limit = colander.SchemaNode(FromQuery(Integer(1, 100)), missing=10, description="Items a page.")
     cursor = colander.SchemaNode(FromQuery(Text(2000)), missing=None, description="Opaque; taken from a `next` link.")
+
+
+def validated(body: Body, document: Any, stored: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What a body says; raises ``colander.Invalid``.
+
+    Optional fields that say exactly what is ``stored`` are not held to the rules: what was kept under an older one can so
+    be read, sent back, and the rest of it edited.
+    """
+    found: dict[str, Any]
+    try:
+        found = body.deserialize(document)
+    except colander.Invalid:
+        sent, unchanged = _divided(body, document, stored())
+        if not unchanged:
+            raise
+        found = body.deserialize(sent)
+        _put_back(found, unchanged)
+    return found
+
+
+def _divided(node: colander.SchemaNode, document: Any, stored: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The document without what is unchanged, and that."""
+    if not isinstance(document, dict):
+        return document, {}
+    optional = {child.name: child for child in node.children if child.missing is colander.drop}
+    sent: dict[str, Any] = {}
+    unchanged: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in optional and name in stored and isinstance(value, dict) and isinstance(stored[name], Mapping):
+            sent[name], inner = _divided(optional[name], value, stored[name])
+            unchanged |= {name: inner} if inner else {}
+        elif name in optional and name in stored and value == stored[name]:
+            unchanged[name] = value
+        else:
+            sent[name] = value
+    return sent, unchanged
+
+
+def _put_back(found: dict[str, Any], unchanged: Mapping[str, Any]) -> None:
+    for name, value in unchanged.items():
+        if isinstance(value, dict):
+            _put_back(found.setdefault(name, {}), value)
+        else:
+            found[name] = value
 
 
 def only(wanted: str, other: str) -> dict[str, Any]:

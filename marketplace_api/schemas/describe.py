@@ -7,8 +7,9 @@ from typing import Any
 import colander
 
 from marketplace_api.schemas.base import HYPERMEDIA, ObjectType
-from marketplace_api.schemas.types import Boolean, Email, Integer, ListOf, Nullable, Number, OneOf, Text, WebAddress
+from marketplace_api.schemas.types import Boolean, Email, Integer, ListOf, Nullable, Number, OneOf, Text
 from marketplace_api.schemas.uploads import FILE, UploadForm
+from marketplace_api.schemas.web_address import WebAddress
 
 
 def json_schema(node: colander.SchemaNode) -> dict[str, Any]:
@@ -119,4 +120,4 @@ def _kind_of_text(typ: Text) -> str:
             return "email"
         case WebAddress():
             return "url"
-    return "password" if typ.secret else "textarea" if typ.maximum > 500 else "text"
+    return "password" if typ.secret else "textarea" if typ.lines else "text"

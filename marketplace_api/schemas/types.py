@@ -17,6 +17,7 @@ import colander
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import EMAIL_MAX_LENGTH
 
+from marketplace_api.characters import find_control, folded_lines
 from marketplace_api.database.base import BIGINT_MAX
 
 SHOWN = 60  # characters of a caller's value that an error message repeats at most
@@ -48,7 +49,12 @@ class StrictType(colander.SchemaType):
 
 
 class Text(StrictType):
-    """Text without NUL and lone surrogates, stripped at both ends, of ``minimum`` to ``maximum`` characters."""
+    """Text without control characters, stripped at both ends, of ``minimum`` to ``maximum`` characters.
+
+    It is one line, in which tabs become spaces, unless it may have ``lines``: then every kind of line break becomes LF.
+    With ``strip=False`` it is exact, as passwords and tokens are: nothing is folded, and only what PostgreSQL cannot keep
+    is refused.
+    """
 
     def __init__(
         self,
@@ -59,8 +65,10 @@ class Text(StrictType):
         hint: str = "",
         strip: bool = True,
         secret: bool = False,
+        lines: bool = False,
     ) -> None:
         self.minimum, self.maximum, self.hint, self.strip, self.secret = minimum, maximum, hint, strip, secret
+        self.lines = lines
         self.pattern = pattern
         self._pattern = re.compile(pattern) if pattern else None
 
@@ -69,7 +77,7 @@ class Text(StrictType):
             raise InvalidField(node, "not_text", "Send text.")
         if _UNSTORABLE.search(value):
             raise InvalidField(node, "invalid_characters", "Remove the NUL or surrogate characters.")
-        text = value.strip() if self.strip else value
+        text = self._folded(node, value) if self.strip else value
         if len(text) < self.minimum:
             message = "This must not be empty." if self.minimum == 1 else f"Use at least {self.minimum} characters."
             raise InvalidField(node, "too_short", message)
@@ -78,6 +86,19 @@ class Text(StrictType):
         if self._pattern and not self._pattern.fullmatch(text):
             raise InvalidField(node, "wrong_format", self.hint or f"This must match {self.pattern}.")
         return text
+
+    def _folded(self, node: colander.SchemaNode, value: str) -> str:
+        """What was meant, in one spelling; raises for controls (C0, C1), and for several lines where there may be one."""
+        text = folded_lines(value.strip()).strip()
+        if text.isprintable():
+            return text
+        if control := find_control(text):
+            raise InvalidField(node, "invalid_characters", f"Remove the control character {control}.")
+        if self.lines:
+            return text
+        if "\n" in text:
+            raise InvalidField(node, "line_break", "Write this on one line: remove the line breaks.")
+        return text.replace("\t", " ")
 
     def json_schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string", "minLength": self.minimum, "maxLength": self.maximum}
@@ -104,22 +125,6 @@ class Email(Text):
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "email", "minLength": self.minimum, "maxLength": self.maximum}
-
-
-# Escaped as browsers want it (ECMAScript with the flag v): they pass over a ``pattern`` that they cannot read.
-_WEB_ADDRESS = r"https?:\/\/[^\s\/?#@:]+(:[0-9]{1,5})?([\/?#]\S*)?"
-
-
-class WebAddress(Text):
-    """An http(s) URL with a host."""
-
-    def __init__(self, maximum: int = 512) -> None:
-        super().__init__(
-            maximum, 10, pattern=_WEB_ADDRESS, hint="Send an address that starts with https:// and names a host."
-        )
-
-    def json_schema(self) -> dict[str, Any]:
-        return {**super().json_schema(), "format": "uri"}
 
 
 class Integer(StrictType):
@@ -300,6 +305,9 @@ class FromQuery(StrictType):
         return colander.null if cstruct is colander.null or cstruct == "" else self.check(node, cstruct)
 
     def check(self, node: colander.SchemaNode, value: Any) -> Any:
+        if isinstance(self.inner, Text | ListOf) and isinstance(value, str) and getattr(self.inner, "strip", True):
+            # Words to look for may be pasted from a page, with its lines.
+            value = folded_lines(value).replace("\n", " ")
         try:
             parsed = self.parse(value) if isinstance(value, str) else value
         except ValueError:

@@ -18,9 +18,10 @@ def bearer_token(request: Request) -> str | None:
     if not header:
         return None
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = token.strip(" \t")  # white space around a field's value is no part of it; anything else is
+    if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Use the scheme Bearer: `Authorization: Bearer <token>`.", code="token_invalid")
-    return token.strip()
+    return token
 
 
 def actor_of(request: Request) -> Actor:

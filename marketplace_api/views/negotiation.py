@@ -17,7 +17,7 @@ from marketplace_api.domain.kernel.paging import PageRequest
 from marketplace_api.errors import DomainError, FieldError, Invalid
 from marketplace_api.hal.affordances import Operation
 from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
-from marketplace_api.schemas.base import Query, field_errors
+from marketplace_api.schemas.base import Query, field_errors, validated
 from marketplace_api.schemas.uploads import MULTIPART
 
 OFFERS = (JSON, HAL, HAL_FORMS)
@@ -55,11 +55,10 @@ def read_body(request: Request, operation: Operation) -> dict[str, Any]:
         raise DomainError(f"Send the body as {' or '.join(operation.content_types)}.", code="unsupported_media_type")
     try:
         document = _document(raw, given)
-        validated: dict[str, Any] = operation.body.deserialize(document)
+        return validated(operation.body, document, lambda: request.context.stored_fields)
     except colander.Invalid as problem:
         errors = field_errors(problem, "body")
         raise Invalid(summary(errors), errors=errors) from problem
-    return validated
 
 
 def _document(raw: bytes, media_type: str) -> Any:

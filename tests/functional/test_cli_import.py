@@ -71,7 +71,7 @@ def test_good_rows_are_kept_and_bad_ones_told(run: Run, file: Write, committed_d
         "no-address,Sold,cars,1.234,XXX,99,0,,sold\r\n"
         "a@shop.example,few\r\n"
         'a@shop.example,"quo"te,cars,1,,,,,\r\n'
-        'b@shop.example,"Two\nlines",cars,3,,,,,\r\n',
+        'b@shop.example,"Two ""quoted"" words",cars,3,,,,,\r\n',
     )
 
     result = run("listings", "import", "--create-owners", path)
@@ -94,7 +94,7 @@ def test_good_rows_are_kept_and_bad_ones_told(run: Run, file: Write, committed_d
     assert result.stdout == "Imported 2 listings of 8 rows, with 2 new accounts; 6 bad rows left out.\n"
     stored = listing(committed_databases, "Good, with a comma")
     assert (stored.currency, stored.status, stored.amenities) == ("EUR", "draft", ["radio", "two keys"])
-    assert listing(committed_databases, "Two\nlines").price == 3
+    assert listing(committed_databases, 'Two "quoted" words').price == 3
 
 
 def test_json_lines_flat_or_nested(run: Run, file: Write, committed_databases: Databases) -> None:

@@ -50,7 +50,7 @@ def test_a_photo_from_the_form_to_the_file(owner: Client, listing: Any, client: 
         fetched = client.get(photo["urls"][size], Accept="image/webp")
         assert fetched.status_int == 200
         assert fetched.content_type == "image/webp"
-        assert fetched.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert fetched.headers["Cache-Control"] == "public, max-age=31536000, s-maxage=300, immutable"
         assert "Vary" not in fetched.headers
         assert b"SecretCam" not in fetched.body
         image = Image.open(BytesIO(fetched.body))

@@ -69,19 +69,24 @@ def test_pserve_answers_and_stops(ini: str, committed_databases: Databases, tmp_
         "PUBLIC_URL": "https://market.example",
         "SMTP_URL": "smtp://127.0.0.1",
     }
-    environment.pop("PORT", None)
+    for name in ("PORT", "REDIS_URL"):
+        environment.pop(name, None)
     program = [sys.executable, "-m", "marketplace_api.serve", str(ROOT / ini), f"http_port={port}"]
-    process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(program, env=environment, stderr=stderr, stdout=subprocess.DEVNULL)
     try:
         assert _status(f"http://127.0.0.1:{port}/healthz") == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
+    has_many = ini == "production.ini" and serve.cores() > 1
+    assert log.read_text().count("count by themselves") == int(has_many)
 
 
 def _status(url: str) -> int:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with opener.open(url, timeout=5) as answer:

@@ -15,6 +15,7 @@ from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.exit_codes import PARTLY_DONE
 from marketplace_api.cli.files import refuse_existing
+from marketplace_api.cli.terminal import say
 
 if TYPE_CHECKING:
     from marketplace_api.backup.files import Found
@@ -58,7 +59,7 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
     context.output.record(values, "\n".join([sentence, *_remarks(manifest)]))
     if manifest.files.damaged:
         for key in manifest.files.damaged:
-            click.echo(f"{key}: the storage has lost or changed it, so it is not in the backup.", err=True)
+            say(f"{key}: the storage has lost or changed it, so it is not in the backup.", err=True)
         raise SystemExit(PARTLY_DONE)
 
 
@@ -267,7 +268,7 @@ def _name_files(found: Found) -> bool:
         ("changed", found.damaged, found.damaged_count, "the storage has something else under this name"),
     ):
         for key in keys[:MOST_NAMED]:
-            click.echo(f"{key}: {each}.", err=True)
+            say(f"{key}: {each}.", err=True)
         if count:
             told = f"{counted(count, 'file')} {'is' if count == 1 else 'are'} {what}"
             if count > MOST_NAMED:
@@ -276,5 +277,5 @@ def _name_files(found: Found) -> bool:
                     f"files_{what} in what this tells: marketplace-admin --json db check "
                     f"{'--files' if what == 'missing' else '--contents'}"
                 )
-            click.echo(f"{told}.", err=True)
+            say(f"{told}.", err=True)
     return bool(found.missing_count or found.damaged_count)

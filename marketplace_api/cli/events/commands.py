@@ -17,6 +17,7 @@ import rich_click as click
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.files import FILE, is_stdout, written
 from marketplace_api.cli.param_types import SINCE, require_span
+from marketplace_api.cli.terminal import say, stdout_of_bytes
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
@@ -103,7 +104,7 @@ def show(context: Context, event_id: int) -> None:
 def export(context: Context, /, *, file: Path | None, **narrowing: Any) -> None:
     """Write events as JSON lines, the oldest first: everything up to now, however much that is.
 
-    A FILE ending in .csv, or --output csv, asks for CSV. A FILE is complete when it is there; one that exists is replaced
+    A FILE ending in .csv, or --output csv, asks for CSV, with an apostrophe before what a spreadsheet would compute. A FILE is complete when it is there; one that exists is replaced
     with --yes only.
 
     Example: `marketplace-admin events export --since 30d --to events.jsonl`
@@ -145,7 +146,7 @@ def _follow(context: Context, databases: Databases, wanted: Criteria, limit: int
         past = audit.newest(db, wanted, limit) if limit else ()
         old = [row for row in past if row.event_id <= horizon]
     if not context.for_programs:
-        click.echo(event_format.head())
+        say(event_format.head())
     encode = _encoder(context.output_format)
     _print(context, databases, old, encode)
     for rows in feed.follow(databases, horizon, context.output.remark):
@@ -172,11 +173,12 @@ def _print(context: Context, databases: Databases, rows: list[Any], encode: Enco
     if not rows:
         return
     if context.for_programs:
-        click.echo(encode(rows), nl=False)
+        stdout_of_bytes().write(encode(rows))
+        sys.stdout.flush()
         return
     with databases.primary_reader() as db:
         lines = event_format.lines(db, rows)
-    click.echo("".join(f"{event_format.padded(line)}\n" for line in lines), nl=False)
+    say("".join(f"{event_format.padded(line)}\n" for line in lines), nl=False)
 
 
 @contextmanager

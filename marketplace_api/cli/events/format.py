@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from marketplace_api.characters import visible, visible_json
 from marketplace_api.cli.output import csv_cells
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def deeds(db: Reader, rows: Sequence[Any]) -> list[dict[str, Any]]:
             "type": row.type,
             "actor": _actor(row, names),
             "change": _change(row.previous or {}, row.new),
-            "reason": plain(row.reason or ""),
+            "reason": visible(row.reason or ""),
             "previous": row.previous,
             "new": row.new,
         }
@@ -67,7 +68,7 @@ def deeds(db: Reader, rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _actor(row: Any, names: Mapping[int, str]) -> str:
-    return plain(_person(row.actor_id, names) if row.actor_id is not None else row.actor_name or "")
+    return visible(_person(row.actor_id, names) if row.actor_id is not None else row.actor_name or "")
 
 
 def _line(row: Any, names: Mapping[int, str]) -> dict[str, str]:
@@ -79,9 +80,9 @@ def _line(row: Any, names: Mapping[int, str]) -> dict[str, str]:
         "event_id": str(row.event_id),
         "type": row.type,
         "subject": f"{row.subject_type}:{row.subject_id}" if row.subject_id is not None else row.subject_type,
-        "actor": plain(actor),
+        "actor": visible(actor),
         "change": _change(row.previous or {}, row.new),
-        "reason": plain(row.reason or ""),
+        "reason": visible(row.reason or ""),
     }
 
 
@@ -98,13 +99,8 @@ def _change(previous: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             parts.append(f"{name}: {previous[name]} →")
         elif previous[name] != new[name]:
             parts.append(f"{name}: {previous[name]} → {new[name]}")
-    text = plain("; ".join(parts))
+    text = visible("; ".join(parts))
     return text if len(text) <= LONGEST_CHANGE else f"{text[: LONGEST_CHANGE - 1]}…"
-
-
-def plain(text: str) -> str:
-    """The text on one line, without what would steer a terminal: others wrote it."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def padded(line: Mapping[str, str]) -> str:
@@ -135,4 +131,5 @@ def json_lines(rows: Iterable[Any]) -> bytes:
     """One JSON object per event and line."""
     import orjson
 
-    return b"".join(orjson.dumps(fields(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    lines = b"".join(orjson.dumps(fields(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return visible_json(lines.decode()).encode()

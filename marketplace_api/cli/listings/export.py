@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import rich_click as click
 
+from marketplace_api.characters import visible_json
+from marketplace_api.cli import csv_text
 from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.files import FILE, is_stdout, written
@@ -41,7 +43,8 @@ def export(context: Context, *, output: Path | None, format_: str | None, where:
 
     Without those that are deleted, or hidden because their owner was banned or is leaving. An import cannot begin with
     a listing that is sold, suspended, rejected or waiting: such are written as inactive, and counted. Conditions are
-    those of `moderation bulk`. A FILE that exists is replaced with --yes only.
+    those of `moderation bulk`. A FILE that exists is replaced with --yes only. In CSV an apostrophe stands before what a
+    spreadsheet would compute (`'=1+1`); `listings import` takes it off again.
 
     Example: `marketplace-admin listings export --to cars.csv --where "category = cars and status = active"`
     """
@@ -118,8 +121,13 @@ def _as_csv(rows: Iterable[Any]) -> bytes:
     from marketplace_api.cli.listings.formats import COLUMNS, LISTS, list_cell
 
     return _csv_text(
-        [list_cell(getattr(row, name)) if name in LISTS else getattr(row, name) for name in COLUMNS] for row in rows
+        [_cell(list_cell(getattr(row, name)) if name in LISTS else getattr(row, name)) for name in COLUMNS]
+        for row in rows
     )
+
+
+def _cell(value: Any) -> Any:
+    return csv_text.escaped(value) if isinstance(value, str) else value
 
 
 def _csv_text(lines: Iterable[Iterable[Any]]) -> bytes:
@@ -133,10 +141,11 @@ def _as_json_lines(rows: Iterable[Any]) -> bytes:
 
     from marketplace_api.cli.listings.formats import COLUMNS
 
-    return b"".join(
+    lines = b"".join(
         orjson.dumps({name: value for name in COLUMNS if (value := _plain(getattr(row, name))) is not None}) + b"\n"
         for row in rows
     )
+    return visible_json(lines.decode()).encode()
 
 
 def _plain(value: Any) -> Any:

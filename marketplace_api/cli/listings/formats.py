@@ -20,6 +20,7 @@ import colander
 import orjson
 import rich_click as click
 
+from marketplace_api.cli import csv_text
 from marketplace_api.domain.catalog.listings.editing import PLACE
 from marketplace_api.domain.catalog.listings.import_ import Row, Validate
 from marketplace_api.errors import FieldError, Invalid
@@ -192,7 +193,9 @@ def _numbered(reader: Iterator[list[str]], header: Sequence[str]) -> Iterator[tu
 def _mapping(header: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) != len(header):
         return _unreadable(f"This row has {len(cells)} cells, the header has {len(header)}.")
-    values = {name: text for name, cell in zip(header, cells, strict=True) if (text := cell.strip())}
+    values = {
+        name: csv_text.unescaped(text) for name, cell in zip(header, cells, strict=True) if (text := cell.strip())
+    }
     for name, text in values.items():
         if not text.isascii() and _UNDECODED.search(text):
             return _unreadable("This is not UTF-8 text.", name)

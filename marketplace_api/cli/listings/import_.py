@@ -12,10 +12,12 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
+from marketplace_api.characters import visible
 from marketplace_api.cli.bulk import counted
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.error_summary import ErrorSummary
 from marketplace_api.cli.exit_codes import DONE, FAILED, PARTLY_DONE
+from marketplace_api.cli.terminal import say_line
 
 if TYPE_CHECKING:
     from marketplace_api.cli.listings.formats import ListingFile
@@ -52,7 +54,8 @@ def import_(
 
     The columns (CSV) or names (JSONL) are owner_email, title, description, category, price, currency, address, city,
     state, zip, country, latitude, longitude, amenities, photos_urls and status; the first two, category and price must
-    be there. `|` separates several amenities or photos, or they are a JSON array. Bad rows are left out, and the others
+    be there. `|` separates several amenities or photos, or they are a JSON array. One apostrophe before what a spreadsheet
+    would compute (`'=1+1`, `''=1+1`) is taken off, as an export puts it there. Bad rows are left out, and the others
     stored. The first few of each reason are told on standard error, by their number after the header (CSV) or their line
     (JSONL), and then how many more there are; with `--verbose` each of them is.
 
@@ -117,7 +120,7 @@ class _Run:
                 if not is_outage(error):
                     raise
                 self.is_interrupted = True
-                click.echo("Error: the database is away or too slow.", err=True)
+                say_line("Error: the database is away or too slow.")
 
     def read(self, source: ListingFile, progress: Callable[[], None]) -> None:
         from marketplace_api.cli.listings.formats import validator
@@ -144,7 +147,7 @@ class _Run:
     def bad(self, path: Path, number: int, name: str, reason: str) -> None:
         where = f"row {number}, {name}" if name else f"row {number}"
         line = f"{path}: {where}: {reason}" if self.has_many_files else f"{where}: {reason}"
-        self.summary.add(_harmless(line), _harmless(f"{name}: {reason}" if name else reason))
+        self.summary.add(visible(line), visible(f"{name}: {reason}" if name else reason))
         if len(self.bad_rows) < BAD_ROWS_KEPT:
             self.bad_rows.append({"file": str(path), "row": number, "field": name, "reason": reason})
 
@@ -171,11 +174,6 @@ class _Run:
         if self.is_interrupted:
             said += " It was interrupted: run the same command again to add the rest."
         self.context.output.record(values, said)
-
-
-def _harmless(line: str) -> str:
-    """What a file holds must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 @contextmanager

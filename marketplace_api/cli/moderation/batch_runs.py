@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from marketplace_api.cli.context import Context
-from marketplace_api.cli.error_summary import ErrorSummary, print_line
+from marketplace_api.cli.error_summary import ErrorSummary
 from marketplace_api.cli.exit_codes import CONFLICT, DONE, PARTLY_DONE
 from marketplace_api.cli.signals import interruptible
+from marketplace_api.cli.terminal import say_line
 
 if TYPE_CHECKING:
     from marketplace_api.database.engines import Databases
@@ -44,7 +45,7 @@ def carry_out(context: Context, databases: Databases, actor: Actor, batch_id: in
                 stopped_by = error.detail
                 break
             except Exception:
-                print_line(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
+                say_line(f"Batch {batch_id} was interrupted; {_GO_ON.format(batch_id)}")
                 raise
             if not some:
                 break
@@ -80,7 +81,7 @@ def _name_odd(session: Any, batch: Any, counts: Mapping[str, int], odd: tuple[st
                 # As everywhere: `listing 15: …`, of a batch of listings.
                 summary.add(f"{batch.target.removesuffix('s')} {row.subject_id}: {row.detail}", row.detail)
     if summary.print_rest(batches.reasons(session, batch_id, odd)):
-        print_line(f"All of them: `moderation show {batch_id} --outcome skipped --limit 100000`, or `--outcome kept`.")
+        say_line(f"All of them: `moderation show {batch_id} --outcome skipped --limit 100000`, or `--outcome kept`.")
 
 
 def _summary(counts: dict[str, int]) -> str:

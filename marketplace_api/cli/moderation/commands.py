@@ -11,6 +11,7 @@ import rich_click as click
 from marketplace_api.cli.context import Context, pass_context
 from marketplace_api.cli.moderation import reports
 from marketplace_api.cli.moderation.batch_runs import OUTCOMES, carry_out, outcome_text, reasons_text
+from marketplace_api.cli.param_types import BATCH_REASON
 
 TARGETS = ("listings", "users", "reviews", "messages")
 COLUMNS = ("batch_id", "action", "target", "conditions", "state", "matched", "actor", "date_created")
@@ -31,7 +32,9 @@ for command in reports.COMMANDS:
 @click.argument("action", help="What is done; see below.")
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="What it is done to.")
 @click.option("--where", required=True, metavar="CONDITIONS", help="Which, for example: price < 1 EUR and title ~ free")
-@click.option("--reason", required=True, help="Why; those concerned read it, and it goes into the audit trail.")
+@click.option(
+    "--reason", type=BATCH_REASON, required=True, help="Why; those concerned read it, and it goes into the audit trail."
+)
 @click.option("--dry-run", is_flag=True, help="Show what matches and change nothing.")
 @pass_context
 def bulk(context: Context, action: str, target: str, where: str, reason: str, dry_run: bool) -> None:
@@ -118,7 +121,7 @@ def resume(context: Context, batch_id: int) -> None:
     type=click.IntRange(1, 2**63 - 1),
     help="The batch's id, as `moderation batches` shows it.",
 )
-@click.option("--reason", help="Why; goes into the audit trail.")
+@click.option("--reason", type=BATCH_REASON, help="Why; goes into the audit trail.")
 @click.option("--dry-run", is_flag=True, help="Say what would be put back and what kept, and change nothing.")
 @pass_context
 def undo(context: Context, batch_id: int, reason: str | None, dry_run: bool) -> None:

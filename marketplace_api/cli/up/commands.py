@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
+from marketplace_api.cli.terminal import say
 from marketplace_api.cli.up.supervisor import Child, ChildError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def revive_database(server: EmbeddedPostgres) -> None:
     before = server.launches
     server.start()
     if server.launches > before:
-        click.echo("PostgreSQL had ended; it is started again, and goes on from what was committed.", err=True)
+        say("PostgreSQL had ended; it is started again, and goes on from what was committed.", err=True)
 
 
 def _welcome(context: Context, url: str, realtime_url: str) -> None:
@@ -175,7 +176,7 @@ def _welcome(context: Context, url: str, realtime_url: str) -> None:
     ]
     lines += ["", "Demo log-ins (POST /api/auth/login):"]
     lines += [f"  {role:<10} {email}  {password}" for role, email, password in demo.LOGINS]
-    click.echo("\n" + "\n".join(lines) + "\n\nCtrl-C stops everything.\n")
+    say("\n" + "\n".join(lines) + "\n\nCtrl-C stops everything.\n")
 
 
 def address(server: dict[str, str]) -> tuple[str, int]:

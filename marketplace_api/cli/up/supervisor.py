@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import rich_click as click
 
+from marketplace_api.cli.terminal import say, say_colored
+
 STOP_SECONDS = 30
 # A child that ends this soon after its start, this often, is not worth another try.
 SOON_SECONDS = 10
@@ -64,7 +66,7 @@ class Child:
         ending = _ending(self.process.returncode)
         if self.quick_ends >= MOST_QUICK_ENDS:
             raise ChildError(f"The {self.name} process ended again and again ({ending}): its last lines above say why.")
-        click.echo(f"The {self.name} process ended ({ending}); starting it again.", err=True)
+        say(f"The {self.name} process ended ({ending}); starting it again.", err=True)
         self.start()
 
     def stop(self) -> None:
@@ -94,7 +96,7 @@ class Child:
             for line in process.stdout:
                 # A reader that has gone must not stop the children by a full pipe.
                 with suppress(OSError):
-                    click.echo(prefix + line.decode(errors="replace").rstrip("\n"))
+                    say_colored(prefix + line.decode(errors="replace").rstrip("\n"))
 
 
 def _ending(code: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.param_types import SINCE
+from marketplace_api.cli.param_types import REASON, SINCE
 from marketplace_api.cli.users import last_admin
 from marketplace_api.cli.users.moderation import JUDGING, SESSION_COLUMNS, user_argument
 
@@ -164,7 +164,7 @@ def create(
     required=True,
     help="One or more; `customer` always is.",
 )
-@click.option("--reason", help="Why; goes into the audit trail.")
+@click.option("--reason", type=REASON, help="Why; goes into the audit trail.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and change nothing.")
 @pass_context
 def set_role(context: Context, user: str, roles: tuple[str, ...], reason: str | None, dry_run: bool) -> None:

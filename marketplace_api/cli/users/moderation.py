@@ -8,9 +8,9 @@ from typing import Any
 
 import rich_click as click
 
+from marketplace_api.characters import visible
 from marketplace_api.cli.bulk import counted, done_word, dry_run_option
 from marketplace_api.cli.context import Context, pass_context
-from marketplace_api.cli.events.format import plain
 from marketplace_api.cli.param_types import REASON, UNTIL
 from marketplace_api.cli.users import last_admin
 
@@ -119,7 +119,7 @@ def _judge(
     message = f"{done['username']} {verb} {done_word(action)}{term} (was {before})."
     if action == "suspend" and before == "suspended":
         said = f"until {was_until:%Y-%m-%d %H:%M} UTC" if was_until else "until further notice"
-        message += f" This replaces the suspension {said}: “{plain(was_reason or '')}”"
+        message += f" This replaces the suspension {said}: “{visible(was_reason or '')}”"
     context.output.record(done, message)
 
 

@@ -35,6 +35,12 @@ _FIND = Prepared(
         _p.photo_id == sa.bindparam("photo_id"), _p.listing_id == sa.bindparam("listing_id"), ~_p.is_broken
     )
 )
+_WITHDRAWN = Prepared(
+    sa.select(sa.true())
+    .select_from(_t.join(table_of(Listing), Listing.listing_id == _p.listing_id))
+    .where(sa.or_(*(column == sa.bindparam("key") for column in (_p.full_key, _p.card_key, _p.thumb_key))))
+    .where(~Listing.is_public)
+)
 _OF_LISTINGS = Prepared(
     sa.select(*COLUMNS)
     .where(_p.listing_id == sa.any_(sa.bindparam("listing_ids", type_=postgresql.ARRAY(sa.BigInteger))), ~_p.is_broken)
@@ -50,6 +56,11 @@ _PLACES = (
 def find(db: Reader, listing_id: int, photo_id: int) -> Any | None:
     """The row of one photo of this listing, or ``None``."""
     return _FIND.first(db, {"listing_id": listing_id, "photo_id": photo_id})
+
+
+def is_withdrawn(db: Reader, key: str) -> bool:
+    """Whether this file is of a photo whose listing is not public: a draft, suspended, deleted, its owner banned …"""
+    return _WITHDRAWN.first(db, {"key": key}) is not None
 
 
 def of_listings(db: Reader, listings: Collection[Any]) -> dict[int, list[Any]]:

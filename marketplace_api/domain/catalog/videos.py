@@ -29,7 +29,17 @@ _v = _t.c
 COLUMNS = (_v.listing_id, _v.seconds, _v.width, _v.height, _v.video_key, _v.poster_key)
 """What the representation of a video is made from."""
 
+_WITHDRAWN = Prepared(
+    sa.select(sa.true())
+    .select_from(_t.join(table_of(Listing), Listing.listing_id == _v.listing_id))
+    .where(sa.or_(_v.video_key == sa.bindparam("key"), _v.poster_key == sa.bindparam("key")), ~Listing.is_public)
+)
 _FIND = Prepared(sa.select(*COLUMNS).where(_v.listing_id == sa.bindparam("listing_id"), ~_v.is_broken))
+
+
+def is_withdrawn(db: Reader, key: str) -> bool:
+    """Whether this file is of a video whose listing is not public; see the photos'."""
+    return _WITHDRAWN.first(db, {"key": key}) is not None
 
 
 def find(db: Reader, listing_id: int) -> Any | None:

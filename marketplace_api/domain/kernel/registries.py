@@ -12,6 +12,8 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.database.prepared import Reader
+
 
 class _Named(Protocol):
     @property
@@ -62,8 +64,21 @@ class Sweeper:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A kind of public files of which some are out of public view: ``is_withdrawn(reader, key)`` says whether this one is.
+
+    ``name`` is the kind. Of a file that nothing names it says no: it may be too new for a replica, and keys cannot be
+    guessed.
+    """
+
+    name: str
+    is_withdrawn: Callable[[Reader, str], bool]
+
+
 OWNER_EFFECTS: Registry[OwnerEffect] = Registry()
 SWEEPERS: Registry[Sweeper] = Registry()
+WITHDRAWALS: Registry[Withdrawal] = Registry()
 
 
 def complete() -> None:

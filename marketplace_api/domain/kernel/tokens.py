@@ -130,6 +130,8 @@ class SigningKeys:
         return claims
 
     def _read(self, token: str) -> AccessClaims:
+        for part in token.split("."):
+            read_base64url(part)
         header = jwt.get_unverified_header(token)
         # The key decides the algorithm, never the token.
         key = self._public[header["kid"]]
@@ -152,6 +154,17 @@ def new_opaque() -> str:
 def hash_opaque(token: str) -> bytes:
     """The SHA-256 of a token. It has enough entropy of its own, so neither salt nor slowness is needed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def read_base64url(text: str) -> bytes:
+    """The bytes of base64url without padding (RFC 4648). Raises ``ValueError`` for any but their one spelling.
+
+    Decoders pass over padding, foreign characters and the bits that are left over; a token would have many spellings.
+    """
+    raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != text:
+        raise ValueError("not the spelling of these bytes")
+    return raw
 
 
 def _id(value: Any) -> int:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 PATH = "/files/"
+STEADY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class UrlSigner:
     def path(self, key: str, seconds: int) -> str:
         """``/files/{key}?expires=…&signature=…``, good for ``seconds`` from now."""
         expires = int(time.time()) + seconds
+        return f"{PATH}{key}?expires={expires}&signature={self._signature(key, expires)}"
+
+    def steady_path(self, key: str) -> str:
+        """The same, good for one to two hours and the same for an hour, so that what shows it keeps its ETag."""
+        expires = (int(time.time()) // STEADY_SECONDS + 2) * STEADY_SECONDS
         return f"{PATH}{key}?expires={expires}&signature={self._signature(key, expires)}"
 
     def is_valid(self, key: str, expires: int, signature: str) -> bool:

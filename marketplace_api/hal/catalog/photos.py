@@ -8,6 +8,7 @@ from typing import Any
 from pyramid.request import Request
 
 from marketplace_api.domain.catalog import photos as domain
+from marketplace_api.hal.file_address import file_address
 from marketplace_api.hal.registry import represents
 from marketplace_api.hal.representation import HAL_FORMS, Representation, link
 from marketplace_api.resources.base import Context
@@ -20,7 +21,10 @@ def photos(context: PhotosContext) -> Representation:
     listing = context.listing.row
     rows = domain.of_listings(context.request.db, [listing]).get(listing.listing_id, [])
     with_forms = context.request.media == HAL_FORMS
-    items = [_photo(context.request, row, context.child(row) if with_forms else None) for row in rows]
+    items = [
+        _photo(context.request, row, context.child(row) if with_forms else None, is_public=listing.is_public)
+        for row in rows
+    ]
     now = [{"photo_id": row.photo_id, "alt_text": row.alt_text} for row in rows]
     return Representation(
         {},
@@ -36,7 +40,7 @@ def photos(context: PhotosContext) -> Representation:
 @represents(PhotoContext)
 def photo(context: PhotoContext) -> Representation:
     """One photo."""
-    shown = _photo(context.request, context.row, context)
+    shown = _photo(context.request, context.row, context, is_public=context.listing.row.is_public)
     shown.version, shown.is_public = context.version, True
     return shown
 
@@ -54,7 +58,7 @@ def photos_of(
     parents = {context.row.listing_id: PhotosContext(request, context, "photos") for context in contexts if context}
     return {
         row.listing_id: [
-            _photo(request, photo_row, _child(parents.get(row.listing_id), photo_row))
+            _photo(request, photo_row, _child(parents.get(row.listing_id), photo_row), is_public=row.is_public)
             for photo_row in found.get(row.listing_id, ())
         ]
         for row in listings
@@ -65,14 +69,16 @@ def _child(parent: PhotosContext | None, row: Any) -> PhotoContext | None:
     return parent.child(row) if parent is not None else None
 
 
-def _photo(request: Request, row: Any, context: Context | None) -> Representation:
-    base: str = request.registry.files_url
+def _photo(request: Request, row: Any, context: Context | None, *, is_public: bool) -> Representation:
     state = {
         "photo_id": row.photo_id,
         "alt_text": row.alt_text,
         "width": row.width,
         "height": row.height,
-        "urls": {size: f"{base}/files/{getattr(row, f'{size}_key')}" for size in ("thumb", "card", "full")},
+        "urls": {
+            size: file_address(request, getattr(row, f"{size}_key"), is_public=is_public)
+            for size in ("thumb", "card", "full")
+        },
     }
     collection = f"/api/listings/{row.listing_id}/photos"
     return Representation(

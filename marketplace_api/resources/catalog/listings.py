@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.catalog import bookmarks
 from marketplace_api.domain.catalog.listings import queries
+from marketplace_api.domain.catalog.listings.editing import PLACE
 from marketplace_api.domain.community.conversations import policy as message_policy
 from marketplace_api.domain.community.reviews import queries as review_rows
 from marketplace_api.domain.trust.reports import queries as report_rows
@@ -51,6 +52,11 @@ class ListingContext(Context):
     @property
     def version(self) -> int:
         return int(self.row.version)
+
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        fields = {name: getattr(self.row, name) for name in ("title", "description", "photos_urls", "amenities")}
+        return {**fields, "location": {name: getattr(self.row, name) for name in PLACE}}
 
     def with_row(self, row: Any) -> ListingContext:
         """The same place in the tree with a newer row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.request import Request
@@ -55,6 +56,10 @@ class PhotoContext(OfListing):
     def __init__(self, request: Request, parent: PhotosContext, name: str, row: Any) -> None:
         super().__init__(request, parent, name, parent.listing)
         self.row = row
+
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        return {"alt_text": self.row.alt_text}
 
     def refreshed(self) -> PhotosContext:
         """The photos of the listing as they are now; this one may be gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +44,10 @@ class ReviewContext(Context):
         """Whether the caller has reported it."""
         found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "review", [self.row.review_id])
         return bool(found)
+
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        return {name: getattr(self.row, name) for name in ("comment", "reply")}
 
     def with_row(self, row: Any) -> ReviewContext:
         """The same place in the tree with a newer row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from pyramid.request import Request
 
 from marketplace_api.domain.community.conversations import blocks, policy
 from marketplace_api.domain.community.reviews import queries as review_rows
-from marketplace_api.domain.identity.accounts import admins, profiles, sessions
+from marketplace_api.domain.identity.accounts import admins, pictures, profiles, sessions
 from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
@@ -107,6 +108,13 @@ class MeContext(Context):
     @property
     def version(self) -> int:
         return int(self.row.version)
+
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        row = self.row
+        picture = pictures.address(self.request.registry.pictures_url, row.profile_picture_url)
+        own = {name: getattr(row, name) for name in ("username", "email", "bio", "contact_information")}
+        return {**own, "profile_picture_url": picture}
 
     def unavailable(self, operation: str) -> DomainError:
         return admins.last_admin() if operation == "deactivate" else super().unavailable(operation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.authorization import Allow
@@ -62,6 +63,10 @@ class WebhookContext(Context):
     @property
     def version(self) -> int:
         return int(self.row.version)
+
+    @property
+    def stored_fields(self) -> Mapping[str, Any]:
+        return {name: getattr(self.row, name) for name in ("url", "description")}
 
     def with_row(self, row: Any) -> WebhookContext:
         """The same place in the tree with a newer row."""

@@ -23,8 +23,8 @@ from marketplace_api.schemas.types import (
     OneOf,
     StrictType,
     Text,
-    WebAddress,
 )
+from marketplace_api.schemas.web_address import WebAddress
 
 LISTING_FIELDS = (
     "listing_id",
@@ -130,7 +130,7 @@ class CreateListing(_Listing):
     """A new listing."""
 
     title = SchemaNode(Text(255), title="Title")
-    description = SchemaNode(Text(20_000, 0), missing="", title="Description")
+    description = SchemaNode(Text(20_000, 0, lines=True), missing="", title="Description")
     category = SchemaNode(Text(100), title="Category", description="A slug from /api/categories.")
     price = SchemaNode(PRICE, title="Price")
     currency = SchemaNode(Currency(), missing="USD", title="Currency", description="An ISO 4217 code.")
@@ -144,7 +144,7 @@ class EditListing(_Listing):
     """What to change; absent fields stay as they are."""
 
     title = _optional(Text(255), "Title")
-    description = _optional(Text(20_000, 0), "Description")
+    description = _optional(Text(20_000, 0, lines=True), "Description")
     category = _optional(Text(100), "Category", "A slug from /api/categories.")
     price = _optional(PRICE, "Price")
     currency = _optional(Currency(), "Currency", "An ISO 4217 code.")
@@ -157,13 +157,15 @@ class EditListing(_Listing):
 class StepWithReason(Body):
     """A step that must say why."""
 
-    reason = SchemaNode(Text(2000, 3), title="Reason", description="The person concerned reads this.")
+    reason = SchemaNode(Text(2000, 3, lines=True), title="Reason", description="The person concerned reads this.")
 
 
 class StepWithOptionalReason(Body):
     """A step that may say why."""
 
-    reason = SchemaNode(Text(2000, 3), missing=None, title="Reason", description="The person concerned reads this.")
+    reason = SchemaNode(
+        Text(2000, 3, lines=True), missing=None, title="Reason", description="The person concerned reads this."
+    )
 
 
 class ReadListing(Query):

@@ -51,7 +51,7 @@ class SendMessage(Body):
         title="Conversation",
         description="One that you take part in; or a receiver_id.",
     )
-    content = SchemaNode(Text(5000), title="Message", description="Plain text.")
+    content = SchemaNode(Text(5000, lines=True), title="Message", description="Plain text.")
     listing_id = SchemaNode(Nullable(Integer(1)), missing=None, title="Listing", description="What it is about.")
 
     def validator(self, node: SchemaNode, value: dict[str, Any]) -> None:

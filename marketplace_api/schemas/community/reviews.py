@@ -29,8 +29,8 @@ REVIEW_FIELDS = (
 REVIEW_EMBEDS = ("reviewer",)
 READ_ONLY = frozenset((*REVIEW_FIELDS, *REVIEW_EMBEDS))
 
-COMMENT = Text(5000)
-REASON = Text(2000, 3)
+COMMENT = Text(5000, lines=True)
+REASON = Text(2000, 3, lines=True)
 
 
 class PostReview(Body):

@@ -27,7 +27,7 @@ READ_ONLY = frozenset(
         "rating_count",
     }
 )
-REASON = Text(2000, 3)
+REASON = Text(2000, 3, lines=True)
 SORTS = ("date_joined", "username")
 
 

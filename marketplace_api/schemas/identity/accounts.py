@@ -8,7 +8,8 @@ from colander import SchemaNode, drop
 
 from marketplace_api.domain.identity.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH
 from marketplace_api.schemas.base import Body, ObjectType, PageQuery, Query, names
-from marketplace_api.schemas.types import Email, Nullable, OneOf, Text, WebAddress
+from marketplace_api.schemas.types import Email, Nullable, OneOf, Text
+from marketplace_api.schemas.web_address import WebAddress
 
 ME_FIELDS = (
     "user_id",
@@ -58,7 +59,7 @@ USERNAME = Text(
 # One that is there already, perhaps from the time of another policy.
 PASSWORD = Text(MAXIMUM_LENGTH, strip=False, secret=True)
 PASSWORD_HINT = f"At least {MINIMUM_LENGTH} characters."
-TOKEN = Text(500, secret=True)
+TOKEN = Text(500, strip=False, secret=True)
 
 
 class Register(Body):
@@ -112,7 +113,7 @@ class ContactInformation(SchemaNode):
 
     schema_type = ObjectType
     phone = SchemaNode(Nullable(Text(40)), missing=drop, title="Phone")
-    address = SchemaNode(Nullable(Text(500)), missing=drop, title="Address")
+    address = SchemaNode(Nullable(Text(500, lines=True)), missing=drop, title="Address")
 
 
 class EditAccount(Body):
@@ -122,7 +123,7 @@ class EditAccount(Body):
     username = SchemaNode(USERNAME, missing=drop, title="User name")
     email = SchemaNode(Email(), missing=drop, title="E-mail")
     profile_picture_url = SchemaNode(Nullable(WebAddress()), missing=drop, title="Picture")
-    bio = SchemaNode(Nullable(Text(5000, 0)), missing=drop, title="About")
+    bio = SchemaNode(Nullable(Text(5000, 0, lines=True)), missing=drop, title="About")
     contact_information = ContactInformation(missing=drop, title="Contact information")
 
 

@@ -8,11 +8,13 @@ from marketplace_api.models.identity.api_keys import SCOPES
 from marketplace_api.schemas.base import Body, PageQuery
 from marketplace_api.schemas.types import ListOf, Moment, Nullable, OneOf, Text
 
+NAME = Text(100)
+
 
 class IssueKey(Body):
     """A key for a program: who holds it may do what its scopes say, and nothing else."""
 
-    name = SchemaNode(Text(100, 1), title="Name", description="What it is for, for those who look through the keys.")
+    name = SchemaNode(NAME, title="Name", description="What it is for, for those who look through the keys.")
     scopes = SchemaNode(
         ListOf(OneOf(SCOPES), len(SCOPES), 1, unique=True), title="Scopes", description=f"Of: {', '.join(SCOPES)}."
     )

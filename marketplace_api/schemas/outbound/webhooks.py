@@ -8,7 +8,8 @@ from marketplace_api.domain.eventlog.event_patterns import PATTERNS
 from marketplace_api.domain.kernel.events import EventType
 from marketplace_api.models.outbound.webhooks import DELIVERY_STATES, LONGEST_DESCRIPTION, LONGEST_URL, MOST_TYPES
 from marketplace_api.schemas.base import Body, PageQuery
-from marketplace_api.schemas.types import FromQuery, ListOf, OneOf, Text, WebAddress
+from marketplace_api.schemas.types import FromQuery, ListOf, OneOf, Text
+from marketplace_api.schemas.web_address import WebAddress
 
 READ_ONLY = frozenset(
     {
@@ -22,9 +23,9 @@ READ_ONLY = frozenset(
         "date_updated",
     }
 )
-_URL = WebAddress(LONGEST_URL)
+URL = WebAddress(LONGEST_URL, called=True)
 _TYPES = ListOf(OneOf(PATTERNS), MOST_TYPES, 1, unique=True)
-_DESCRIPTION = Text(LONGEST_DESCRIPTION, 0)
+DESCRIPTION = Text(LONGEST_DESCRIPTION, 0)
 _ABOUT_URL = "Where events are sent to, by POST; https in production, and an address of the public Internet."
 _ABOUT_TYPES = "Types of events; `listing.*` is all of a subject, `*` is everything."
 
@@ -32,18 +33,18 @@ _ABOUT_TYPES = "Types of events; `listing.*` is all of a subject, `*` is everyth
 class MakeWebhook(Body):
     """An address and what it is told of."""
 
-    url = SchemaNode(_URL, title="Address", description=_ABOUT_URL)
+    url = SchemaNode(URL, title="Address", description=_ABOUT_URL)
     event_types = SchemaNode(_TYPES, title="Types of events", description=_ABOUT_TYPES)
-    description = SchemaNode(_DESCRIPTION, missing="", title="Description", description="For you.")
+    description = SchemaNode(DESCRIPTION, missing="", title="Description", description="For you.")
 
 
 class EditWebhook(Body):
     """What to change; absent fields stay."""
 
     read_only = READ_ONLY
-    url = SchemaNode(_URL, missing=drop, title="Address", description=_ABOUT_URL)
+    url = SchemaNode(URL, missing=drop, title="Address", description=_ABOUT_URL)
     event_types = SchemaNode(_TYPES, missing=drop, title="Types of events", description=_ABOUT_TYPES)
-    description = SchemaNode(_DESCRIPTION, missing=drop, title="Description", description="For you.")
+    description = SchemaNode(DESCRIPTION, missing=drop, title="Description", description="For you.")
 
 
 class ListWebhooks(PageQuery):

@@ -11,4 +11,4 @@ from marketplace_api.schemas.types import Text
 class RemoveMessage(Body):
     """Why a message is removed."""
 
-    reason = SchemaNode(Text(2000, 3), title="Reason", description="Its sender reads this.")
+    reason = SchemaNode(Text(2000, 3, lines=True), title="Reason", description="Its sender reads this.")

@@ -22,7 +22,7 @@ from marketplace_api.schemas.types import (
     Text,
 )
 
-_REASON = Text(2000, 3)
+_REASON = Text(2000, 3, lines=True)
 _WITHOUT_WORDS = {
     "required": [],
     "properties": {"reason": {"enum": [reason for reason in REASONS if reason != "other"]}},
@@ -38,7 +38,7 @@ class MakeReport(Body):
     subject_id = SchemaNode(Integer(1), title="Its id")
     reason = SchemaNode(OneOf(REASONS), title="Reason")
     comment = SchemaNode(
-        Text(LONGEST_COMMENT, 0), missing="", title="Comment", description="Plain text; `other` needs it."
+        Text(LONGEST_COMMENT, 0, lines=True), missing="", title="Comment", description="Plain text; `other` needs it."
     )
 
     def validator(self, node: SchemaNode, value: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from marketplace_api.schemas.base import Body, PageQuery, Query
 from marketplace_api.schemas.types import FromQuery, Moment, Nullable, OneOf, Text
 from marketplace_api.schemas.uploads import UploadForm
 
-REASON = Text(2000, 3)
+REASON = Text(2000, 3, lines=True)
 
 DOCUMENT = UploadForm(
     ACCEPTED,

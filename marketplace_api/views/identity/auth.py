@@ -9,6 +9,7 @@ from typing import Any
 
 from pyramid.request import Request
 
+from marketplace_api.characters import visible
 from marketplace_api.domain.identity.accounts import recovery, registration, sessions
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.hal.identity import accounts as represent
@@ -32,7 +33,7 @@ def _security(request: Request) -> dict[str, Any]:
         "databases": registry.databases,
         "keys": registry.signing_keys,
         "rules": registry.account_rules,
-        "device": (request.user_agent or "")[:255],
+        "device": visible(request.user_agent or "")[:255],
         "address": (request.address)[:64],
     }
 

@@ -15,7 +15,8 @@ from marketplace_api.views.service import Service
 
 file = Service("file", "/files/{key}", FileContext, limits="files")
 
-IMMUTABLE = "public, max-age=31536000, immutable"
+# Browsers keep a photo, which never changes. A CDN asks again, because photos may be withdrawn.
+IMMUTABLE = "public, max-age=31536000, s-maxage=300, immutable"
 PRIVATE = "private, no-store"
 
 
@@ -27,13 +28,15 @@ PRIVATE = "private, no-store"
     query=schemas.FetchFile,
     result="file",
     errors=(403, 416),
-    description="Photos are public and never change; other files open by the signed address that somebody was given.",
+    description="Photos are public and never change, as long as their listing is public; other files open by the signed "
+    "address that somebody was given.",
 )
 def fetch(request: Request) -> Response:
     key, query, registry = request.context.__name__, request.query, request.registry
-    if store.is_public(key.partition("-")[0]):
-        return send(request, registry.storage, key, IMMUTABLE)
     if query["signature"] is None or query["expires"] is None:
+        is_public = store.is_public(key.partition("-")[0])
+        if is_public and registry.open_files.has(lambda: request.db, key):
+            return send(request, registry.storage, key, IMMUTABLE)
         raise NotFound("There is nothing at this address.")
     if not registry.url_signer.is_valid(key, query["expires"], query["signature"]):
         raise Forbidden("This address has expired or was changed; ask for a new one where you got it.")

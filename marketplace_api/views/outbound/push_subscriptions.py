@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyramid.request import Request
 
+from marketplace_api.characters import visible
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.outbound.push_subscriptions import queries, subscriptions
 from marketplace_api.domain.outbound.push_subscriptions.subscriptions import Browser
@@ -58,7 +59,7 @@ def find(request: Request) -> Representation:
 def add(request: Request) -> Representation:
     body = request.validated
     _require_allowed(request, body["endpoint"])
-    keys, device = body["keys"], (request.user_agent or "").replace("\x00", "")[:255]
+    keys, device = body["keys"], visible(request.user_agent or "")[:255]
     browser = Browser(body["endpoint"], keys["p256dh"], keys["auth"], device)
     row, was_there = subscriptions.subscribe(request.db, request.actor, browser)
     return represent.subscription(request.context.child(row), was_there=was_there)

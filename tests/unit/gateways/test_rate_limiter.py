@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.gateways import rate_limiter as module
 from marketplace_api.gateways.rate_limiter import Limiter, _Memory
 
@@ -39,3 +40,17 @@ def test_what_is_over_is_swept_by_the_requests(monkeypatch: pytest.MonkeyPatch) 
     assert store.get("a") == 3
     assert sorted(store.expirations) == ["a", "c"], "the one that is over was swept"
     assert not store.timer.is_alive(), "and no thread was started for it"
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "told"),
+    [
+        (Settings(), 3, "3 times"),
+        (Settings(), 1, None),
+        (Settings(rate_limits=False), 3, None),
+        (Settings(redis_url="redis://localhost/0"), 3, None),
+    ],
+)
+def test_it_is_told_where_processes_count_by_themselves(settings: Settings, processes: int, told: str | None) -> None:
+    found = module.separate_limits(settings, processes)
+    assert found is None if told is None else told in str(found)

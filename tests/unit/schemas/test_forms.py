@@ -94,7 +94,8 @@ def _text(described: dict[str, Any], length: int) -> str:
             domain = labels[: max(3, min(length - 2, length - 65))]
             return "a" * (length - 1 - len(domain)) + "@" + domain
         case "url":
-            return "https://" + "a" * (length - len("https://"))
+            start = next(start for start in ("https://b.de/", "https://b.d", "https://") if len(start) <= length)
+            return start + "a" * (length - len(start))
         case "password":
             return "".join(random.Random(length).choices(string.ascii_letters, k=length))
     if described["name"] == "phone" and described["minLength"] == 8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from marketplace_api import app  # noqa: F401 - all operations are declared once the views are imported
+from marketplace_api.characters import folded_lines
 from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.kernel import money
 from marketplace_api.hal import affordances
@@ -24,6 +26,7 @@ from marketplace_api.schemas import base, types
 from marketplace_api.schemas.base import field_errors
 from marketplace_api.schemas.catalog import listings
 from marketplace_api.schemas.describe import json_schema
+from marketplace_api.schemas.web_address import WebAddress
 from tests.unit.schemas.values import ANYTHING, CHARACTERS, NASTY, SCALARS, WORDS, right
 
 quick = settings(
@@ -48,10 +51,17 @@ class Case:
         return colander.SchemaNode(self.typ, name="field")
 
 
-def clean(minimum: int, maximum: int, pattern: str = "") -> Callable[[Any], bool]:
+def clean(minimum: int, maximum: int, pattern: str = "", kept: str = "") -> Callable[[Any], bool]:
+    """Text of so many characters with no control and no lone surrogate among them, but those that are ``kept``."""
+
     def check(value: Any) -> bool:
-        sendable = isinstance(value, str) and "\x00" not in value and not re.search("[\ud800-\udfff]", value)
-        return sendable and minimum <= len(value) <= maximum and (not pattern or bool(re.fullmatch(pattern, value)))
+        controls = [c for c in value if unicodedata.category(c) in ("Cc", "Cs")] if isinstance(value, str) else None
+        return (
+            controls is not None
+            and set(controls) <= set(kept)
+            and minimum <= len(value) <= maximum
+            and (not pattern or bool(re.fullmatch(pattern, value)))
+        )
 
     return check
 
@@ -82,16 +92,20 @@ def moment(value: Any) -> bool:
     return isinstance(value, datetime) and value.utcoffset() == timedelta(0)
 
 
-TEXT = frozenset({"invalid_characters"})
+CONTROLS = "".join(map(chr, (*range(1, 0x20), *range(0x7F, 0xA0))))
+TEXT = frozenset({"invalid_characters", "line_break"})
+ADDRESS = TEXT | {"address_refused", "wrong_format"}
 NUMBER = frozenset({"out_of_range", "too_precise"})
 NAME = r"[a-z]+(?:-[a-z]+)*"
 CASES = {
     "Text": Case(types.Text(50, 2), clean(2, 50), TEXT | {"too_short"}),
     "Text, empty": Case(types.Text(10, 0), clean(0, 10), TEXT),
     "Text, pattern": Case(types.Text(30, pattern=NAME), clean(1, 30, NAME), TEXT),
-    "Text, as it is": Case(types.Text(20, strip=False, secret=True), clean(1, 20), TEXT),
+    "Text, as it is": Case(types.Text(20, strip=False, secret=True), clean(1, 20, kept=CONTROLS), TEXT),
+    "Text, lines": Case(types.Text(50, 0, lines=True), clean(0, 50, kept="\n\t"), TEXT),
     "Email": Case(types.Email(), clean(3, 255, r"[^@]+@[^@\s]+"), TEXT | {"not_an_email"}),
-    "WebAddress": Case(types.WebAddress(200), clean(10, 200, r"https?://\S+"), TEXT),
+    "WebAddress": Case(WebAddress(200), clean(10, 200, r"https://\S+"), ADDRESS),
+    "WebAddress, called": Case(WebAddress(200, called=True), clean(10, 200, r"https?://\S+"), ADDRESS),
     "Integer": Case(types.Integer(), whole(0, BIGINT_MAX)),
     "Integer, bounds": Case(types.Integer(-5, 5), whole(-5, 5)),
     "Number": Case(types.Number(0, money.MAX_PRICE, 2), decimal(0, money.MAX_PRICE, 2), NUMBER),
@@ -166,7 +180,7 @@ def as_kept(typ: types.StrictType, value: Any) -> Any:
     """The value as its schema describes it: text without the blanks around it, decimals as numbers."""
     inner = typ.inner if isinstance(typ, types.Nullable) else typ
     if isinstance(value, str) and isinstance(inner, types.Text) and inner.strip:
-        return value.strip()
+        return folded_lines(value.strip()).strip()
     if isinstance(value, str) and isinstance(inner, types.Number):
         return float(value)
     if isinstance(value, list) and isinstance(inner, types.ListOf):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from marketplace_api import serve
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, attempt, explained, ok, problem, warning
 from marketplace_api.cli.doctor.checks.folders import in_the_way
 from marketplace_api.config.parsing import LOOPBACK
 from marketplace_api.config.settings import SettingsError
 from marketplace_api.errors import Unavailable
 from marketplace_api.gateways.email import SmtpMailer
-from marketplace_api.gateways.rate_limiter import check_store
+from marketplace_api.gateways.rate_limiter import SHARED_LIMITS_REMEDY, check_store, separate_limits
 from marketplace_api.gateways.sms import hook_address
 from marketplace_api.gateways.sms.twilio import TwilioSms
 from marketplace_api.gateways.storage import make_storage
@@ -105,5 +106,8 @@ def redis(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     if settings.redis_url:
         yield attempt("redis", lambda: check_store(settings.redis_url), "answers")
+    elif told := separate_limits(settings, serve.processes_of(installation.server)):
+        yield warning("redis", told, SHARED_LIMITS_REMEDY)
     elif settings.production:
-        yield ok("redis", "none, so that each process counts rate limits by itself")
+        limits = "one process counts the rate limits" if settings.rate_limits else "and no rate limits"
+        yield ok("redis", f"none, {limits}")

@@ -19,6 +19,7 @@ from marketplace_api.database import row_security
 from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.identity.accounts import queries
 from marketplace_api.domain.kernel.actors import Actor
+from marketplace_api.domain.kernel.tokens import read_base64url
 from marketplace_api.domain.outbound.notifications import preferences
 from marketplace_api.domain.outbound.notifications.types import KINDS, NotificationType, is_digested, is_fixed
 
@@ -60,7 +61,7 @@ def find(secret: str, token: str) -> Subscription | None:
     if len(token) > _LONGEST or not token.isascii():
         return None
     try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        raw = read_base64url(token)
         told = raw[_MAC:].decode()
     except ValueError:
         return None
