@@ -16,6 +16,7 @@ from marketplace_api.database.engines import Databases
 from marketplace_api.domain import contexts
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
+from marketplace_api.domain.operations.health import SchemaWatch
 from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.document_cipher import DocumentKeys
@@ -117,6 +118,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry = config.registry
     registry.app_settings = settings
     registry.databases = databases
+    registry.schema_watch = SchemaWatch()
     registry.account_rules = AccountRules.from_settings(settings)
     registry.signing_keys = _signing_keys(settings)
     registry.answer_cipher = Cipher(settings.secret, "stored answers")

@@ -20,7 +20,7 @@ from marketplace_api.errors import DomainError, Forbidden, NotFound, Unauthentic
 from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.authorization import Authorization
-from marketplace_api.realtime.follower import Follower
+from marketplace_api.realtime.follower import Follower, Following
 from marketplace_api.realtime.handshake import Scope, header, is_allowed_origin
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, ProtocolGuard
@@ -30,7 +30,6 @@ from marketplace_api.realtime.socketio import SocketIoEndpoint
 from marketplace_api.realtime.sse import Receive, Send, SseEndpoint
 from marketplace_api.resources.root import LOOPBACK
 from marketplace_api.version import VERSION
-from marketplace_api.views.errors import what_failed
 
 STREAM = frozenset({"/api/stream", "/api/v1/stream"})
 NO_STORE = (b"cache-control", b"no-store")
@@ -60,7 +59,8 @@ class Realtime:
         await self._read(recent, horizon)
         self._sockets = SocketIoEndpoint(self.hub, self._settings, self._is_ours)
         self._streams = SseEndpoint(self.hub, self._settings)
-        self.follower = Follower(self._databases, loop, recent.head, self.hub.take, self.hub.restart)
+        follow = Following(self.hub.take, self.hub.restart, self._channels.misfit)
+        self.follower = Follower(self._databases, loop, recent.head, follow)
         self.follower.start()
         self.signals.start()
         self._beating = asyncio.create_task(self.hub.beat())
@@ -122,7 +122,7 @@ class Realtime:
         except Exception as error:
             if begun:
                 raise
-            await _refuse(send, what_failed(error), headers)
+            await _refuse(send, await self.hub.what_failed(error), headers)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         if scope["method"] == "OPTIONS":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import psycopg
 import sqlalchemy as sa
+import structlog
 
-from marketplace_api.database import migrations
 from marketplace_api.database.engines import Databases, is_outage
 from marketplace_api.diagnostics.inspector import CONNECTIONS, SYSTEM_IDENTIFIER, installation_id
 from marketplace_api.diagnostics.queries import (
@@ -24,9 +25,14 @@ from marketplace_api.diagnostics.queries import (
     RunFacts,
     WebhookFacts,
 )
+from marketplace_api.domain.operations import schema
 from marketplace_api.models.operations.jobs import Queue
 
-OK = "ok"
+OK, UNKNOWN = "ok", "unknown"
+LOOK_EVERY = 5.0
+"""Seconds for which a schema that does not fit is not looked at again."""
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -39,24 +45,47 @@ _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
 
 def database_state(databases: Databases) -> dict[str, str]:
-    """The states of ``database`` and ``migrations``: ``ok``, or a few words that say what is wrong."""
+    """The states of ``database`` and ``migrations``: ``ok``, or a few words or a sentence that say what is wrong.
+
+    They alone decide whether a process is ready: without them it can answer nothing.
+    """
     try:
         with databases.write.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
-            present = migrations.current(connection)
+            return {"database": OK, "migrations": schema.misfit(connection) or OK}
     except sa.exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-            # The migrations give the application its rights, and take them back when they go.
-            return {"database": OK, "migrations": f"at none, not {migrations.head()}"}
+        told = schema.refusal(error)
+        if told is not None:
+            return {"database": OK, "migrations": told}
         if not is_outage(error):
             raise
-        return {"database": "unavailable", "migrations": "unknown"}
+        return {"database": "unavailable", "migrations": UNKNOWN}
     except sa.exc.TimeoutError:
-        return {"database": "no free connection", "migrations": "unknown"}
-    return {
-        "database": OK,
-        "migrations": OK if migrations.suffices(present) else f"at {present or 'none'}, not {migrations.head()}",
-    }
+        return {"database": "no free connection", "migrations": UNKNOWN}
+
+
+class SchemaWatch:
+    """Tells whether errors come of a schema that does not fit this code, and says so in the log once, not for each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: sa.Engine | None = None
+        self._found: str | None = None
+        self._until = 0.0
+
+    def explain(self, error: BaseException, databases: Databases) -> str | None:
+        """What is wrong with the schema, in a sentence; ``None`` where it fits, and the error has another cause."""
+        if not schema.is_suspicious(error):
+            return None
+        with self._lock:
+            now, before = time.monotonic(), self._found if self._asked is databases.write else None
+            if before is None or now >= self._until:
+                told = database_state(databases)["migrations"]
+                found = told if told not in (OK, UNKNOWN) else None
+                if found is not None and found != before:
+                    log.error("schema.misfit", told=found)
+                self._asked, self._found, self._until = databases.write, found, now + LOOK_EVERY
+            return self._found
 
 
 def installation(databases: Databases, secret: str) -> str | None:
