@@ -114,6 +114,7 @@ class Realtime:
                 await self._stream(scope, receive, begin, headers)
             elif path == "/metrics":
                 self._require_monitor(scope)
+                metrics.DEGRADED.labels("signals").set(not self.signals.is_open)
                 text = await asyncio.to_thread(_exposition)
                 await _respond(send, 200, CONTENT_TYPE_LATEST.encode(), text, [*headers, NO_STORE])
             else:
@@ -144,13 +145,18 @@ class Realtime:
             return 200, {"version": VERSION}
         if path != "/readyz":
             raise NotFound("There is nothing at this address.")
-        states = await asyncio.to_thread(database_state, self._databases)
-        states["log"] = OK if self.follower.is_following else "not followed"
-        states["signals"] = OK if self.signals.is_open else "unavailable"
-        states["process"] = "ending" if self.hub.is_draining else OK
-        down = any(state != OK for state in states.values())
+        return await self._readiness()
+
+    async def _readiness(self) -> tuple[int, dict[str, Any]]:
+        """The database, its schema and the process itself decide; signals, about who types and who is there, do not."""
+        required = await asyncio.to_thread(database_state, self._databases)
+        required["log"] = OK if self.follower.is_following else "not followed"
+        required["process"] = "ending" if self.hub.is_draining else OK
+        signals = OK if self.signals.is_open else "unavailable"
+        down, weak = any(state != OK for state in required.values()), ["signals"] if signals != OK else []
         ours = None if down else await asyncio.to_thread(installation, self._databases, self._settings.secret)
-        told = {"status": "unavailable" if down else "ready", "installation": ours, "checks": states}
+        status = "unavailable" if down else "degraded" if weak else "ready"
+        told = {"status": status, "degraded": weak, "installation": ours, "checks": {**required, "signals": signals}}
         return (503 if down else 200), told
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:

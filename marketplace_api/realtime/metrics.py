@@ -22,5 +22,6 @@ ENDED = Counter("marketplace_realtime_ended_total", "Connections that we ended."
 RESETS = Counter(
     "marketplace_realtime_resets_total", "Clients that were away too long to be brought up to date.", registry=REGISTRY
 )
+DEGRADED = Gauge("marketplace_degraded", "Whether a neighbour is away (1) or not (0).", ["check"], registry=REGISTRY)
 FOLLOWING = Gauge("marketplace_realtime_following", "Whether the log is followed (1) or not (0).", registry=REGISTRY)
 MEMORY = Gauge("marketplace_realtime_memory_bytes", "Resident memory of the process.", registry=REGISTRY)

@@ -10,13 +10,18 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import Session
 
+from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases, is_outage
 from marketplace_api.diagnostics.inspector import CONNECTIONS, SYSTEM_IDENTIFIER, installation_id
 from marketplace_api.diagnostics.queries import (
+    BACKUP_AGE,
     DELIVERIES,
     FEED_LAG,
+    PUT_OFF,
     QUEUES,
+    RETRIED,
     RUNS,
     WEBHOOKS,
     WORKERS,
@@ -40,6 +45,9 @@ _WORKERS, _QUEUES, _RUNS = sa.text(WORKERS), sa.text(QUEUES), sa.text(RUNS)
 _WEBHOOKS, _DELIVERIES = sa.text(WEBHOOKS), sa.text(DELIVERIES)
 _SYSTEM = sa.text(SYSTEM_IDENTIFIER)
 _CONNECTIONS = sa.text(CONNECTIONS)
+_RETRIED = sa.text(RETRIED.replace("%(least)s", "0"))
+_PUT_OFF = sa.text(PUT_OFF)
+_BACKUP_AGE = sa.text(BACKUP_AGE.replace("::", r"\:\:"))
 _FEED_LAG = sa.text(FEED_LAG.replace("::", r"\:\:"))
 _MOST_CONNECTIONS = sa.text("SELECT current_setting('max_connections')::int")
 
@@ -109,7 +117,8 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What monitors watch of the database: the ``work`` of the jobs, ``webhooks`` and other ``deliveries``, its
-    connections by what they do, and for how many seconds the feed of events waits."""
+    connections by what they do, for how many seconds the feed of events waits, how old the newest backup is; and by queue how many jobs failed and are
+    tried again, and for how many seconds the first of them has been failing."""
 
     work: Work
     webhooks: WebhookFacts
@@ -117,6 +126,8 @@ class Vitals:
     connections: dict[str, int]
     most_connections: int
     feed_lag: float
+    retried: dict[str, tuple[int, float]]
+    backup_age: float
 
 
 def work_state(databases: Databases) -> Work | None:
@@ -129,6 +140,16 @@ def vitals(databases: Databases) -> Vitals | None:
     return _query(databases, _vitals)
 
 
+def put_off(databases: Databases) -> dict[str, int] | None:
+    """How many notifications failed and wait for their next attempt, by channel; ``None`` as for :func:`vitals`."""
+    return _query(databases, _put_off)
+
+
+def _put_off(connection: sa.Connection) -> dict[str, int]:
+    with Session(connection) as session, row_security.elevated(session):
+        return {row[0]: row[1] for row in session.execute(_PUT_OFF)}
+
+
 def _vitals(connection: sa.Connection) -> Vitals:
     return Vitals(
         work=_work(connection),
@@ -137,6 +158,8 @@ def _vitals(connection: sa.Connection) -> Vitals:
         connections={row[0]: row[1] for row in connection.execute(_CONNECTIONS)},
         most_connections=connection.execute(_MOST_CONNECTIONS).scalar_one(),
         feed_lag=connection.execute(_FEED_LAG).scalar_one(),
+        retried={row[0]: (row[1], row[3]) for row in connection.execute(_RETRIED)},
+        backup_age=connection.execute(_BACKUP_AGE).scalar_one(),
     )
 
 
