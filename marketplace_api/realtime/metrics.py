@@ -6,10 +6,14 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from marketplace_api.version import VERSION
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 REGISTRY = CollectorRegistry()
 
+BUILD = Gauge("marketplace_build_info", "The version that runs.", ["version"], registry=REGISTRY)
+BUILD.labels(VERSION).set(1)
 CLIENTS = Gauge("marketplace_realtime_clients", "Open connections.", ["transport"], registry=REGISTRY)
 PUSHES = Counter("marketplace_realtime_pushes_total", "Events pushed to clients.", ["event"], registry=REGISTRY)
 LAG = Histogram(

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,7 @@ from marketplace_api.domain.operations.health import vitals
 from marketplace_api.domain.outbound.webhooks import endpoints
 from marketplace_api.jobs.outbound import webhooks
 from marketplace_api.jobs.worker import run_pending
+from marketplace_api.version import VERSION
 from tests.factories.webhooks import OPERATOR, make_webhook
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
@@ -151,6 +153,9 @@ def test_a_backup_that_is_whole_is_noted_in_its_database(
     assert age() == math.inf
     made = source.told("db", "backup", tmp_path / "copy.tar")
     assert 0 <= age() < 300
+    with tarfile.open(tmp_path / "copy.tar") as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None and json.load(manifest)["application"] == VERSION
     source.ask("UPDATE schedule_runs SET succeeded_at = succeeded_at - interval '1 day' WHERE task = 'backup'")
     assert 86_400 <= age() < 86_700
     next((source.folder / "files").rglob("photo-*")).unlink()
