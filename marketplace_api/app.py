@@ -17,6 +17,7 @@ from marketplace_api.domain import contexts
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
 from marketplace_api.domain.media.files.visibility import OpenFiles
+from marketplace_api.domain.operations.health import SchemaWatch
 from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
 from marketplace_api.gateways.document_cipher import DocumentKeys
@@ -35,7 +36,7 @@ from marketplace_api.views.eventlog import audit, feed, stream_tickets
 from marketplace_api.views.identity import account_admin, api_keys, auth, pictures, users
 from marketplace_api.views.media import files
 from marketplace_api.views.middleware import limit_rate
-from marketplace_api.views.operations import health
+from marketplace_api.views.operations import health, pools
 from marketplace_api.views.outbound import mail, notifications, phones, push_subscriptions, webhooks
 from marketplace_api.views.privacy import export
 from marketplace_api.views.service import SERVICES, UNUSED
@@ -108,6 +109,7 @@ def make_app(ini: Mapping[str, str]) -> Any:
         load_demo = lazy.load("marketplace_api.domain.operations.demo").load_once
         boot.development_ready(databases, settings, load_demo)
     app = configure(settings, databases).make_wsgi_app()
+    pools.start_sampling(databases)
     app.embedded_server = server  # lives as long as the application
     return app
 
@@ -119,6 +121,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry = config.registry
     registry.app_settings = settings
     registry.databases = databases
+    registry.schema_watch = SchemaWatch()
     registry.account_rules = AccountRules.from_settings(settings)
     registry.signing_keys = _signing_keys(settings)
     registry.answer_cipher = Cipher(settings.secret, "stored answers")
@@ -129,6 +132,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.open_files = OpenFiles()
     push_key = vapid_key(settings)
     registry.push_public_key = push_key.public if push_key is not None else None
+    registry.neighbours = health.neighbours_of(registry)
     registry.files_url = settings.files_url.rstrip("/")
     registry.pictures_url = registry.files_url or settings.public_url.rstrip("/")
 

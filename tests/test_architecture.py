@@ -173,6 +173,7 @@ ELEVATED = {
     "domain/trust/moderation/messages.py _of_both": "a moderator changes what belongs to the two of a conversation",
     "domain/outbound/phones/confirmation.py _take_over": "who shows that they hold a number takes it from another account",
     "domain/outbound/phones/reports.py take": "a provider tells what became of a message, whosever it was",
+    "domain/operations/health.py _put_off": "monitors are told how many deliveries wait, and nothing of whose they are",
     "domain/outbound/push_subscriptions/subscriptions.py _held": "who is logged in to a browser takes it over",
 }
 """Where a piece of a transaction may see everything, and why nothing less will do."""

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,33 @@ from marketplace_api.database import row_security
 
 RELEASE_EVERY = 60.0
 """Seconds after which idle readers go through the engine's pool once, which replaces those that are too old."""
+
+
+class WatchedPool(sa.QueuePool):
+    """A pool that knows how many ask for a connection at this moment and have none yet."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._asking_lock = threading.Lock()
+        self.waiting = 0
+
+    def _do_get(self) -> Any:
+        with self._asking_lock:
+            self.waiting += 1
+        try:
+            return super()._do_get()
+        finally:
+            with self._asking_lock:
+                self.waiting -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """Connections of one pool of this process: at work, asked for in vain so far, and how many there may be."""
+
+    in_use: int
+    waiting: int
+    limit: int
 
 
 class Readers:
@@ -55,6 +83,11 @@ class Readers:
     def _has_room(self) -> bool:
         pool = self._engine.pool
         return isinstance(pool, sa.QueuePool) and pool.checkedout() < pool.size()
+
+    @property
+    def idle(self) -> int:
+        """How many are taken from the pool and do nothing."""
+        return sum(map(len, self._idle.values()))
 
     def give_back(self, connection: sa.Connection) -> None:
         if connection.invalidated:
@@ -120,6 +153,16 @@ class Databases:
     def has_replica(self) -> bool:
         return self.read.url != self.write.url
 
+    def pools(self) -> dict[str, PoolFacts]:
+        """What the pools ``write`` and ``read`` of this process are doing now."""
+        found = {}
+        for name, engine, idle in (("write", self.write, 0), ("read", self.read, self.readers.idle)):
+            pool = engine.pool
+            if isinstance(pool, WatchedPool):
+                in_use = max(0, pool.checkedout() - idle)
+                found[name] = PoolFacts(in_use, pool.waiting, pool.size() + pool._max_overflow)
+        return found
+
     def session(self) -> Session:
         """A new unit of work on the primary; the caller commits or rolls back."""
         return Session(self.write, expire_on_commit=False, info={"on_event": self.on_event})
@@ -179,6 +222,7 @@ def make_databases(
     that works for everybody; else a connection sees nobody's before somebody is known.
     """
     options: dict[str, Any] = {
+        "poolclass": WatchedPool,
         "pool_size": pool_size,
         "max_overflow": pool_size,
         "pool_timeout": 5,

@@ -18,6 +18,7 @@ from marketplace_api.database.engines import driver_url
 if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 FOLDER = Path(os.environ.get("MARKETPLACE_ALEMBIC") or Path(__file__).resolve().parents[2] / "alembic")
 
@@ -54,30 +55,35 @@ def check(url: str) -> None:
 
 @lru_cache(maxsize=1)
 def head() -> str | None:
-    """The newest revision in ``alembic/``."""
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(str(FOLDER)).get_current_head()
+    """The newest revision in ``alembic/``; ``None`` where no revision is found."""
+    scripts = _scripts()
+    return scripts.get_current_head() if scripts is not None else None
 
 
 @lru_cache(maxsize=1)
 def revisions() -> frozenset[str]:
-    """All revisions in ``alembic/``."""
+    """All revisions in ``alembic/``; none where the folder is missing."""
+    scripts = _scripts()
+    return frozenset(script.revision for script in scripts.walk_revisions()) if scripts is not None else frozenset()
+
+
+def _scripts() -> ScriptDirectory | None:
     from alembic.script import ScriptDirectory
 
-    return frozenset(script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions())
+    return ScriptDirectory(str(FOLDER)) if FOLDER.is_dir() else None
 
 
 def suffices(revision: str | None) -> bool:
     """Whether this code can work on a database at ``revision``: the newest that it knows, or one that it does not know.
 
-    That is the work of a newer release, and those only add to what the one before them reads.
+    That is the work of a newer release, and those only add to what the one before them reads. A database that was never
+    migrated does not suffice; nor does any to code that finds no revisions, for it cannot tell old from new.
     """
-    return revision == head() or (revision is not None and revision not in revisions())
+    return revision is not None and bool(revisions()) and (revision == head() or revision not in revisions())
 
 
 def current(connection: sa.Connection) -> str | None:
-    """The revision that the database is at, ``None`` when it was never migrated."""
+    """The revision that the database is at, ``None`` when it was never migrated; of several, all with commas between."""
     from alembic.runtime.migration import MigrationContext
 
-    return MigrationContext.configure(connection).get_current_revision()
+    return ",".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None

@@ -41,11 +41,21 @@ FROM (
 ) AS jobs WHERE since < now() - %(least)s * interval '1 second' GROUP BY queue ORDER BY queue
 """
 
-RUNS = """
+BACKUP_TASK = "backup"
+"""The row of ``schedule_runs`` that `marketplace-admin db backup` writes; no task of the workers bears the name."""
+
+RUNS = f"""
 SELECT task, outcome, succeeded_at, greatest(extract(epoch FROM now() - next_due_at), 0)::float8 AS overdue_seconds
-FROM schedule_runs ORDER BY task
-"""
+FROM schedule_runs WHERE task <> '{BACKUP_TASK}' ORDER BY task
+"""  # noqa: S608  made of constants only
 """Rows whose columns are the fields of :class:`RunFacts`."""
+
+BACKUP_AGE = f"""
+SELECT coalesce((
+    SELECT extract(epoch FROM now() - succeeded_at) FROM schedule_runs WHERE task = '{BACKUP_TASK}'
+), 'Infinity')::float8
+"""  # noqa: S608  made of constants only
+"""For how many seconds the newest backup has been getting old; infinite where none was ever made."""
 
 FEED_LAG = """
 SELECT coalesce((

@@ -162,6 +162,12 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "The stored document is not what was sent; reject the verification with that reason, and tell the operators.",
     ),
     ("not_supported", 501, "Not supported here", "This installation goes without it; its operator can add it."),
+    (
+        "schema_mismatch",
+        503,
+        "Database not migrated",
+        "An operator has to bring the database to this release (`marketplace-admin db upgrade`); nothing was saved.",
+    ),
     ("unavailable", 503, "Temporarily unavailable", "Try again after the seconds in `Retry-After`; nothing was saved."),
 )
 

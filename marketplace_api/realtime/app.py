@@ -20,7 +20,7 @@ from marketplace_api.errors import DomainError, Forbidden, NotFound, Unauthentic
 from marketplace_api.hal.problems import PROBLEM, problem
 from marketplace_api.realtime import metrics
 from marketplace_api.realtime.authorization import Authorization
-from marketplace_api.realtime.follower import Follower
+from marketplace_api.realtime.follower import Follower, Following
 from marketplace_api.realtime.handshake import Scope, header, is_allowed_origin
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, ProtocolGuard
@@ -30,7 +30,6 @@ from marketplace_api.realtime.socketio import SocketIoEndpoint
 from marketplace_api.realtime.sse import Receive, Send, SseEndpoint
 from marketplace_api.resources.root import LOOPBACK
 from marketplace_api.version import VERSION
-from marketplace_api.views.errors import what_failed
 
 STREAM = frozenset({"/api/stream", "/api/v1/stream"})
 NO_STORE = (b"cache-control", b"no-store")
@@ -60,7 +59,8 @@ class Realtime:
         await self._read(recent, horizon)
         self._sockets = SocketIoEndpoint(self.hub, self._settings, self._is_ours)
         self._streams = SseEndpoint(self.hub, self._settings)
-        self.follower = Follower(self._databases, loop, recent.head, self.hub.take, self.hub.restart)
+        follow = Following(self.hub.take, self.hub.restart, self._channels.misfit)
+        self.follower = Follower(self._databases, loop, recent.head, follow)
         self.follower.start()
         self.signals.start()
         self._beating = asyncio.create_task(self.hub.beat())
@@ -114,6 +114,7 @@ class Realtime:
                 await self._stream(scope, receive, begin, headers)
             elif path == "/metrics":
                 self._require_monitor(scope)
+                metrics.DEGRADED.labels("signals").set(not self.signals.is_open)
                 text = await asyncio.to_thread(_exposition)
                 await _respond(send, 200, CONTENT_TYPE_LATEST.encode(), text, [*headers, NO_STORE])
             else:
@@ -122,7 +123,7 @@ class Realtime:
         except Exception as error:
             if begun:
                 raise
-            await _refuse(send, what_failed(error), headers)
+            await _refuse(send, await self.hub.what_failed(error), headers)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         if scope["method"] == "OPTIONS":
@@ -144,13 +145,18 @@ class Realtime:
             return 200, {"version": VERSION}
         if path != "/readyz":
             raise NotFound("There is nothing at this address.")
-        states = await asyncio.to_thread(database_state, self._databases)
-        states["log"] = OK if self.follower.is_following else "not followed"
-        states["signals"] = OK if self.signals.is_open else "unavailable"
-        states["process"] = "ending" if self.hub.is_draining else OK
-        down = any(state != OK for state in states.values())
+        return await self._readiness()
+
+    async def _readiness(self) -> tuple[int, dict[str, Any]]:
+        """The database, its schema and the process itself decide; signals, about who types and who is there, do not."""
+        required = await asyncio.to_thread(database_state, self._databases)
+        required["log"] = OK if self.follower.is_following else "not followed"
+        required["process"] = "ending" if self.hub.is_draining else OK
+        signals = OK if self.signals.is_open else "unavailable"
+        down, weak = any(state != OK for state in required.values()), ["signals"] if signals != OK else []
         ours = None if down else await asyncio.to_thread(installation, self._databases, self._settings.secret)
-        told = {"status": "unavailable" if down else "ready", "installation": ours, "checks": states}
+        status = "unavailable" if down else "degraded" if weak else "ready"
+        told = {"status": status, "degraded": weak, "installation": ours, "checks": {**required, "signals": signals}}
         return (503 if down else 200), told
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:

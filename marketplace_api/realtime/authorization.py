@@ -32,7 +32,7 @@ from marketplace_api.resources.root import root_factory
 from marketplace_api.resources.traverser import Steps, descend, steps_of
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.policy import may
-from marketplace_api.views.errors import refusal_of
+from marketplace_api.views.errors import refusal_of, what_failed
 
 # Kind -> address of the resource. Users follow themselves only.
 PLACES = {
@@ -84,6 +84,15 @@ class Authorization:
         """What a ticket stands for, as long as an access token would last; raises :class:`Unauthenticated`."""
         user_id, session_id = stream_tickets.redeem_ticket(self._databases, ticket)
         return AccessClaims(user_id, session_id, datetime.now(UTC) + self._registry.account_rules.access_lifetime)
+
+    def what_failed(self, error: Exception) -> DomainError:
+        """See :func:`marketplace_api.views.errors.what_failed`; may ask the database."""
+        return what_failed(error, self._registry)
+
+    def misfit(self, error: BaseException) -> str | None:
+        """What is wrong with the schema, if the error comes of that; it stands in the log then, once."""
+        told: str | None = self._registry.schema_watch.explain(error, self._databases)
+        return told
 
     def horizon(self) -> int:
         """The id of the event up to which the log is decided."""

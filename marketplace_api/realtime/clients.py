@@ -132,8 +132,9 @@ class Client(ABC):
             await self.interrupt("lost")
         except Unauthenticated as refusal:
             await self.end(refusal)
-        except Exception:
-            log.exception("realtime.crash")
+        except Exception as error:
+            if await self.hub.ask(self.hub.channels.misfit, error) is None:
+                log.exception("realtime.crash")
             await self.interrupt("crash")
         finally:
             self._pumping = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,18 +21,23 @@ PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
-Take = Callable[[Sequence[Entry], int], None]
-Restart = Callable[[int], None]
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Whom the follower tells: ``take`` the entries of a part of the log and the id of its end, ``restart`` the id from
+    which it goes on in a log that is another one, because the database was restored. ``misfit`` knows whether an error
+    comes of a schema that does not fit, which stands in the log already."""
+
+    take: Callable[[Sequence[Entry], int], None]
+    restart: Callable[[int], None]
+    misfit: Callable[[BaseException], str | None]
 
 
 class Follower:
-    """Calls ``take`` in ``loop`` with the entries of each part of the log behind the id ``after``, and the id of its end;
-    and ``restart`` with the id from which it goes on in a log that is another one, because the database was restored."""
+    """Tells the others in ``loop`` of each part of the log behind the id ``after``."""
 
-    def __init__(
-        self, databases: Databases, loop: asyncio.AbstractEventLoop, after: int, take: Take, restart: Restart
-    ) -> None:
-        self._databases, self._loop, self._take, self._restart = databases, loop, take, restart
+    def __init__(self, databases: Databases, loop: asyncio.AbstractEventLoop, after: int, following: Following) -> None:
+        self._databases, self._loop, self._tell_of = databases, loop, following
         self._last = after
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -51,10 +57,11 @@ class Follower:
             except Conflict as error:
                 self._last = int(error.extra["newest_event_id"])
                 log.warning("realtime.log_restored", head=self._last)
-                self._loop.call_soon_threadsafe(self._restart, self._last)
-            except Exception:
+                self._loop.call_soon_threadsafe(self._tell_of.restart, self._last)
+            except Exception as error:
                 self._note(is_following=False)
-                log.exception("realtime.follower_crash")
+                if self._tell_of.misfit(error) is None:
+                    log.exception("realtime.follower_crash")
                 self._stopping.wait(PAUSE_SECONDS)
 
     def _follow(self) -> None:
@@ -65,7 +72,7 @@ class Follower:
             if rows:
                 entries = [entry for row in rows if (entry := entry_of(row)) is not None]
                 self._last = rows[-1].event_id
-                self._loop.call_soon_threadsafe(self._take, entries, self._last)
+                self._loop.call_soon_threadsafe(self._tell_of.take, entries, self._last)
 
     def _tell(self, sentence: str) -> None:
         self._note(is_following="back" in sentence)

@@ -61,6 +61,10 @@ class Hub:
         """Run something that may block in one of a few threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
+    async def what_failed(self, error: Exception) -> DomainError:
+        """The refusal itself, and of any other error what its caller is told."""
+        return error if isinstance(error, DomainError) else await self.ask(self.channels.what_failed, error)
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have something done beside what is being done."""
         task = asyncio.get_running_loop().create_task(work)

@@ -6,10 +6,14 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from marketplace_api.version import VERSION
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 REGISTRY = CollectorRegistry()
 
+BUILD = Gauge("marketplace_build_info", "The version that runs.", ["version"], registry=REGISTRY)
+BUILD.labels(VERSION).set(1)
 CLIENTS = Gauge("marketplace_realtime_clients", "Open connections.", ["transport"], registry=REGISTRY)
 PUSHES = Counter("marketplace_realtime_pushes_total", "Events pushed to clients.", ["event"], registry=REGISTRY)
 LAG = Histogram(
@@ -22,5 +26,6 @@ ENDED = Counter("marketplace_realtime_ended_total", "Connections that we ended."
 RESETS = Counter(
     "marketplace_realtime_resets_total", "Clients that were away too long to be brought up to date.", registry=REGISTRY
 )
+DEGRADED = Gauge("marketplace_degraded", "Whether a neighbour is away (1) or not (0).", ["check"], registry=REGISTRY)
 FOLLOWING = Gauge("marketplace_realtime_following", "Whether the log is followed (1) or not (0).", registry=REGISTRY)
 MEMORY = Gauge("marketplace_realtime_memory_bytes", "Resident memory of the process.", registry=REGISTRY)

@@ -20,7 +20,6 @@ from marketplace_api.realtime.clients import Client, Lost, problem_of
 from marketplace_api.realtime.handshake import Handshake, address_of, header, number_of, words_of
 from marketplace_api.realtime.hub import Hub
 from marketplace_api.realtime.protocol_guard import GUARD, MOST_BYTES
-from marketplace_api.views.errors import what_failed
 
 MOST_QUEUED = 32
 TAKE_SECONDS = 20.0
@@ -115,7 +114,7 @@ class SocketIoEndpoint:
             )
             actor, joined, cursor = await opening.admitted(self._hub)
         except Exception as error:
-            refusal = what_failed(error)
+            refusal = await self._hub.what_failed(error)
             raise Refused(refusal.detail, problem_of(refusal)) from None
         scope[GUARD].admit()
         client = self._clients[sid] = SocketClient(self.server, sid, self._hub, claims, actor, cursor)
@@ -156,7 +155,7 @@ class SocketIoEndpoint:
                 client.admit_request()
                 return await handler(client, arguments[0] if arguments else None)
             except Exception as error:
-                refusal = what_failed(error)
+                refusal = await self._hub.what_failed(error)
                 if refusal.code in ("session_ended", "token_expired"):
                     client.wake(recheck=True)
                 return {"ok": False, "error": problem_of(refusal)}

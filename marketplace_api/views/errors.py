@@ -145,13 +145,16 @@ def undecodable(_error: UnicodeDecodeError, request: Request) -> Response:
 
 
 def crash(error: Exception, request: Request) -> Response:
-    return answer(what_failed(error), request)
+    return answer(what_failed(error, request.registry), request)
 
 
-def what_failed(error: Exception) -> DomainError:
+def what_failed(error: Exception, registry: Any) -> DomainError:
     """What the caller is told of an error: a refusal itself, and else whose fault it is; ours is recorded."""
     if isinstance(error, DomainError):
         return error
+    misfit = registry.schema_watch.explain(error, registry.databases)
+    if misfit is not None:
+        return Unavailable(f"{misfit} Nothing was saved.", code="schema_mismatch", retry_after=30)
     if is_outage(error):
         log.warning("database unavailable", extra={"error_type": type(error).__name__})
         return Unavailable("The database does not answer; nothing was saved. Try again soon.", retry_after=5)

@@ -16,7 +16,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from marketplace_api.errors import DomainError, RateLimited
-from marketplace_api.gateways.rate_limiter import Allowance
+from marketplace_api.gateways.rate_limiter import LIMITS, Allowance
 from marketplace_api.views.errors import answer, crash
 from marketplace_api.views.request_properties import SAFE
 from marketplace_api.views.responses import VARY
@@ -32,7 +32,13 @@ _REQUEST_HEADERS = "Authorization, Content-Type, Accept, If-Match, If-None-Match
 _EXPOSED = "ETag, Link, Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-ID, Idempotent-Replayed"
 
 REQUESTS = Counter("marketplace_http_requests_total", "Requests answered.", ["method", "route", "status"])
+LIMITED = Counter("marketplace_rate_limited_total", "Requests refused because too many came.", ["group", "counted_by"])
 SECONDS = Histogram("marketplace_http_request_seconds", "Time to answer, in seconds.", ["route"])
+
+# What is absent cannot be seen to rise.
+for _group in LIMITS:
+    for _subject in ("address", "account"):
+        LIMITED.labels(_group, _subject)
 
 _SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
@@ -167,13 +173,15 @@ def limit_rate(request: Request) -> None:
         group = "write"
     elif group == "upload" and safe:
         group = "default"
+    counted_by = "address"
     allowance = request.allowance = limiter.hit(group, request.address, account=False)  # told even if the token is dead
     if allowance is not None and allowance.allowed and "HTTP_AUTHORIZATION" in request.environ:
         own = limiter.hit(group, request.actor.caller, account=True)
         if own is not None and (not own.allowed or own.remaining < allowance.remaining):
-            allowance = own
+            allowance, counted_by = own, "account"
     request.allowance = allowance
     if allowance is not None and not allowance.allowed:
+        LIMITED.labels(group, counted_by).inc()
         raise RateLimited(f"Too many requests; wait {allowance.reset} seconds.", retry_after=max(1, allowance.reset))
 
 

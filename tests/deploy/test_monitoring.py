@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def _check_query(query: str, metrics: dict[str, set[str]]) -> None:
     bare = re.sub(r'"[^"]*"', '""', query)
     for name, matchers in re.findall(r"\b([a-z]\w*)(?:\{([^}]*)\})", bare):
         assert name in known, f"{name} is not in /metrics"
-        assert set(re.findall(r"(\w+)\s*(?:=~|!=|=)", matchers)) <= known[name] | TARGET, query
+        assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) <= known[name] | TARGET, query
     grouped = {label.strip() for labels in re.findall(r"\bby \(([^)]*)\)", bare) for label in labels.split(",")}
     assert grouped <= set().union(*known.values()) | TARGET, query
     plain = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\bby \([^)]*\)", "", bare)
@@ -67,9 +68,66 @@ def test_alerts_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: the package prometheus)"
+)
+
+
+@needs_promtool
 def test_prometheus_takes_the_rules() -> None:
     subprocess.run(["promtool", "check", "rules", str(FOLDER / "alerts.yaml")], check=True)
+
+
+# Their own tests: for each alert when it fires and when it does not.
+
+
+def _cases() -> dict[str, dict[str, Any]]:
+    return {case["name"]: case for case in yaml.safe_load((FOLDER / "tests.yaml").read_text())["tests"]}
+
+
+def _promtool_tests(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["promtool", "test", "rules", str(folder / "tests.yaml")], check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("rule", _rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_has_a_case_of_each_kind(rule: dict[str, Any]) -> None:
+    """Both give it all the metrics that it asks for: without any, every alert keeps silent."""
+    name, cases = rule["alert"], _cases()
+    asked = set(re.findall(r"\b(marketplace_\w+|up)\b", rule["expr"]))
+    for word, fires in (("fires", True), ("keeps silent", False)):
+        case = cases[f"{name} {word}"]
+        assert {series["series"].partition("{")[0] for series in case["input_series"]} == asked
+        [expected] = case["alert_rule_test"]
+        assert expected["alertname"] == name and bool(expected["exp_alerts"]) == fires
+
+
+def test_there_is_no_case_of_another_alert() -> None:
+    names = {rule["alert"] for rule in _rules()}
+    assert set(_cases()) == {f"{name} {word}" for name in names for word in ("fires", "keeps silent")}
+
+
+@needs_promtool
+def test_the_alerts_fire_and_keep_silent_as_their_cases_say() -> None:
+    told = _promtool_tests(FOLDER)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@needs_promtool
+@pytest.mark.parametrize(("query", "word"), [("vector(1)", "keeps silent"), ("vector(0) > 1", "fires")])
+def test_every_case_fails_where_its_alert_is_wrong(query: str, word: str, tmp_path: Path) -> None:
+    """One that is always on fails each case of silence, one that never is each of the others."""
+    document = yaml.safe_load((FOLDER / "alerts.yaml").read_text())
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            rule["expr"] = query
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(document))
+    cases = [case for name, case in _cases().items() if name.endswith(word)]
+    for case in cases:
+        tests = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": [case]}
+        (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
+        assert _promtool_tests(tmp_path).returncode != 0, case["name"]
 
 
 def test_the_scrape_is_named_as_the_rules_and_panels_say() -> None:

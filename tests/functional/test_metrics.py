@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from marketplace_api import boot
 from marketplace_api.database import migrations
 from marketplace_api.database.engines import Databases, make_databases
 from marketplace_api.domain.outbound.webhooks import endpoints
+from marketplace_api.gateways.rate_limiter import Limiter
+from marketplace_api.views.operations.metrics import _forget_dead
+from marketplace_api.views.operations.pools import sample
+from tests.factories.accounts import make_user
 from tests.factories.webhooks import OPERATOR, make_webhook
 from tests.support.client import Client
 
@@ -92,6 +105,107 @@ def test_webhooks_are_told_whoever_asks(caller: Client, committed_databases: Dat
     outcomes = {"delivered": 0, "failed": 3, "waiting": 1}
     assert outcomes == {name: told[f'marketplace_webhook_deliveries{{outcome="{name}"}}'] for name in outcomes}
     assert 600 <= told["marketplace_webhook_oldest_seconds"] < 900
+
+
+def test_jobs_and_notifications_that_fail_are_told_while_they_are_tried_again(
+    caller: Client, committed_databases: Databases
+) -> None:
+    told = _samples(caller)
+    assert told['marketplace_jobs_retried{queue="mail"}'] == told['marketplace_jobs_retried_seconds{queue="mail"}'] == 0
+    assert told['marketplace_deliveries_put_off{channel="email"}'] == 0
+    with committed_databases.session() as session, session.begin():
+        user = make_user(session)
+        for statement in (
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, attempts, scheduled_at) VALUES "
+            "('mail', 't', 3, now() + interval '1 minute'), ('mail', 't', 0, NULL)",
+            "INSERT INTO procrastinate_events (job_id, type, at) SELECT id, 'deferred_for_retry', now() - interval '1 hour' "
+            "FROM procrastinate_jobs WHERE attempts = 3",
+        ):
+            session.execute(sa.text(statement))
+        # The second one waits for its hour, and never failed.
+        session.execute(
+            sa.text(
+                "INSERT INTO deliveries (user_id, channel, type, event_id, due_at, error) VALUES "
+                "(:user, 'email', 't', 1, now() + interval '1 hour', 'unavailable'), "
+                "(:user, 'email', 't', 2, now() + interval '1 hour', NULL)"
+            ),
+            {"user": user.user_id},
+        )
+    told = _samples(caller)
+    assert told['marketplace_jobs_retried{queue="mail"}'] == 1
+    assert 3600 <= told['marketplace_jobs_retried_seconds{queue="mail"}'] < 3900
+    assert told['marketplace_deliveries_put_off{channel="email"}'] == 1
+
+
+def test_refusals_are_counted_by_group_and_by_what_was_counted(caller: Client, live_app: Any) -> None:
+    before = _samples(caller)['marketplace_rate_limited_total{counted_by="address",group="auth"}']
+    live_app.registry.limiter = Limiter("")
+    try:
+        answers = [caller.post("/api/auth/refresh", {"refresh_token": "x"}) for _ in range(33)]
+    finally:
+        live_app.registry.limiter = None
+    refused = sum(answer.status_int == 429 for answer in answers)
+    told = _samples(caller)
+    assert refused == 3
+    assert told['marketplace_rate_limited_total{counted_by="address",group="auth"}'] == before + refused
+    assert told['marketplace_rate_limited_total{counted_by="account",group="upload"}'] == 0
+
+
+def test_pools_tell_what_is_at_work_and_who_waits(
+    caller: Client, committed_databases: Databases, configured: tuple[Any, Any]
+) -> None:
+    configured[1].target = small = make_databases(committed_databases.owner_url, pool_size=2)
+    assert caller.get("/api/categories").status_int == 200
+    told = _samples(caller)
+    assert told['marketplace_pool_in_use{pool="read"}'] == 0, "an idle reader is not at work"
+    assert told['marketplace_pool_limit{pool="write"}'] == 4
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(small.write.connect())
+        waiting = threading.Thread(target=lambda: small.write.connect().close(), daemon=True)
+        waiting.start()
+        deadline = time.monotonic() + 30
+        while small.pools()["write"].waiting != 1:
+            assert time.monotonic() < deadline
+        sample(small)
+        found = generate_latest(REGISTRY).decode()
+        assert 'marketplace_pool_in_use{pool="write"} 4.0' in found
+        assert 'marketplace_pool_waiting{pool="write"} 1.0' in found
+    waiting.join(30)
+    assert (small.pools()["write"].in_use, small.pools()["write"].waiting) == (0, 0)
+    small.dispose()
+
+
+def test_what_a_dead_process_held_counts_no_more(tmp_path: Path) -> None:
+    """Two processes that count together, one of which is killed."""
+    script = (
+        "import os, sys\n"
+        "from marketplace_api.views.operations import pools\n"
+        "pools.IN_USE.labels('write').set(7)\n"
+        "print('set', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == b"set\n"
+    assert _together(tmp_path) == 14
+    processes[0].kill()
+    processes[0].wait()
+    assert _together(tmp_path) == 7
+    processes[1].kill()
+    for process in processes:
+        process.communicate()
+
+
+def _together(folder: Path) -> float:
+    _forget_dead(str(folder))
+    counted = CollectorRegistry()
+    MultiProcessCollector(counted, str(folder))  # type: ignore[no-untyped-call]
+    return counted.get_sample_value("marketplace_pool_in_use", {"pool": "write"}) or 0.0
 
 
 def test_connections_disk_and_memory(caller: Client) -> None:

@@ -184,8 +184,9 @@ def test_readiness_tells_of_the_store(limited: Callable[[Limiter], Client], with
     assert (ready.status_int, ready.json["status"], ready.json["checks"]["redis"]) == (200, "ready", "ok")
     server.stop()
     down = client.get("/readyz")
-    assert (down.status_int, down.json["status"], down.json["checks"]["redis"]) == (503, "unavailable", "unavailable")
-    assert int(down.headers["Retry-After"]) >= 1
+    assert (down.status_int, down.json["status"], down.json["checks"]["redis"]) == (200, "degraded", "unavailable")
+    assert down.json["degraded"] == ["redis"] and "Retry-After" not in down.headers
+    assert 'marketplace_degraded{check="redis"} 1.0' in client.get("/metrics").text
 
 
 def test_every_group_that_a_route_names_has_its_limits(app: Any) -> None:

@@ -39,7 +39,7 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
 
     Example: `marketplace-admin --ini production.ini db backup /backups/monday.tar --with-files`
     """
-    from marketplace_api.backup import dump
+    from marketplace_api.backup import dump, success
     from marketplace_api.gateways.storage import make_storage
 
     refuse_existing(context, file)
@@ -50,13 +50,15 @@ def backup(context: Context, file: Path, with_files: bool) -> None:
         context.output.working("Beginning …") as progress,
     ):
         storage = make_storage(context.settings)
-        made = dump.create(
-            _owners_url(databases), storage, file, with_files=with_files, progress=progress, replace=context.yes
-        )
+        url = _owners_url(databases)
+        made = dump.create(url, storage, file, with_files=with_files, progress=progress, replace=context.yes)
+        is_noted = not made.manifest.files.damaged and success.note(url, made.manifest.made_at)
     manifest, seconds = made.manifest, round(time.monotonic() - begun, 1)
     sentence = f"{file}: {made.size / 1e6:,.1f} MB, {_description(manifest)}, in {seconds} s."
     values = {"file": str(file), "bytes": made.size, "seconds": seconds, **_values(manifest)}
     context.output.record(values, "\n".join([sentence, *_remarks(manifest)]))
+    if not (is_noted or manifest.files.damaged):
+        context.output.remark("The backup is whole, but could not be noted in the database: monitors see an older one.")
     if manifest.files.damaged:
         for key in manifest.files.damaged:
             say(f"{key}: the storage has lost or changed it, so it is not in the backup.", err=True)

@@ -38,10 +38,15 @@ DOCUMENTS: Mapping[str, Schema] = {
     "health": exactly({"status": {"const": "alive"}}),
     "readiness": exactly(
         {
-            "status": {"type": "string", "enum": ["ready", "unavailable"]},
+            "status": {"type": "string", "enum": ["ready", "degraded", "unavailable"]},
+            "degraded": {
+                "type": "array",
+                "items": TEXT,
+                "description": "Names of checks that are not well and can be done without for a while.",
+            },
             "checks": {
                 "type": "object",
-                "required": ["database", "migrations", "storage", "redis"],
+                "required": ["database", "migrations", "storage", "redis", "disk", "mail", "replica"],
                 "additionalProperties": TEXT,
             },
             "installation": {

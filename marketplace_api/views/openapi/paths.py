@@ -150,7 +150,7 @@ def _responses(operation: Operation) -> dict[int, Json]:
     if not operation.is_safe:
         found[204] = reference("responses", "Minimal")
     if operation.result == "readiness":
-        found[503] = {**_success(operation), "description": "Something that it depends on is away."}
+        found[503] = {**_success(operation), "description": "The database is away, or its schema does not fit."}
     return found
 
 

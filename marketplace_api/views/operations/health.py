@@ -8,10 +8,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.request import Request
 from pyramid.response import Response
 
+from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.operations.health import OK, database_state, installation, work_state
-from marketplace_api.errors import Unavailable
-from marketplace_api.gateways.storage import Storage
+from marketplace_api.domain.operations.neighbours import (
+    MAIL_EVERY,
+    Check,
+    Neighbours,
+    degraded,
+    disk_state,
+    mail_state,
+    redis_state,
+    replica_state,
+    storage_state,
+)
 from marketplace_api.hal.representation import JSON
 from marketplace_api.resources.root import Root
 from marketplace_api.security.permissions import Permission as P
@@ -26,7 +36,6 @@ metrics = Service("metrics", "/metrics", Root, on="/")
 version = Service("version", "/version", Root, on="/")
 
 _NO_STORE = [("Cache-Control", "no-store")]
-_NOT_CONFIGURED = "not configured"
 
 
 @health.operation("GET", "health", P.API_READ, title="Is the process alive?", result="health")
@@ -36,16 +45,16 @@ def alive(_request: Request) -> Response:
 
 @readiness.operation("GET", "readiness", P.API_READ, title="Can it serve?", result="readiness")
 def ready(request: Request) -> Response:
+    """Only the database and its schema decide; what else is away is named, and the rest goes on."""
     registry = request.registry
-    checks = {
-        **database_state(registry.databases),
-        "storage": _storage_state(registry.storage),
-        "redis": _redis_state(registry),
-    }
-    down = any(state not in (OK, _NOT_CONFIGURED) for state in checks.values())
+    asked = registry.neighbours.begin()
+    required = database_state(registry.databases)
+    others = asked()
+    down, weak = any(state != OK for state in required.values()), degraded(others)
     body = {
-        "status": "unavailable" if down else "ready",
-        "checks": checks,
+        "status": "unavailable" if down else "degraded" if weak else "ready",
+        "degraded": weak,
+        "checks": {**required, **others},
         # Whoever looks after several tells by it which one answers.
         "installation": installation(registry.databases, registry.app_settings.secret) if not down else None,
         "jobs": _jobs(registry.databases),
@@ -71,25 +80,24 @@ def _jobs(databases: Databases) -> dict[str, Any] | None:
     return {"workers": work.workers, "queues": queues}
 
 
-def _storage_state(storage: Storage) -> str:
-    try:
-        storage.check()
-    except Unavailable as error:
-        return error.detail
-    return OK
-
-
-def _redis_state(registry: object) -> str:
-    limiter = getattr(registry, "limiter", None)
-    if limiter is None or not registry.app_settings.redis_url:  # type: ignore[attr-defined]
-        return _NOT_CONFIGURED
-    return OK if limiter.ping() else "unavailable"
+def neighbours_of(registry: Any) -> Neighbours:
+    """Those of the application whose ``registry`` this is."""
+    settings: Settings = registry.app_settings
+    return Neighbours(
+        {
+            "storage": Check(lambda: storage_state(registry.storage)),
+            "redis": Check(lambda: redis_state(registry.limiter, registry.app_settings.redis_url)),
+            "disk": Check(lambda: disk_state(settings.data_dir)),
+            "mail": Check(lambda: mail_state(settings), MAIL_EVERY),
+            "replica": Check(lambda: replica_state(registry.databases)),
+        }
+    )
 
 
 @metrics.operation("GET", "metrics", P.METRICS_READ, title="Prometheus metrics", result="metrics")
 def measure(request: Request) -> Response:
-    settings, databases = request.registry.app_settings, request.registry.databases
-    body = exposition(settings, databases)
+    registry = request.registry
+    body = exposition(registry.app_settings, registry.databases, registry.neighbours)
     return Response(body, headerlist=[("Content-Type", CONTENT_TYPE_LATEST), *_NO_STORE])
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database.engines import Databases
 from marketplace_api.diagnostics.queries import DeliveryFacts, WebhookFacts
-from marketplace_api.domain.operations.health import Vitals, Work, database_state, vitals
+from marketplace_api.domain.operations.health import Vitals, Work, database_state, put_off, vitals
+from marketplace_api.domain.operations.neighbours import Neighbours, degraded
 from marketplace_api.version import VERSION
+from marketplace_api.views.operations.pools import sample
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes count together; without it each of them answers for itself."""
@@ -26,22 +28,25 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def exposition(settings: Settings, databases: Databases) -> bytes:
+def exposition(settings: Settings, databases: Databases, neighbours: Neighbours) -> bytes:
     """All metrics in Prometheus' text format."""
     folder = os.environ.get(FOLDER_VARIABLE)
+    sample(databases)
     counted, present = REGISTRY, CollectorRegistry()
     if folder:
+        _forget_dead(folder)
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    present.register(_Present(settings, databases, _processes(folder)))
+    present.register(_Present(settings, databases, neighbours, _processes(folder)))
     return generate_latest(counted) + generate_latest(present)
 
 
 class _Present(Collector):
     """What is looked up when it is asked for, because it belongs to no process alone."""
 
-    def __init__(self, settings: Settings, databases: Databases, processes: list[int]) -> None:
+    def __init__(self, settings: Settings, databases: Databases, neighbours: Neighbours, processes: list[int]) -> None:
         self._settings, self._databases, self._processes = settings, databases, processes
+        self._neighbours = neighbours
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: to register must ask nobody."""
@@ -53,6 +58,7 @@ class _Present(Collector):
             "marketplace_process_memory_bytes", "Resident memory of each API process.", "pid", _memory(self._processes)
         )
         yield from self._disk()
+        asked = self._neighbours.begin()
         began = time.perf_counter()
         states = database_state(self._databases)
         checks = {name: int(state == "ok") for name, state in states.items()}
@@ -63,6 +69,21 @@ class _Present(Collector):
         )
         if found is not None:
             yield from _of_database(found)
+            waiting = put_off(self._databases) or {}
+            yield _labelled(
+                "marketplace_deliveries_put_off",
+                "Notifications that failed and wait for their next attempt.",
+                "channel",
+                {way.channel: waiting.get(way.channel, 0) for way in found.deliveries},
+            )
+        states = asked()
+        weak = {name: int(name in degraded(states)) for name in states}
+        yield _labelled(
+            "marketplace_degraded",
+            "Whether a neighbour is away (1); not (0) also where none is configured.",
+            "check",
+            weak,
+        )
 
     def _disk(self) -> Iterator[Metric]:
         with suppress(OSError):
@@ -73,9 +94,15 @@ class _Present(Collector):
 
 def _of_database(found: Vitals) -> Iterator[Metric]:
     yield from _of_jobs(found.work)
+    yield from _of_retries(found)
     yield _gauge("marketplace_workers", "Workers that gave a sign of life within a minute.", found.work.workers)
     yield from _of_webhooks(found.webhooks)
     yield from _of_deliveries(found.deliveries)
+    yield _gauge(
+        "marketplace_backup_age_seconds",
+        "How old the newest backup is; infinite where there is none.",
+        found.backup_age,
+    )
     yield _labelled(
         "marketplace_database_connections", "Connections to the database, of all machines.", "state", found.connections
     )
@@ -110,6 +137,14 @@ def _of_jobs(work: Work) -> Iterator[Metric]:
     )
 
 
+def _of_retries(found: Vitals) -> Iterator[Metric]:
+    retried = {queue.queue: found.retried.get(queue.queue, (0, 0.0)) for queue in found.work.queues}
+    counts = {queue: count for queue, (count, _) in retried.items()}
+    ages = {queue: seconds for queue, (_, seconds) in retried.items()}
+    yield _labelled("marketplace_jobs_retried", "Jobs that failed and will be tried again.", "queue", counts)
+    yield _labelled("marketplace_jobs_retried_seconds", "How long the first of them has been failing.", "queue", ages)
+
+
 def _of_deliveries(ways: Sequence[DeliveryFacts]) -> Iterator[Metric]:
     about = {
         "due": "Notifications that should have left the house by now.",
@@ -131,6 +166,14 @@ def _of_webhooks(found: WebhookFacts) -> Iterator[Metric]:
         "How long the oldest due delivery of a webhook waits.",
         found.oldest_seconds,
     )
+
+
+def _forget_dead(folder: str) -> None:
+    """What processes that are gone said of their present state counts no more; what they counted does."""
+    if Path("/proc/self").exists():
+        for process in _processes(folder):
+            if not Path(f"/proc/{process}").exists():
+                mark_process_dead(process, folder)  # type: ignore[no-untyped-call]
 
 
 def _processes(folder: str | None) -> list[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,9 +14,11 @@ from uuid import uuid4
 import pytest
 
 from marketplace_api.config.settings import Settings
+from marketplace_api.domain.operations.health import vitals
 from marketplace_api.domain.outbound.webhooks import endpoints
 from marketplace_api.jobs.outbound import webhooks
 from marketplace_api.jobs.worker import run_pending
+from marketplace_api.version import VERSION
 from tests.factories.webhooks import OPERATOR, make_webhook
 from tests.functional.backups.world import MakePlace, Marketplace, Place
 
@@ -135,6 +139,42 @@ def test_a_file_that_the_storage_lost_is_named_and_one_that_was_deleted_counted(
     assert source.told("db", "verify", tmp_path / "copy.tar")["files_included"] == 5
     found = source.told("db", "check", "--files", code=1)
     assert (found["files_missing"], found["files_changed"]) == ([lost.name], [changed.name])
+
+
+def test_a_backup_that_is_whole_is_noted_in_its_database(
+    source: Place, target: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    def age() -> float:
+        found = vitals(source.databases)
+        assert found is not None
+        assert [run for run in found.work.runs if run.task == "backup"] == [], "nothing that the clock could miss"
+        return found.backup_age
+
+    assert age() == math.inf
+    made = source.told("db", "backup", tmp_path / "copy.tar")
+    assert 0 <= age() < 300
+    with tarfile.open(tmp_path / "copy.tar") as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None and json.load(manifest)["application"] == VERSION
+    source.ask("UPDATE schedule_runs SET succeeded_at = succeeded_at - interval '1 day' WHERE task = 'backup'")
+    assert 86_400 <= age() < 86_700
+    next((source.folder / "files").rglob("photo-*")).unlink()
+    assert source.run("db", "backup", tmp_path / "holes.tar", "--with-files").exit_code == 5
+    assert 86_400 <= age() < 86_700, "one that lacks files is none"
+    source.told("db", "backup", tmp_path / "next.tar")
+    assert 0 <= age() < 300
+    target.told("db", "restore", tmp_path / "copy.tar", code=5)  # the files were left out
+    assert target.ask("SELECT task FROM schedule_runs") == [], "it was noted behind the snapshot"
+    assert made["made_at"]
+
+
+def test_a_database_that_cannot_be_told_of_its_backup_is_backed_up_all_the_same(
+    source: Place, marketplace: Marketplace, tmp_path: Path
+) -> None:
+    source.ask("ALTER TABLE schedule_runs RENAME TO runs_of_another_release")
+    result = source.run("db", "backup", tmp_path / "copy.tar")
+    assert (result.exit_code, "could not be noted" in result.output) == (0, True)
+    assert source.told("db", "verify", tmp_path / "copy.tar")["tables"] > 10
 
 
 def test_check_compares_with_a_backup_and_finds_faults_of_the_schema(

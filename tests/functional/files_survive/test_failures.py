@@ -82,8 +82,9 @@ def test_a_storage_that_cannot_be_used(
     assert owner.request("POST", "/api/users/me/picture", {"file": PNG}).status_int == 503
     assert owner.get(photo["urls"]["full"]).status_int == 503
     ready = owner.get("/readyz")
-    assert ready.status_int == 503
+    assert (ready.status_int, ready.json["status"], ready.json["degraded"]) == (200, "degraded", ["storage"])
     assert ready.json["checks"]["storage"].startswith("The storage of files cannot be used now")
+    assert 'marketplace_degraded{check="storage"} 1.0' in owner.get("/metrics").text
     with pytest.raises(Unavailable):
         swept(committed_databases, storage, LATER)
     storage.folder.unlink()
@@ -122,7 +123,8 @@ def test_a_real_s3_server_that_goes_and_comes_back(
         answer = add(owner, listing)
         assert (answer.status_int, answer.json["code"]) == (503, "unavailable")
         assert owner.get(photo["urls"]["full"]).status_int == 503
-        assert owner.get("/readyz").status_int == 503
+        ready = owner.get("/readyz")
+        assert (ready.status_int, ready.json["degraded"]) == (200, ["storage"])
         assert owner.delete(gone["_links"]["self"]["href"]).status_int == 200
         assert sorted(set(states(committed_databases))) == ["doomed", "pending", "stored"]
         server.start()

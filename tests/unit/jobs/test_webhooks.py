@@ -27,6 +27,7 @@ from marketplace_api.gateways.safe_http import Limits
 from marketplace_api.jobs import dispatch, worker
 from marketplace_api.jobs.outbound import webhooks
 from marketplace_api.models.outbound.webhooks import WebhookDelivery, WebhookEndpoint
+from marketplace_api.version import VERSION
 from tests.factories.accounts import make_user
 from tests.factories.webhooks import OPERATOR, Received, Receiver, make_webhook, receiving
 
@@ -166,6 +167,7 @@ def test_what_fails_is_tried_again_under_the_same_id_and_a_gone_endpoint_is_swit
         moment = session.execute(sa.text("SELECT extract(epoch FROM date_created) * 1000000 FROM webhook_deliveries"))
         expected = f"{failed.delivery_id}-{int(moment.scalar_one())}"
     assert [request.headers["webhook-id"] for request in receiver.got] == [expected] * 3
+    assert {request.headers["user-agent"] for request in receiver.got} == {f"Marketplace-Webhooks/{VERSION}"}
     assert (failed.status, failed.attempts, failed.response_status) == ("failed", 3, 410)
     with queued.session() as session:
         endpoint = session.scalars(sa.select(WebhookEndpoint)).one()
