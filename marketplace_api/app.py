@@ -18,6 +18,7 @@ from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
 from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
+from marketplace_api.gateways.decoding import pool as decoders
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.rate_limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
@@ -123,6 +124,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.document_keys = DocumentKeys.from_settings(settings)
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
     registry.storage = make_storage(settings)
+    decoders.configure(most=settings.decoders, memory=settings.decoder_memory * 1024 * 1024)
     registry.url_signer = UrlSigner.from_secret(settings.secret)
     push_key = vapid_key(settings)
     registry.push_public_key = push_key.public if push_key is not None else None
