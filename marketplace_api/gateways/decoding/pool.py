@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Condition
 from typing import Any
 
@@ -88,7 +89,7 @@ class _Child:
     def begin(cls, memory: int) -> _Child:
         """Start one with at most ``memory`` bytes; raises OSError where the system has no more processes."""
         ours, its = socket.socketpair()
-        path = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+        path = {"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)}
         known = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             process = subprocess.Popen(  # noqa: S603  our own module
