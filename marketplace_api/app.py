@@ -20,6 +20,7 @@ from marketplace_api.domain.media.files.visibility import OpenFiles
 from marketplace_api.domain.operations.health import SchemaWatch
 from marketplace_api.gateways import crash_reports
 from marketplace_api.gateways.cipher import Cipher
+from marketplace_api.gateways.decoding import pool as decoders
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.rate_limiter import Limiter
 from marketplace_api.gateways.storage import UrlSigner, make_storage
@@ -128,6 +129,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.document_keys = DocumentKeys.from_settings(settings)
     registry.limiter = Limiter(settings.redis_url, settings.rate_multiplier) if settings.rate_limits else None
     registry.storage = make_storage(settings)
+    decoders.configure(most=settings.decoders, memory=settings.decoder_memory * 1024 * 1024)
     registry.url_signer = UrlSigner.from_secret(settings.secret)
     registry.open_files = OpenFiles()
     push_key = vapid_key(settings)

@@ -218,6 +218,12 @@ class Settings:
         "files.video_limit", "VIDEO_LIMIT", 100 * 1024 * 1024, "Largest video in bytes, as it is sent."
     )
     video_seconds: int = _setting("files.video_seconds", "VIDEO_SECONDS", 120, "Longest video in seconds.")
+    decoders: int = _setting(
+        "files.decoders", "DECODERS", 2, "Pictures that a process decodes at a time, each in a process of its own."
+    )
+    decoder_memory: int = _setting(
+        "files.decoder_memory", "DECODER_MEMORY", 1024, "Most memory of a process that decodes a file, in MiB."
+    )
     document_limit: int = _setting(
         "files.document_limit", "DOCUMENT_LIMIT", 20 * 1024 * 1024, "Largest document in bytes."
     )

@@ -47,6 +47,8 @@ _LEAST = {
     "trusted_proxies": 0,
     "body_limit": 1,
     "photo_limit": 1,
+    "decoders": 1,
+    "decoder_memory": 256,
     "document_limit": 1,
     "document_keep_days": 0,
     "notifications_keep_days": 1,

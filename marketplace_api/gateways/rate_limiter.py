@@ -20,13 +20,15 @@ from marketplace_api.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-# Requests per window: by client address (also for everyone behind one NAT) and, more narrowly, by account.
+# Per window: by client address (also for everyone behind one NAT) and, more narrowly, by account. They are requests,
+# but for megapixels, which are what uploads cost to decode: in a minute 24 photos of 24 pass, or 12 of 48.
 LIMITS = {
     "default": ("1200/minute", "600/minute"),
     "auth": ("30/minute", "30/minute"),
     "search": ("300/minute", "300/minute"),
     "write": ("120/minute", "60/minute"),
     "upload": ("60/minute", "30/minute"),
+    "megapixels": ("1200/minute", "600/minute"),
     "files": ("6000/minute", "3000/minute"),
     "hooks": ("12000/minute", "12000/minute"),
     "message": ("60/minute", "30/minute"),
@@ -85,14 +87,14 @@ class Limiter:
         self._silent_until = 0.0
         self._away_until = 0.0
 
-    def hit(self, group: str, subject: str, *, account: bool) -> Allowance | None:
-        """Count one request; ``None`` when the store is away (the request passes)."""
+    def hit(self, group: str, subject: str, *, account: bool, cost: int = 1) -> Allowance | None:
+        """Count one request, or so much; ``None`` when the store is away (the request passes)."""
         if time.monotonic() < self._away_until:
             return None
         item = self._items[group][1 if account else 0]
         key = f"marketplace-limit/{group}/{subject}"
         try:
-            used = self._storage.incr(key, item.get_expiry())
+            used = self._storage.incr(key, item.get_expiry(), cost)
             expires = self._storage.get_expiry(key)
         except Exception as error:  # whatever the store's client raises, the request must pass
             self._report(error)

@@ -1,56 +1,29 @@
 """Videos as people send them: what they really are, how long they last, and a frame to show; needs the extra ``video``.
 
-PyAV brings FFmpeg along. Pictures and sound are not encoded anew, but packed anew: what else was in the file, such as
-the place where a telephone recorded it, stays behind.
+Pictures and sound are not encoded anew, but packed anew: what else was in the file, such as the place where a telephone
+recorded it, stays behind. All of that happens in another process (``decoding/``).
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
 from importlib.util import find_spec
-from io import BytesIO
-from threading import BoundedSemaphore
-from typing import IO, Any
+from io import UnsupportedOperation
+from pathlib import Path
+from typing import IO
 
-from PIL import Image
-
-from marketplace_api import lazy
 from marketplace_api.config.settings import SettingsError
-from marketplace_api.errors import Invalid
-from marketplace_api.gateways.images import QUALITY, refused
+from marketplace_api.gateways.decoding.pool import VIDEOS, Order
 
 MAX_SECONDS = 120
 MAX_PIXELS = 3840 * 2160
 POSTER_SIDE = 1600
-POSTER_AT = Fraction(1)
-"""Seconds; the very first frame is often black."""
+MEGAPIXELS = 60
+"""What a video costs of the limit on megapixels: about what is decoded on the way to its poster."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-MOST_FRAMES = 600
-"""Decoded at most on the way to the poster: keyframes may lie far apart."""
-
-# Containers by the names that FFmpeg has for them, and what they are packed into.
-_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "webm"}
-# Playlists and the like, which name other files or addresses, are not even looked into.
-_OPTIONS = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "pipe"}
-
-_CODECS = {
-    "mp4": frozenset({"h264", "hevc", "av1", "mpeg4", "aac", "mp3", "opus"}),
-    "webm": frozenset({"vp8", "vp9", "av1", "opus", "vorbis"}),
-}
-
-# The index goes to the front, so that a browser can begin before it has the whole.
-_PACKING = {"mp4": {"movflags": "+faststart"}, "webm": {}}
-
-
-# Decoding takes a processor for seconds, so the requests beside it keep the others.
-_DECODER = BoundedSemaphore(1)
+_PROCESSOR, _SECONDS = 30, 45
+_ROOM = 1024 * 1024  # bytes that a new container may take, beside twice the old one
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,118 +45,33 @@ def is_available() -> bool:
     return find_spec("av") is not None
 
 
-@cache
-def _av() -> Any:
-    """PyAV, loaded when the first video comes: most processes never need its 20 MB."""
-    return lazy.load("av")
+def megapixels(_stream: IO[bytes]) -> int:
+    """What it costs to decode any video: its header may lie about how far apart the pictures are."""
+    return MEGAPIXELS
 
 
 def prepare(stream: IO[bytes], into: str, *, most_seconds: int = MAX_SECONDS) -> Video:
     """What the video in ``stream`` is, an MP4 or WebM of at most ``most_seconds``; it is written to the path ``into``.
 
     ``stream`` must be able to seek. Raises Invalid (``invalid_file``, field ``file``), OSError where there is no room,
-    and SettingsError where the extra is missing.
+    Unavailable while another one is decoded, and SettingsError where the extra is missing.
     """
     if not is_available():
         raise SettingsError("Videos need the extra: pip install 'marketplace-api[video]'.")
-    if not stream.read(1):
-        raise refused("empty_file", "The file is empty.")
+    size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    with _DECODER, _complaints():
-        with _av().open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
-            ending = _ending(container)
-            track = container.streams.video[0]
-            if track.codec_context.width * track.codec_context.height > MAX_PIXELS:
-                raise refused("too_many_pixels", "The video may have 3840 x 2160 pixels at most.")
-            seconds = _seconds(container, track)
-            if seconds > most_seconds:
-                told = f"The video may last {most_seconds} seconds at most; it lasts {seconds:.0f}."
-                raise refused("too_long", told)
-            image = _picture(container, track, min(POSTER_AT, Fraction(seconds) / 2))
-        stream.seek(0)
-        with _av().open(stream, "r", metadata_errors="replace", options=_OPTIONS) as container:
-            _pack(container, into, ending)
-    width, height = image.size
-    return Video(ending, seconds, width, height, _poster(image))
-
-
-def _poster(image: Image.Image) -> bytes:
-    image.thumbnail((POSTER_SIDE, POSTER_SIDE))
-    image.info.clear()
-    out = BytesIO()
-    image.save(out, "WEBP", quality=QUALITY, exif=b"", xmp=b"")
-    return out.getvalue()
-
-
-def _pack(container: Any, into: str, ending: str) -> None:
-    """The same pictures and sound in a new container, and nothing else."""
-    tracks = [*container.streams.video, *container.streams.audio]
-    with _av().open(into, "w", format=ending, container_options=_PACKING[ending]) as packed:
-        copies = {track.index: packed.add_stream_from_template(track) for track in tracks}
-        for copy in copies.values():
-            copy.metadata.clear()
-        for packet in container.demux(tracks):
-            if packet.dts is None:
-                continue  # the end of a track
-            packet.stream = copies[packet.stream.index]
-            packed.mux(packet)
-
-
-def _ending(container: Any) -> str:
-    """By what is inside: the name of the container alone would let anything through."""
-    found = _CONTAINERS.get(container.format.name)
-    codecs = [track.codec_context.name for track in container.streams if track.type in ("video", "audio")]
-    known = found is not None and all(_plain(codec) in _CODECS[found] for codec in codecs)
-    others = any(track.type not in ("video", "audio", "data", "subtitle") for track in container.streams)
-    if found is None or not known or others or len(container.streams.video) != 1:
-        raise refused("wrong_content", "Send an MP4 (H.264, H.265, AV1) or a WebM (VP8, VP9, AV1).")
-    return found
-
-
-def _plain(decoder: str) -> str:
-    """The codec's name, whichever library decodes it."""
-    names = {
-        "libdav1d": "av1",
-        "libaom-av1": "av1",
-        "libvpx": "vp8",
-        "libvpx-vp9": "vp9",
-        "libopus": "opus",
-        "libvorbis": "vorbis",
-        "mp3float": "mp3",
-    }
-    return names.get(decoder, decoder)
-
-
-def _seconds(container: Any, track: Any) -> float:
-    """The longer of what container and track say, for either may lie; unknown is refused."""
-    told = [Fraction(container.duration, _av().time_base)] if container.duration else []
-    told += [track.duration * track.time_base] if track.duration and track.time_base else []
-    if not told or max(told) <= 0:
-        raise refused("broken_file", "The video does not say how long it is. Export it anew.")
-    return float(max(told))
-
-
-def _picture(container: Any, track: Any, at: Fraction) -> Image.Image:
-    """The frame at ``at`` seconds, or the last one before, as it is shown: telephones are often held upright."""
-    last = None
-    for number, frame in enumerate(container.decode(track)):
-        last = frame
-        if number >= MOST_FRAMES or (frame.time is not None and frame.time >= at):
-            break
-    if last is None:
-        raise refused("broken_file", "The video holds no picture.")
-    image: Image.Image = last.to_image()
-    return image.rotate(last.rotation, expand=True) if last.rotation else image
-
-
-@contextmanager
-def _complaints() -> Iterator[None]:
-    """Whatever the decoder says is the sender's to mend, for it was given their bytes only; a full disk is ours."""
     try:
-        yield
-    except Invalid:
-        raise
-    except (_av().FFmpegError, ValueError, IndexError, OSError) as error:
-        if getattr(error, "errno", None) in _FULL:
-            raise
-        raise refused("broken_file", "The video cannot be read: it is none, damaged or incomplete.") from error
+        content, files = b"", [stream.fileno()]
+        stream.flush()
+    except UnsupportedOperation:
+        content, files = stream.read(), []
+    words = {
+        "into": str(Path(into).absolute()),
+        "most_seconds": most_seconds,
+        "most_pixels": MAX_PIXELS,
+        "longest_side": POSTER_SIDE,
+    }
+    order = Order("video", words, content, files, processor=_PROCESSOR, seconds=_SECONDS, writes=2 * size + _ROOM)
+    answer = VIDEOS.run(order)
+    told = answer.words
+    return Video(told["ending"], told["seconds"], told["width"], told["height"], bytes(answer.blobs[0]))

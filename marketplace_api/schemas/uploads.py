@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ class UploadForm:
 
     ``accepts`` are the media types that can be used, told to clients: what a file really is, its reader finds out.
     ``limit`` names the setting with the largest size in bytes. A file that is taken ``in_memory`` never touches a disk.
+    ``megapixels`` tells what it costs to decode the file at the beginning of a stream, which counts into a rate limit.
     """
 
     accepts: tuple[str, ...]
@@ -24,6 +25,7 @@ class UploadForm:
     in_memory: bool = False
     title: str = "File"
     description: str = ""
+    megapixels: Callable[[IO[bytes]], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from marketplace_api.security.permissions import Permission
 from marketplace_api.views.idempotency import answered_once
 from marketplace_api.views.negotiation import negotiate, preferences, read_body, read_query
 from marketplace_api.views.responses import rehearsed, respond
-from marketplace_api.views.uploads import read_upload
+from marketplace_api.views.uploads import limit_megapixels, read_upload
 
 View = Callable[[Request], Representation | Response]
 
@@ -170,6 +170,8 @@ def _answer(request: Request, operation: Operation, view: View) -> Response:
     # Not before an Idempotency-Key was looked up: what was done once is seldom possible again.
     if not operation.applies(request.context, request.actor):
         raise request.context.unavailable(operation.name)
+    if operation.upload is not None:
+        limit_megapixels(request, operation.upload)
     result = view(request)
     return respond(request, operation, result) if isinstance(result, Representation) else result
 

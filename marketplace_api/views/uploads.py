@@ -14,10 +14,10 @@ import colander
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 from pyramid.request import Request
 
-from marketplace_api.errors import DomainError, FieldError, Invalid, Unavailable
+from marketplace_api.errors import DomainError, FieldError, Invalid, RateLimited, Unavailable
 from marketplace_api.hal.affordances import Operation
 from marketplace_api.schemas.base import field_errors
-from marketplace_api.schemas.uploads import FILE, MULTIPART, Upload
+from marketplace_api.schemas.uploads import FILE, MULTIPART, Upload, UploadForm
 from marketplace_api.views.negotiation import summary
 
 MAX_PARTS = 20
@@ -64,6 +64,23 @@ def read_upload(request: Request, operation: Operation) -> Upload:
     request.raw_body = _fingerprint(found)
     file: Any = found.file
     return Upload(_shown_name(file.filename or ""), (file.content_type or "")[:100], stream, size, validated)
+
+
+def limit_megapixels(request: Request, form: UploadForm) -> None:
+    """Count what it costs to decode the file that was read, by address and by account, before it is decoded.
+
+    Raises RateLimited, and Unavailable while too many others are decoded.
+    """
+    limiter = request.registry.limiter
+    if limiter is None or form.megapixels is None:
+        return
+    cost = form.megapixels(request.upload.stream)
+    request.upload.stream.seek(0)
+    for subject, account in ((request.address, False), (request.actor.caller, True)):
+        allowance = limiter.hit("megapixels", subject, account=account, cost=cost)
+        if allowance is not None and not allowance.allowed:
+            told = f"These are {cost} megapixels, too many at once; wait {allowance.reset} seconds."
+            raise RateLimited(told, retry_after=max(1, allowance.reset))
 
 
 def _boundary(request: Request) -> str:

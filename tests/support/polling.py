@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import sleep
 
 import sqlalchemy as sa
@@ -22,3 +23,12 @@ def until_somebody_waits(databases: Databases) -> None:
                 return
             sleep(0.01)
     raise AssertionError("nobody waits")
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Return as soon as ``holds`` does; raises AssertionError after a minute."""
+    for _ in range(6_000):
+        if holds():
+            return
+        sleep(0.01)
+    raise AssertionError("it never came to that")

@@ -7,13 +7,19 @@ from typing import Any
 import colander
 from colander import SchemaNode, drop
 
-from marketplace_api.gateways.images import ACCEPTED
+from marketplace_api.gateways.images import ACCEPTED, megapixels
 from marketplace_api.models.catalog.photos import LONGEST_ALT_TEXT, MOST_PHOTOS
 from marketplace_api.schemas.base import Body, ObjectType
 from marketplace_api.schemas.types import Integer, ListOf, StrictType, Text
 from marketplace_api.schemas.uploads import UploadForm
 
-PHOTO = UploadForm(ACCEPTED, "photo_limit", title="Photo", description="What it shows counts, not what it is called.")
+PHOTO = UploadForm(
+    ACCEPTED,
+    "photo_limit",
+    title="Photo",
+    description="What it shows counts, not what it is called.",
+    megapixels=megapixels,
+)
 
 
 class AddPhoto(Body):

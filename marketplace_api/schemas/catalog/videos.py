@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marketplace_api.gateways.video import megapixels
 from marketplace_api.schemas.uploads import UploadForm
 
 VIDEO = UploadForm(
@@ -9,4 +10,5 @@ VIDEO = UploadForm(
     "video_limit",
     title="Video",
     description="MP4 (H.264, H.265, AV1) or WebM (VP8, VP9, AV1).",
+    megapixels=megapixels,
 )

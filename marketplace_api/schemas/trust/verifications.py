@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from colander import SchemaNode
 
-from marketplace_api.gateways.documents import ACCEPTED
+from marketplace_api.gateways.documents import ACCEPTED, megapixels
 from marketplace_api.models.trust.verifications import DOCUMENT_TYPES, VERIFICATION_STATES
 from marketplace_api.schemas.base import Body, PageQuery, Query
 from marketplace_api.schemas.types import FromQuery, Moment, Nullable, OneOf, Text
@@ -18,6 +18,7 @@ DOCUMENT = UploadForm(
     in_memory=True,
     title="Document",
     description="Only moderators see it, and each time it is recorded who opened it and why.",
+    megapixels=megapixels,
 )
 
 

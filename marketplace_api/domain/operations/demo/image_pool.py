@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from io import BytesIO
 from typing import IO
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from marketplace_api.domain.operations.demo import placeholder_images
 from marketplace_api.gateways import images
+from marketplace_api.gateways.decoding.pool import patiently
 from marketplace_api.gateways.images import Variant
 
 DRAWERS = 2
@@ -20,19 +22,22 @@ QUALITY = 95
 class ImagePool:
     """Takes orders first and hands out the pictures later, best in the order in which they were ordered.
 
-    Leaving its block forgets what nobody came for.
+    Leaving its block forgets what nobody came for. Within it nobody is told that all decoders are busy.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(DRAWERS, thread_name_prefix="studio")
         self._photos: dict[tuple[str, int], Future[dict[str, Variant]]] = {}
         self._portraits: dict[str, Future[bytes]] = {}
+        self._block = ExitStack()
 
     def __enter__(self) -> ImagePool:
+        self._block.enter_context(patiently())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._block.close()
 
     def order_photos(self, title: str, category: str, views: int) -> None:
         """So many views of what is offered under this title."""
@@ -53,7 +58,8 @@ class ImagePool:
 
 
 def _photo(title: str, category: str, number: int) -> dict[str, Variant]:
-    return images.photo_variants(BytesIO(_jpeg(placeholder_images.photo(title, category, number))))
+    with patiently():
+        return images.photo_variants(BytesIO(_jpeg(placeholder_images.photo(title, category, number))))
 
 
 def _portrait(name: str) -> bytes:
