@@ -28,6 +28,7 @@ LAYERS = (
     ("resources",),
     ("schemas", "hal"),
     ("views",),
+    ("serving",),
     ("app", "serve"),
     ("realtime", "cli"),
     ("__init__",),
