@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -67,6 +68,11 @@ class Posters:
             thread.join(60)
         assert not any(thread.is_alive() for thread in self._threads)
 
+    def wait_for(self, more: int) -> None:
+        """Until so many more of them are answered."""
+        wanted = len(self.answers) + more
+        _until(lambda: len(self.answers) >= wanted)
+
     def _post(self) -> None:
         while not self._stop.wait(0.02):
             name = f"roll{next(self._numbers)}"
@@ -80,18 +86,19 @@ def test_a_roll_loses_no_post(proxy: str, url: str, ini: Path, environment: dict
     program_for_tests(proxy)
     ports = [free_port(), free_port()]
     first, second = (pserve(ini, tmp_path, environment, port) for port in ports)
-    with first as old, second as other, proxied(proxy, ports, tmp_path) as front:
-        with Posters(front.port) as posters:
+    with ExitStack() as stack:
+        old, other = stack.enter_context(first), stack.enter_context(second)
+        front = stack.enter_context(proxied(proxy, ports, tmp_path))
+        posters = Posters(front.port)
+        with posters:  # to their end before anything else ends
             assert old.end() == 0
-            begun = len(posters.answers)
-            with pserve(ini, tmp_path, environment, ports[0]):
-                _until(lambda: len(posters.answers) > begun + 20)
-                Event().wait(8)  # the proxy knows of the new one by then
-                assert other.end() == 0
-                begun = len(posters.answers)
-                _until(lambda: len(posters.answers) > begun + 20)
+            posters.wait_for(20)
+            stack.enter_context(pserve(ini, tmp_path, environment, ports[0]))
+            Event().wait(8)  # the proxy knows of it by then
+            assert other.end() == 0
+            posters.wait_for(20)
         failed = [answer for answer in posters.answers if answer[0] != 201]
-        assert not failed, failed[:3]
+        assert not failed, f"{len(failed)} of {len(posters.answers)}, such as {failed[:3]}"
     with psycopg.connect(url) as connection:
         row: Any = connection.execute("SELECT count(*) FROM users WHERE username LIKE 'roll%'").fetchone()
     assert row[0] == len(posters.answers)

@@ -102,7 +102,8 @@ def _is_served(port: int, ready: int = 200) -> None:
     assert ask(port, request("GET", "/healthz")).json == {"status": "alive"}
     assert ask(port, request("GET", "/readyz")).status == ready
     assert ask(port, request("GET", "/api/listings")).status == 200
-    refused = ask(port, post(LOGIN, {"email": "nobody@people.example", "password": "of no use at all"}))
+    nobody = f"{uuid4().hex}@people.example"  # anew each time: accounts wait after a few failures
+    refused = ask(port, post(LOGIN, {"email": nobody, "password": "of no use at all"}))
     assert (refused.status, refused.code) == (401, "invalid_credentials")
 
 
