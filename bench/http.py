@@ -63,7 +63,9 @@ def _ours(folder: Path, port: int, workers: int) -> list[str]:
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(ROOT / "production.ini")
     ini["DEFAULT"].update({"http_port": str(port), "data_dir": str(folder)})
-    ini["app:main"].update({"logging.level": application.LOG_LEVEL, "http.trusted_proxies": "0"})
+    ini["app:main"].update(
+        {"logging.level": application.LOG_LEVEL, "http.trusted_proxies": "0", "http.drain_seconds": "0"}
+    )
     ini["server:main"]["workers"] = str(workers)
     path = folder / f"ours-{workers}.ini"
     with path.open("w") as file:

@@ -18,16 +18,19 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import plaster
 import waitress
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.server import Server
 from pyramid.scripts import pserve
 
-from marketplace_api.config.settings import SettingsError
+from marketplace_api.config.settings import Settings, SettingsError
 from marketplace_api.gateways.rate_limiter import SHARED_LIMITS_REMEDY, separate_limits
+from marketplace_api.serving.worker import serve_worker
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,9 @@ PR_SET_PDEATHSIG = 1
 SWITCH_INTERVAL = 0.0005
 STOP_SECONDS = 30
 DEFAULT_PORT = 6543
-MOST_BODY = 32 * 1024 * 1024  # bytes; the application's own limits are below
+MOST_BODY = 32 * 1024 * 1024  # bytes that waitress keeps in memory
+CONNECTIONS = 4096  # of one process at a time; those that say nothing cost a few kB each
+IDLE_SECONDS = 30  # after which waitress ends a connection that says nothing
 
 
 def granian_runner(
@@ -61,6 +66,7 @@ def granian_runner(
     """
     if unknown:
         raise ValueError(f"[server:main] does not know {', '.join(sorted(unknown))}.")
+    settings: Settings = app.registry.app_settings
     host = host_of(host)
     require_free(host, port_of(global_conf))
     os.environ[INI_VARIABLE] = global_conf["__file__"]
@@ -76,17 +82,22 @@ def granian_runner(
         target="marketplace_api.serve",
         address=host,
         port=port_of(global_conf),
-        interface=Interfaces.WSGI,
+        # The application is WSGI's; serve_worker says why the server is not.
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.header_timeout * 1000),
+        loop=Loops.asyncio,
         websockets=False,
         workers=count,
-        blocking_threads=int(blocking_threads),
         backlog=int(backlog),
+        backpressure=CONNECTIONS,
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS,
+        workers_kill_timeout=settings.drain_seconds + STOP_SECONDS,
         # Its records take the way of all others.
         log_dictconfig={"version": 1, "loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}}},
     )
-    server.serve(target_loader=build_app, wrap_loader=False)
+    spawn = partial(serve_worker, threads=int(blocking_threads))
+    server.serve(spawn_target=spawn, target_loader=build_app, wrap_loader=False)
 
 
 def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0.0.1", **options: str) -> None:
@@ -98,8 +109,15 @@ def waitress_runner(app: Any, global_conf: Mapping[str, str], host: str = "127.0
     host = host_of(host)
     require_free(host, port_of(global_conf))
     sys.setswitchinterval(SWITCH_INTERVAL)
-    in_memory = {"inbuf_overflow": MOST_BODY, "max_request_body_size": MOST_BODY}
-    waitress.serve_paste(app, global_conf, **{**in_memory, **options, "host": host, "port": port_of(global_conf)})
+    given = {
+        "inbuf_overflow": MOST_BODY,
+        "max_request_body_size": MOST_BODY,
+        "connection_limit": CONNECTIONS,
+        "channel_timeout": IDLE_SECONDS,
+        "asyncore_use_poll": True,  # select() knows no more than 1,024 files
+        **options,
+    }
+    waitress.serve_paste(app, global_conf, **{**given, "host": host, "port": port_of(global_conf)})
 
 
 def _share_metrics() -> None:

@@ -25,6 +25,7 @@ LAYERS = (
     ("resources",),
     ("schemas", "hal"),
     ("views",),
+    ("serving",),
     ("app", "serve"),
     ("realtime", "cli"),
     ("__init__",),

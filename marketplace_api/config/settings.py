@@ -211,6 +211,27 @@ class Settings:
         "http.cors_origins", "CORS_ORIGINS", (), "Origins of browsers that may call, separated by spaces."
     )
     body_limit: int = _setting("http.body_limit", "HTTP_BODY_LIMIT", 1024 * 1024, "Largest JSON body in bytes.")
+    header_timeout: int = _setting(
+        "http.header_timeout",
+        "HTTP_HEADER_TIMEOUT",
+        15,
+        "Seconds for the headers of a request, and for an idle connection to begin another (granian).",
+    )
+    body_timeout: int = _setting(
+        "http.body_timeout", "HTTP_BODY_TIMEOUT", 600, "Seconds for a whole body, however large (granian)."
+    )
+    body_minimum_rate: int = _setting(
+        "http.body_minimum_rate",
+        "HTTP_BODY_MINIMUM_RATE",
+        4096,
+        "Bytes a second that a body has to come with, from its tenth second on (granian).",
+    )
+    drain_seconds: int = _setting(
+        "http.drain_seconds",
+        "HTTP_DRAIN_SECONDS",
+        0,
+        "Seconds between SIGTERM, from when on /readyz is 503, and the closing of the port (granian); more than the proxy's checks take.",
+    )
     photo_limit: int = _setting(
         "files.photo_limit", "PHOTO_LIMIT", 10 * 1024 * 1024, "Largest photo in bytes, as it is sent."
     )

@@ -28,6 +28,12 @@ def _catalogue(*rows: tuple[str, int, str, str]) -> dict[str, ErrorCode]:
 CODES: Mapping[str, ErrorCode] = _catalogue(
     ("invalid_input", 400, "Invalid input", "Correct the fields named in `errors`; all of them are listed at once."),
     ("malformed_body", 400, "Malformed body", "Send one JSON object encoded as UTF-8."),
+    (
+        "malformed_request",
+        400,
+        "Malformed request",
+        "Send one Host header, and a body that is as its Content-Length or chunks say.",
+    ),
     ("unknown_parameter", 400, "Unknown query parameter", "Remove the parameter or correct its name."),
     (
         "invalid_cursor",
@@ -92,6 +98,7 @@ CODES: Mapping[str, ErrorCode] = _catalogue(
         "Not acceptable",
         "Ask for `application/json`, `application/hal+json` or `application/prs.hal-forms+json`.",
     ),
+    ("request_timeout", 408, "Too slow", "Send the whole body at once, or over a faster connection."),
     ("conflict", 409, "Conflict", "Read the current state and decide again."),
     ("already_taken", 409, "Already taken", "Choose another value for the fields named in `errors`."),
     ("already_reviewed", 409, "Reviewed already", "You review each listing or person once; `review_id` names yours."),

@@ -15,7 +15,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
-from marketplace_api.errors import DomainError, RateLimited
+from marketplace_api.errors import DomainError, Invalid, RateLimited
 from marketplace_api.gateways.rate_limiter import LIMITS, Allowance
 from marketplace_api.views.errors import answer, crash
 from marketplace_api.views.request_properties import SAFE
@@ -23,9 +23,13 @@ from marketplace_api.views.responses import VARY
 
 log = logging.getLogger("marketplace_api.access")
 
+REFUSED = "marketplace.refused"
+"""The key of the WSGI environment for what the server refuses before the application is asked: a DomainError."""
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{8,100}")
 _MAX_TARGET = 8_000
 _MAX_HEADERS = 32_000
+_HOST = re.compile(r"[^\s,/@?#]+")
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _COUNTED = frozenset(_METHODS.split(", "))
 _REQUEST_HEADERS = "Authorization, Content-Type, Accept, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Request-ID"
@@ -79,11 +83,15 @@ def edge_factory(handler: Handler, registry: object) -> Handler:
 
 def _handled(handler: Handler, request: Request, origins: frozenset[str]) -> Response:
     environ = request.environ
-    if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+    if (
+        REFUSED not in environ
+        and environ["REQUEST_METHOD"] == "OPTIONS"
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    ):
         return _preflight(environ.get("HTTP_ORIGIN", ""), origins)
-    too_much = _too_much(environ)
-    if too_much is not None:
-        return answer(too_much, request)
+    refused = environ.get(REFUSED) or _misaddressed(environ) or _too_much(environ)
+    if refused is not None:
+        return answer(refused, request)
     path = environ.get("PATH_INFO", "")
     if path == "/api/v1" or path.startswith("/api/v1/"):
         environ["PATH_INFO"] = "/api" + path[len("/api/v1") :]
@@ -91,6 +99,18 @@ def _handled(handler: Handler, request: Request, origins: frozenset[str]) -> Res
         return handler(request)
     except Exception as error:
         return crash(error, request)
+
+
+def _misaddressed(environ: dict[str, str]) -> DomainError | None:
+    """RFC 9112, 3.2: HTTP/1.1 has exactly one Host. Of two, servers make one with a comma; of none, some an empty one."""
+    host = environ.get("HTTP_HOST")
+    if not host:
+        if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+            return None
+        return Invalid("The request has no Host header.", code="malformed_request")
+    if _HOST.fullmatch(host) is None:
+        return Invalid("The request must have one Host header that names one host.", code="malformed_request")
+    return None
 
 
 def _too_much(environ: dict[str, str]) -> DomainError | None:

@@ -20,12 +20,13 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from marketplace_api import boot
+from marketplace_api import app, boot, serve
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations
 from marketplace_api.database.embedded_postgres import EmbeddedPostgres
 from marketplace_api.domain.kernel.tokens import generate_seed
 from marketplace_api.gateways.document_cipher import generate_key
+from marketplace_api.views.service import SERVICES
 from tests.deploy.world import DEPLOY, ROOT, SECRETS, VARIABLES, check_command
 from tests.support import postgres
 
@@ -265,3 +266,59 @@ def test_the_proxy_is_the_one_that_is_trusted() -> None:
     largest = max(field.default for field in Settings.__dataclass_fields__.values() if field.name.endswith("_limit"))
     assert int(most) * 1_000_000 > largest
     assert re.search(r"@inside path .*/metrics", text) and "respond @inside 404" in text
+
+
+def test_the_proxies_wait_for_nobody_and_outlast_no_connection() -> None:
+    """Times fit together: the checks of a proxy see an instance go, and none keeps a connection that the service ends."""
+    caddy, settings = (DEPLOY / "Caddyfile").read_text(), Settings()
+    interval, timeout = (
+        int(re.findall(rf"{name} (\d+)s", caddy.partition("reverse_proxy 127.0.0.1:6543")[2])[0])
+        for name in ("health_interval", "health_timeout")
+    )
+    assert interval + timeout < _ini().getint("app:main", "http.drain_seconds")
+    [kept] = re.findall(r"\tkeepalive (\d+)s", caddy)
+    assert int(kept) < settings.header_timeout
+    [body] = re.findall(r"read_body (\d+)s", caddy)
+    assert int(body) >= settings.body_timeout and "read_header" in caddy
+    unit = (DEPLOY / "systemd" / "marketplace-api.service").read_text()
+    [stop] = re.findall(r"TimeoutStopSec=(\d+)", unit)
+    assert int(stop) > _ini().getint("app:main", "http.drain_seconds") + serve.STOP_SECONDS
+    [grace] = re.findall(
+        r"(\d+)s", yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["api"]["stop_grace_period"]
+    )
+    assert int(grace) > _ini().getint("app:main", "http.drain_seconds") + serve.STOP_SECONDS
+
+
+def _uploads() -> list[str]:
+    """The address of every operation that takes a file."""
+    assert app.VIEWS  # which declare them
+    found = [
+        service.pattern.replace("{listing_id}", "42")
+        for service in SERVICES
+        for operation in service.declared
+        if operation.upload is not None
+    ]
+    assert len(found) >= 4
+    return found
+
+
+def test_nginx_is_the_same_proxy() -> None:
+    text = (DEPLOY / "nginx.conf").read_text()
+    assert text.count("{") == text.count("}")
+    assert f"server 127.0.0.1:{_ini()['DEFAULT']['http_port']} " in text
+    assert f"server 127.0.0.1:{Settings().realtime_port} " in text
+    assert text.count("X-Forwarded-For $remote_addr") == 2 and "$proxy_add_x_forwarded_for" not in text
+    for path in ("/metrics", "/readyz"):
+        assert re.search(rf"location = {path} \{{\s+return 404;", text)
+    general, uploads = (int(most) * 1024 * 1024 for most in re.findall(r"client_max_body_size (\d+)m", text))
+    [memory] = re.findall(r"client_body_buffer_size (\d+)m", text)
+    assert Settings().body_limit <= general == int(memory) * 1024 * 1024, "what nginx keeps, it keeps in memory"
+    largest = max(field.default for field in Settings.__dataclass_fields__.values() if field.name.endswith("_limit"))
+    assert uploads > largest
+    [pattern] = re.findall(r"location ~ (\S+) \{\s+# A little above", text)
+    for path in _uploads():
+        assert re.search(pattern, path), path
+        assert re.search(pattern, path.replace("/api/", "/api/v1/", 1)), path
+    assert not re.search(pattern, "/api/auth/login")
+    for name in ("client_header_timeout", "client_body_timeout", "send_timeout", "proxy_next_upstream"):
+        assert f"{name} " in text

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from marketplace_api.errors import DomainError
 from tests.functional.bad_input.world import GOOD, World
 from tests.support.problems import assert_problem
 
@@ -115,3 +116,31 @@ def test_an_idempotency_key_that_cannot_be_used_is_refused(world: World, key: st
         world.send("POST", "/api/listings", orjson.dumps(GOOD), HTTP_IDEMPOTENCY_KEY=key), 400, "invalid_input"
     )
     assert [(error["location"], error["name"]) for error in body["errors"]] == [("header", "Idempotency-Key")]
+
+
+# Hosts. How the servers themselves hand them on is seen in tests/deploy/test_slow_clients.py.
+
+
+@pytest.mark.parametrize(
+    "host", [None, "", "a.example,a.example", "a.example, b.example", "a b", "a/b", "user@a.example"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_one_host_is_needed(world: World, host: str | None, method: str) -> None:
+    sent = {"SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": host}
+    assert_problem(world.send(method, "/api", **sent), 400, "malformed_request")
+
+
+@pytest.mark.parametrize("host", ["market.example", "market.example:6543", "127.0.0.1", "[::1]:6543"])
+def test_a_host_is_fine(world: World, host: str) -> None:
+    assert world.send("GET", "/api", SERVER_PROTOCOL="HTTP/1.1", HTTP_HOST=host).status_int == 200
+
+
+def test_an_old_client_needs_no_host(world: World) -> None:
+    assert world.send("GET", "/api", SERVER_PROTOCOL="HTTP/1.0", HTTP_HOST=None).status_int == 200
+
+
+def test_what_the_server_refuses_is_told_like_everything_else(world: World) -> None:
+    refused = {
+        "marketplace.refused": DomainError("The body came too slowly: 2 bytes are here.", code="request_timeout")
+    }
+    assert_problem(world.send("POST", "/api/listings", **refused), 408, "request_timeout")
