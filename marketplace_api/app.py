@@ -14,6 +14,7 @@ from marketplace_api import boot, lazy, logs
 from marketplace_api.config.settings import Settings, strange_keys
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain import contexts
+from marketplace_api.domain.community.reviews.eligibility import ReviewRules
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.tokens import SigningKeys
 from marketplace_api.domain.media.files.visibility import OpenFiles
@@ -124,6 +125,7 @@ def configure(settings: Settings, databases: Databases) -> Configurator:
     registry.databases = databases
     registry.schema_watch = SchemaWatch()
     registry.account_rules = AccountRules.from_settings(settings)
+    registry.review_rules = ReviewRules.from_settings(settings)
     registry.signing_keys = _signing_keys(settings)
     registry.answer_cipher = Cipher(settings.secret, "stored answers")
     registry.document_keys = DocumentKeys.from_settings(settings)

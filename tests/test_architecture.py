@@ -167,7 +167,10 @@ MAX_FUNCTION = 60
 
 ELEVATED = {
     "domain/identity/accounts/sessions.py refresh": "a refresh token names a session before it is known whose it is",
-    "domain/identity/accounts/recovery.py _redeem": "a token from a mail is looked up before it is known whose it is",
+    "domain/identity/accounts/known_devices.py recognise": "where an account was used is asked before the password is right",
+    "domain/identity/accounts/queries.py require_free": "an address that its former owner may have back is taken for all others",
+    "domain/identity/accounts/email_undo.py find": "a token from a mail is looked up before it is known whose it is",
+    "domain/identity/accounts/one_time_tokens.py redeem": "a token from a mail is looked up before it is known whose it is",
     "domain/eventlog/stream_tickets.py redeem_ticket": "a ticket names a session before it is known whose it is",
     "domain/identity/accounts/lifecycle.py ban": "a moderator ends the sessions of another account",
     "domain/identity/accounts/lifecycle.py set_roles": "an admin ends the sessions of another account",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace_api.config.parsing import Mistake, SettingsError
+from marketplace_api.config.reserved_usernames import RESERVED_USERNAMES
 from marketplace_api.config.validation import DEVELOPMENT_SECRET, mistakes, strangers
 
 __all__ = ["DEVELOPMENT_SECRET", "Settings", "SettingsError", "strange_keys"]
@@ -108,7 +109,25 @@ class Settings:
         "auth.backoff_free_attempts",
         "AUTH_BACKOFF_FREE_ATTEMPTS",
         5,
-        "Failed log-ins before the waiting time starts to double.",
+        "Failed log-ins of an account from one network before the waiting time starts to double.",
+    )
+    email_undo_days: int = _setting(
+        "auth.email_undo_days", "AUTH_EMAIL_UNDO_DAYS", 7, "Days in which a former e-mail address can undo its change."
+    )
+    reserved_usernames: tuple[str, ...] = _setting(
+        "auth.reserved_usernames",
+        "RESERVED_USERNAMES",
+        RESERVED_USERNAMES,
+        "Names that nobody registers, nor what looks like one, separated by spaces; `moderator*`: all that begin so; `-`: none.",
+    )
+    reviews_need_conversation: bool = _setting(
+        "reviews.need_conversation",
+        "REVIEWS_NEED_CONVERSATION",
+        False,
+        "Whether only who exchanged messages with somebody, both ways, may review them and their listings.",
+    )
+    reviews_account_days: int = _setting(
+        "reviews.account_days", "REVIEWS_ACCOUNT_DAYS", 0, "Days that an account is old before it may review."
     )
     email_backend: str = _setting(
         "email.backend", "EMAIL_BACKEND", "local", "`local` writes .eml files under DATA_DIR/mail; `smtp` sends."

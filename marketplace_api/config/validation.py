@@ -43,6 +43,8 @@ _LEAST = {
     "session_days": 1,
     "erase_days": 0,
     "backoff_free_attempts": 0,
+    "email_undo_days": 1,
+    "reviews_account_days": 0,
     "rate_multiplier": 1,
     "trusted_proxies": 0,
     "body_limit": 1,
@@ -83,6 +85,7 @@ _OURS = frozenset(
         "sms",
         "push",
         "realtime",
+        "reviews",
     }
 )
 # What the ini's [DEFAULT] gives to all sections.

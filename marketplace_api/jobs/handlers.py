@@ -30,6 +30,8 @@ HANDLERS: Mapping[str, tuple[Handler, ...]] = {
     EventType.USER_REGISTERED: (email_handlers.mail_confirmation,),
     EventType.USER_EMAIL_CHANGE_REQUESTED: (email_handlers.mail_confirmation, email_handlers.warn_old_address),
     EventType.USER_EMAIL_CONFIRMATION_REQUESTED: (email_handlers.mail_confirmation,),
+    EventType.USER_EMAIL_CONFIRMED: (email_handlers.mail_email_changed, outbound.notify_of_email),
+    EventType.USER_EMAIL_CHANGE_UNDONE: (outbound.notify_of_email,),
     EventType.USER_PASSWORD_RESET_REQUESTED: (email_handlers.mail_password_reset,),
     EventType.USER_PASSWORD_CHANGED: (email_handlers.mail_password_changed, outbound.notify_of_password),
     EventType.USER_LOGGED_IN: (outbound.notify_of_login,),
@@ -71,6 +73,7 @@ DEBOUNCED: frozenset[Handler] = frozenset({clear_files, refresh_search_terms})
 QUEUES: Mapping[Handler, Queue] = {
     email_handlers.mail_confirmation: Queue.MAIL,
     email_handlers.warn_old_address: Queue.MAIL,
+    email_handlers.mail_email_changed: Queue.MAIL,
     email_handlers.mail_password_reset: Queue.MAIL,
     email_handlers.mail_password_changed: Queue.MAIL,
     email_handlers.mail_deactivated: Queue.MAIL,

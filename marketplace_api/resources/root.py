@@ -17,7 +17,7 @@ from marketplace_api.resources.identity.account_admin import AccountsContext
 from marketplace_api.resources.identity.accounts import AuthContext, MeContext, UsersContext
 from marketplace_api.resources.identity.api_keys import ApiKeysContext
 from marketplace_api.resources.media.files import FilesContext
-from marketplace_api.resources.outbound.mail import HooksContext, SubscriptionsContext
+from marketplace_api.resources.outbound.mail import EmailUndosContext, HooksContext, SubscriptionsContext
 from marketplace_api.resources.outbound.notifications import NotificationPreferencesContext, NotificationsContext
 from marketplace_api.resources.outbound.phones import PhoneContext
 from marketplace_api.resources.outbound.push_subscriptions import PushSubscriptionsContext
@@ -90,7 +90,13 @@ class ApiContext(Branch):
 class Root(Branch):
     """``/``: the service itself."""
 
-    children = {"api": ApiContext, "files": FilesContext, "unsubscribe": SubscriptionsContext, "hooks": HooksContext}
+    children = {
+        "api": ApiContext,
+        "files": FilesContext,
+        "unsubscribe": SubscriptionsContext,
+        "undo-email-change": EmailUndosContext,
+        "hooks": HooksContext,
+    }
 
     @property
     def __acl__(self) -> ACL:  # type: ignore[override]

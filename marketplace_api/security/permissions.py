@@ -80,6 +80,7 @@ class Permission(StrEnum):
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_MANAGE = "webhook:manage"
     EMAIL_UNSUBSCRIBE = "email:unsubscribe"
+    EMAIL_UNDO = "email:undo"
     BOUNCE_REPORT = "bounce:report"
 
 
@@ -154,6 +155,7 @@ MEANINGS: Mapping[Permission, str] = {
     Permission.KEY_MANAGE: "Issue and revoke the keys with which programs call.",
     Permission.WEBHOOK_READ: "See the webhooks and what they were told.",
     Permission.WEBHOOK_MANAGE: "Make, change, test, enable, disable or delete a webhook; send an event to it again.",
+    Permission.EMAIL_UNDO: "Undo a change of the e-mail address by the link that the former one was sent.",
     Permission.EMAIL_UNSUBSCRIBE: "Switch e-mails off by the link that stands in them.",
     Permission.BOUNCE_REPORT: "Report a mail that came back, with a signature.",
 }

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -172,12 +173,19 @@ def _account(request: Request, response: Response, seconds: float) -> None:
             "request",
             extra={
                 "method": method,
-                "path": request.environ.get("PATH_INFO", "")[:200],
+                "path": _logged_path(request, route),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "user_id": actor.user_id if actor is not None else None,
             },
         )
+
+
+def _logged_path(request: Request, route: Any) -> str:
+    """The path as it came; of one that holds a token the pattern, for the token is good for what the mail says."""
+    if route is not None and "{token}" in route.pattern:
+        return str(route.pattern)
+    return str(request.environ.get("PATH_INFO", ""))[:200]
 
 
 def limit_rate(request: Request) -> None:

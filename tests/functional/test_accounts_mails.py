@@ -121,7 +121,7 @@ def test_an_address_counts_once_its_mail_was_answered(live_app: object, post: Po
     assert_problem(client.post("/api/auth/verify-email", {"token": _token(mail)}), 400, "invalid_token")
     assert here.post("/api/auth/resend-verification", {}).status_int == 409
 
-    changed = here.put("/api/users/me", {"email": "ada@elsewhere.example"}).json
+    changed = here.put("/api/users/me", {"email": "ada@elsewhere.example", "currentPassword": PASSWORD}).json
     assert (changed["email"], changed["pending_email"]) == ("ada@people.example", "ada@elsewhere.example")
     mails = {str(mail["To"]): mail for mail in post()}
     assert mails.keys() == {"ada@people.example", "ada@elsewhere.example"}

@@ -256,7 +256,8 @@ def test_a_blocked_sender_is_told_and_nothing_is_lost(anna: Client, ben: Client)
     assert anna.get(path).json["is_blocked"] is False and ben.get(path).json["is_blocked"] is True
     assert anna.get(f"{path}/messages").json["totalItems"] == 1
     assert anna.get("/api/users/me/blocks").json["blocks"] == []
-    write(ben, anna, "I may")
+    own = {"receiver_id": anna.user.user_id, "content": "I could get no answer"}
+    assert_problem(ben.post("/api/messages", own), 403, "blocked_by_you")
     assert ben.delete(f"/api/users/me/blocks/{anna.user.user_id}").json["message"] == "User unblocked"
     assert_problem(ben.delete(f"/api/users/me/blocks/{anna.user.user_id}"), 404, "not_found")
     write(anna, ben, "After")

@@ -118,7 +118,7 @@ def test_each_request_is_one_line_with_its_id_and_nobody_s_secrets(logged: Lines
         lambda: answers.extend(
             [
                 known.get("/api/users/me?fields=email"),
-                known.put("/api/users/me", {"email": "ada@elsewhere.example"}),
+                known.put("/api/users/me", {"email": "ada@elsewhere.example", "currentPassword": PASSWORD}),
                 client.post("/api/auth/login", {"email": "ada@people.example", "password": "wrong-" + PASSWORD}),
                 client.post("/api/auth/refresh", {"refresh_token": pair["refresh_token"]}),
                 client.get("/api/listings?search=ada@people.example"),

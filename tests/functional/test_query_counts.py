@@ -99,8 +99,9 @@ def test_the_number_of_statements_does_not_grow_with_the_data(people: People, db
     few = _counts(owner, pages)
     _fill(db, owner.user, 990)
     many = _counts(owner, pages)
-    # A search may take another way through more data, but never a way whose length depends on it.
-    grown = {page: (few[page], many[page]) for page in few if many[page] > few[page] + 1}
+    # A search may take another way through more data, but never a way whose length depends on it; and of a page of one's
+    # own listings nobody is asked whom one may write to and review.
+    grown = {page: (few[page], many[page]) for page in few if many[page] > few[page] + 2}
     assert grown == {}
     assert max(many.values()) <= 8
     for page in lists:

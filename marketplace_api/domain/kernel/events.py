@@ -34,6 +34,7 @@ class EventType(StrEnum):
     USER_EMAIL_CHANGE_REQUESTED = "user.email_change_requested"
     USER_EMAIL_CONFIRMATION_REQUESTED = "user.email_confirmation_requested"
     USER_EMAIL_CONFIRMED = "user.email_confirmed"
+    USER_EMAIL_CHANGE_UNDONE = "user.email_change_undone"
     USER_EMAIL_BOUNCED = "user.email_bounced"
     USER_PASSWORD_RESET_REQUESTED = "user.password_reset_requested"
     USER_PASSWORD_CHANGED = "user.password_changed"
@@ -113,7 +114,8 @@ DESCRIPTIONS: Mapping[EventType, str] = {
     EventType.USER_EDITED: "A profile changed.",
     EventType.USER_EMAIL_CHANGE_REQUESTED: "A new e-mail address waits for its confirmation; the old one is told.",
     EventType.USER_EMAIL_CONFIRMATION_REQUESTED: "The confirmation mail was asked for again.",
-    EventType.USER_EMAIL_CONFIRMED: "An e-mail address was confirmed by its token.",
+    EventType.USER_EMAIL_CONFIRMED: "An e-mail address was confirmed by its token; `new` says whether it took another's place.",
+    EventType.USER_EMAIL_CHANGE_UNDONE: "The former e-mail address came back by the link that it was sent; all sessions ended.",
     EventType.USER_EMAIL_BOUNCED: "Mail to an account came back; only what guards it is sent until it is confirmed.",
     EventType.USER_PASSWORD_RESET_REQUESTED: "A reset mail was asked for.",
     EventType.USER_PASSWORD_CHANGED: "A password changed; other sessions ended.",

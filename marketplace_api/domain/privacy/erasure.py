@@ -94,7 +94,7 @@ def erase_account(session: Session, rules: AccountRules, user: User, actor: Acto
     Reports stay, of nobody; what was written in them goes with the decision, in those about the account at once.
     """
     if user.email is not None:
-        login_throttle.clear(session, login_throttle.Subjects(rules, user.email))
+        login_throttle.forget(session, rules, user.email)
     sessions.end_all(session, user.user_id, "erased", actor=actor)
     for name, value in _EMPTY.items():
         setattr(user, name, value)

@@ -43,7 +43,7 @@ _n, _choice, _quiet = Notification.__table__.c, NotificationChoice.__table__.c, 
 # Secrets are not data about a person; counters and generated columns are not either.
 _PROFILE = [column for column in _u if column.name != "password_hash"]
 _SESSIONS = [column for column in _s if column.name not in ("refresh_hash", "refresh_nonce", "refresh_generation")]
-_TOKENS = [column for column in _t if column.name != "token_hash"]
+_TOKENS = [column for column in _t if column.name not in ("token_hash", "event_id")]
 _LISTINGS = [column for column in _l if column.computed is None and column.name != "import_key"]
 _CONVERSATIONS = [
     _c.conversation_id,

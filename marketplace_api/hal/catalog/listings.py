@@ -102,8 +102,8 @@ def _marks(
 ) -> Mapping[int, Any]:
     """What a known caller is told of bookmarks, for all ``rows`` at once.
 
-    What is offered depends on it, on the caller's reviews and reports and on who takes messages from the caller, so
-    ``contexts`` come to know all four.
+    What is offered depends on it, on the caller's reviews and reports, on what keeps them from reviewing and on who takes messages from the caller, so
+    ``contexts`` come to know all five.
     """
     actor = request.actor
     with_forms = request.media == HAL_FORMS
@@ -114,13 +114,16 @@ def _marks(
         ids = [row.listing_id for row in rows]
         reviewed = review_rows.standing(request.db, actor.user_id, "listing_id", ids)
         reported = report_rows.reported_by(request.db, actor.user_id, "listing", ids)
-        reachable = message_policy.reachable(request.db, actor, {row.user_id for row in rows})
+        owners = {row.user_id for row in rows}
+        reachable = message_policy.reachable(request.db, actor, owners)
+        obstacles = review_rows.obstacles(request.db, actor, request.registry.review_rules, owners)
         for context in filter(None, contexts):
             is_open = message_policy.may_mention(context.row, actor)
             context.can_message = is_open and context.row.user_id in reachable
             context.bookmarked = marks[context.row.listing_id].bookmarked
             context.reported = context.row.listing_id in reported
             context.own_review = reviewed.get(context.row.listing_id)
+            context.review_obstacle = obstacles.get(context.row.user_id)
     return marks
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from marketplace_api.domain.outbound.notifications.types import KINDS
 from marketplace_api.domain.outbound.notifications.unsubscribe import DIGEST
-from marketplace_api.hal.shapes.base import TEXT, Shape
+from marketplace_api.hal.shapes.base import MOMENT, TEXT, Shape
 
 SHAPES: Mapping[str, Shape] = {
     "email_subscription": Shape(
@@ -16,5 +16,6 @@ SHAPES: Mapping[str, Shape] = {
             "channel": {"const": "email"},
         },
         ("self", "mkt:notification-preferences"),
-    )
+    ),
+    "email_undo": Shape({"expires_at": MOMENT}),
 }

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from marketplace_api.domain.identity.accounts import recovery
+from marketplace_api.domain.identity.accounts import email_undo, recovery
 from marketplace_api.gateways.email.templates import render
 from marketplace_api.gateways.errors import PermanentDeliveryError
 from marketplace_api.jobs.services import Services
@@ -56,6 +56,18 @@ def warn_old_address(session: Session, event: Event, services: Services) -> None
     if user is None or user.email is None or user.pending_email is None:
         return
     _mail(session, services, "email_change_notice", user, user.email, new_email=user.pending_email)
+
+
+def mail_email_changed(session: Session, event: Event, services: Services) -> None:
+    """Tells the former address that another one took its place, with a link that undoes it; nothing, once that was used
+    or has run out."""
+    found = email_undo.issue_token(session, event.event_id) if event.new.get("changed") else None
+    user = session.get(User, event.subject_id) if found is not None else None
+    if found is None or user is None:
+        return
+    link = f"{services.settings.public_url.rstrip('/')}/undo-email-change/{found.token}"
+    told = {"moment": event.date_created, "link": link, "expires": found.expires_at}
+    _mail(session, services, "email_changed", user, found.email, **told)
 
 
 def mail_password_changed(session: Session, event: Event, services: Services) -> None:

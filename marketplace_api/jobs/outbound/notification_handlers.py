@@ -71,6 +71,14 @@ def notify_of_password(session: Session, event: Event, _services: Services) -> N
     notify(session, event.subject_id or 0, NewNotification(T.PASSWORD_CHANGED, event.event_id))
 
 
+def notify_of_email(session: Session, event: Event, _services: Services) -> None:
+    """Tells the owner of an account that its e-mail address is another one, or the former one again."""
+    undone = event.type == EventType.USER_EMAIL_CHANGE_UNDONE
+    if undone or event.new.get("changed"):
+        data = {"undone": True} if undone else {}
+        notify(session, event.subject_id or 0, NewNotification(T.EMAIL_CHANGED, event.event_id, data=data))
+
+
 def notify_of_judgement(session: Session, event: Event, _services: Services) -> None:
     """Tells the owner of an account that moderators suspended or reinstated it, why and until when; nothing, if it was
     judged again since.

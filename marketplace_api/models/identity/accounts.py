@@ -119,7 +119,11 @@ class AccountSession(Base):
 
 
 class OneTimeToken(Base):
-    """A token sent by e-mail, stored as a SHA-256, usable once before it expires."""
+    """A token sent by e-mail, stored as a SHA-256, usable once before it expires.
+
+    One that undoes a change of address is made with the change, which ``event_id`` names, and another one in its place
+    whenever the mail is sent; ``email`` is the former address.
+    """
 
     __tablename__ = "one_time_tokens"
 
@@ -130,16 +134,33 @@ class OneTimeToken(Base):
     date_created: Mapped[Created]
     expires_at: Mapped[Timestamp]
     used_at: Mapped[Timestamp | None]
+    event_id: Mapped[BigInt | None]
 
-    __table_args__ = (sa.CheckConstraint(_one_of("purpose", ("reset_password", "confirm_email")), "purpose"),)
+    __table_args__ = (
+        sa.CheckConstraint(_one_of("purpose", ("reset_password", "confirm_email", "undo_email")), "purpose"),
+        sa.Index(
+            "ix_one_time_tokens_undo_email",
+            sa.func.lower(sa.column("email")),
+            postgresql_where=sa.text("purpose = 'undo_email'"),
+        ),
+    )
 
 
 class LoginFailures(Base):
-    """Failed log-ins per account and per address; ``subject`` is a keyed hash, so the table names nobody."""
+    """Failed log-ins per account, network and device; ``subject`` is a keyed hash, so the table names nobody.
+
+    ``account`` is what the rows of one account have in common, empty for a network's. ``last_failed_at`` is when the last
+    one was counted, less what of the time till the next one is forgotten had passed. ``claim``: whose guess, by eight bits
+    of a keyed hash, ``locked_until`` waits for; empty where it follows from a failure.
+    """
 
     __tablename__ = "login_failures"
 
     subject: Mapped[bytes] = mapped_column(postgresql.BYTEA, primary_key=True)
+    account: Mapped[bytes | None] = mapped_column(postgresql.BYTEA)
     failures: Mapped[int]
     last_failed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     locked_until: Mapped[Timestamp | None]
+    claim: Mapped[int | None] = mapped_column(sa.SmallInteger)
+
+    __table_args__ = (sa.Index("ix_login_failures_account", "account"),)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from marketplace_api.database.base import Base, BigId, BigInt, Created, Json, Version
 
 CHANNELS = ("in_app", "email", "sms", "web_push")
-SECURITY_TYPES = ("password_changed", "new_login", "account_suspended", "account_reinstated")
+SECURITY_TYPES = ("password_changed", "new_login", "account_suspended", "account_reinstated", "email_changed")
 """Types that are about the account itself: their e-mails cannot be switched off."""
 
 _TYPE = "type ~ '^[a-z_]+$'"

@@ -66,7 +66,7 @@ class ListingContext(Context):
         """This listing as it is in the database now."""
         return self.with_row(queries.find(self.request.db, self.row.listing_id))
 
-    # Lists set these four for a whole page at once.
+    # Lists set these five for a whole page at once.
 
     @cached_property
     def bookmarked(self) -> bool:
@@ -79,6 +79,12 @@ class ListingContext(Context):
         """The caller's review of it."""
         user_id, listing_id = self.request.actor.user_id, self.row.listing_id
         return review_rows.standing(self.request.db, user_id, "listing_id", [listing_id]).get(listing_id)
+
+    @cached_property
+    def review_obstacle(self) -> str | None:
+        """What stands between the caller and a review of it, apart from what was reviewed before."""
+        rules, user_id = self.request.registry.review_rules, self.row.user_id
+        return review_rows.obstacles(self.request.db, self.request.actor, rules, [user_id]).get(user_id)
 
     @cached_property
     def reported(self) -> bool:

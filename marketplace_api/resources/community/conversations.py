@@ -42,8 +42,9 @@ class ConversationContext(Context):
 
     @property
     def can_message(self) -> bool:
-        """Whether the other takes messages from the caller."""
-        return policy.accepts(self.row.other_state, blocks_caller=self.row.blocks_caller)
+        """Whether the other takes messages from the caller, who has not blocked them."""
+        row = self.row
+        return policy.is_open(row.other_state, blocks_caller=row.blocks_caller, is_blocked=self.is_blocked)
 
     @property
     def can_block(self) -> bool:

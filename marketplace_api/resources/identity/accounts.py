@@ -174,6 +174,12 @@ class UserContext(Context):
         caller, user_id = self.request.actor.user_id, self.row.user_id
         return review_rows.standing(self.request.db, caller, "reviewee_id", [user_id]).get(user_id)
 
+    @cached_property
+    def review_obstacle(self) -> str | None:
+        """What stands between the caller and a review of this person, apart from what was reviewed before."""
+        rules, user_id = self.request.registry.review_rules, self.row.user_id
+        return review_rows.obstacles(self.request.db, self.request.actor, rules, [user_id]).get(user_id)
+
 
 class UsersContext(Context):
     """``/api/users``."""

@@ -75,6 +75,13 @@ class LogIn(Body):
 
     email = SchemaNode(Text(255, 3), title="E-mail")
     password = SchemaNode(PASSWORD, title="Password")
+    refresh_token = SchemaNode(
+        TOKEN,
+        missing=drop,
+        title="Last refresh token",
+        description="The last refresh token of this device, even of a session that is over, or nothing: a device that the"
+        " account knows does not wait for the failures of others.",
+    )
 
 
 class Refresh(Body):
@@ -117,7 +124,7 @@ class ContactInformation(SchemaNode):
 
 
 class EditAccount(Body):
-    """What to change; absent fields stay. A new e-mail counts once it is confirmed."""
+    """What to change; absent fields stay. A new e-mail takes the current password, and counts once it is confirmed."""
 
     read_only = frozenset(ME_FIELDS) - {"username", "email", "profile_picture_url", "bio", "contact_information"}
     username = SchemaNode(USERNAME, missing=drop, title="User name")
@@ -125,6 +132,9 @@ class EditAccount(Body):
     profile_picture_url = SchemaNode(Nullable(WebAddress()), missing=drop, title="Picture")
     bio = SchemaNode(Nullable(Text(5000, 0, lines=True)), missing=drop, title="About")
     contact_information = ContactInformation(missing=drop, title="Contact information")
+    currentPassword = SchemaNode(  # noqa: N815 - the name on the wire
+        PASSWORD, missing=drop, title="Current password", description="Only where the e-mail becomes another one."
+    )
 
 
 class ChangePassword(Body):

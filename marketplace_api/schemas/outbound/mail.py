@@ -15,6 +15,10 @@ class Unsubscribe(Body):
     one_click = SchemaNode(OneOf(("One-Click",)), name="List-Unsubscribe", missing=drop)
 
 
+class UndoEmailChange(Body):
+    """Nothing: the address says all."""
+
+
 class ReportBounce(Body):
     """One mail that came back."""
 

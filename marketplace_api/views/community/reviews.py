@@ -39,8 +39,11 @@ def _reviewable(context: ReviewsContext, actor: Actor) -> bool:
     if page is None:
         return True  # the body names the target: the domain decides
     case = _case(page, actor)
-    # The query is only made where all else allows it.
-    return policy.may_review(actor, case) and policy.may_review(actor, case.with_review(page.own_review))  # type: ignore[attr-defined]
+    # The queries are only made where all else allows it.
+    if not policy.may_review(actor, case):
+        return False
+    known = case.with_review(page.own_review).with_obstacle(page.review_obstacle)  # type: ignore[attr-defined]
+    return policy.may_review(actor, known)
 
 
 def _case(page: Context, actor: Actor) -> policy.Case:
@@ -61,10 +64,10 @@ def _case(page: Context, actor: Actor) -> policy.Case:
     shown_on=(ListingContext, UserContext),
     result="review",
     errors=(404,),
-    description="Of exactly one listing or person, once. It cannot be edited afterwards.",
+    description="Of exactly one listing or person, once, with a confirmed e-mail address. It cannot be edited afterwards.",
 )
 def post(request: Request) -> Representation:
-    row = writing.post(request.db, request.actor, **request.validated)
+    row = writing.post(request.db, request.actor, rules=request.registry.review_rules, **request.validated)
     return represent.review(request.context.child(row))
 
 

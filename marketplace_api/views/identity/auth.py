@@ -147,7 +147,9 @@ def reset_password(request: Request) -> Representation:
     result="message",
 )
 def confirm_email(request: Request) -> Representation:
-    recovery.confirm_email(request.db, token=request.validated["token"], actor=request.actor)
+    recovery.confirm_email(
+        request.db, request.registry.account_rules, token=request.validated["token"], actor=request.actor
+    )
     return message("Email verified", "/api")
 
 

@@ -40,11 +40,14 @@ def _edited(request: Request, *, merge: bool) -> Representation:
     shown = picture_url(request, request.context.row.profile_picture_url)
     if changes.get("profile_picture_url", shown) == shown:  # as it was read, which is not as it is stored
         changes.pop("profile_picture_url", None)
-    profiles.edit(
+    current_password = changes.pop("currentPassword", None)
+    profiles.edit_own(
         request.db,
+        request.registry.databases,
         request.actor,
-        request.actor.user_id,
+        request.registry.account_rules,
         changes=changes,
+        current_password=current_password,
         expected_version=expected_version(request),
         merge=merge,
     )

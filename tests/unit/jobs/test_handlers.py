@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
+from marketplace_api.database.engines import Databases
 from marketplace_api.domain.catalog.listings import owners
-from marketplace_api.domain.identity.accounts import recovery, registration
+from marketplace_api.domain.identity.accounts import email_undo, one_time_tokens, recovery, registration
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import ANONYMOUS, operator
 from marketplace_api.domain.kernel.events import EventType, record
@@ -30,6 +31,7 @@ from marketplace_api.models.kernel.events import Event
 from marketplace_api.models.outbound.webhooks import WebhookEndpoint
 from tests.factories.accounts import make_user, open_session
 from tests.factories.webhooks import make_webhook
+from tests.unit.domain.identity.accounts_world import RULES
 
 
 class Post:
@@ -99,7 +101,7 @@ def test_registration_sends_a_token_that_confirms_the_address(
     _happen(db, services, EventType.USER_REGISTERED, ada.user_id)
     (message,) = post.sent
     assert message["To"] == "ada@example.org"
-    recovery.confirm_email(db, token=_token(message), actor=ANONYMOUS)
+    recovery.confirm_email(db, RULES, token=_token(message), actor=ANONYMOUS)
     db.refresh(ada)
     assert ada.email_confirmed_at is not None
 
@@ -184,7 +186,9 @@ def test_links_follow_the_settings(db: Session, settings: Settings, post: Post, 
     assert "https://shop.example/new-password/" in _text(message)
 
 
-def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, post: Post, ada: User) -> None:
+def test_every_mail_is_sent_by_some_handler(
+    db: Session, services: Services, post: Post, ada: User, databases: Databases
+) -> None:
     ada.pending_email = "new@example.org"
     row = open_session(db, ada)
     make_user(db, roles=["admin"])
@@ -195,6 +199,16 @@ def test_every_mail_is_sent_by_some_handler(db: Session, services: Services, pos
         ada.state, ada.deactivated_at = state, datetime.now(UTC)
         for type in HANDLERS:
             _happen(db, services, type, about.get(type.partition(".")[0], ada.user_id))
+    ada.state = "active"
+    changed = record(db, ANONYMOUS, EventType.USER_EMAIL_CONFIRMED, ada.user_id, new={"changed": True})
+    one_time_tokens.offer_undo(db, RULES, changed, "former@example.org", datetime.now(UTC))
+    for _ in range(2):  # a job that runs again sends a link that works
+        for handler in HANDLERS[EventType.USER_EMAIL_CONFIRMED]:
+            handler(db, changed, services)
+    former = [message for message in post.sent if message["To"] == "former@example.org"]
+    links = [re.search(r"/undo-email-change/(\S+)", _text(message)) for message in former]
+    tokens = [found[1] for found in links if found]
+    assert [email_undo.find(databases, token) for token in tokens[1:]] and len(set(tokens)) == 2
     subjects = {message["Subject"].partition(": ")[2] for message in post.sent}
     assert subjects == set(SUBJECTS.values())
 

@@ -1,6 +1,6 @@
 """Who may write to whom: the one place that decides it, for forms that are offered and for messages that are sent.
 
-A block is about what its owner receives: whom I blocked cannot write to me, while I may still write to them.
+A block is between two: whom I blocked cannot write to me, and I cannot write to them, who could not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _STANDING = Prepared(
     SELECT person.user_id, person.state,
         EXISTS (
             SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocks.blocked_id = :caller
-        ) AS blocks_caller
+        ) AS blocks_caller,
+        EXISTS (
+            SELECT FROM blocks WHERE blocks.user_id = :caller AND blocks.blocked_id = person.user_id
+        ) AS is_blocked
     FROM users AS person WHERE person.user_id = ANY(CAST(:user_ids AS bigint[]))
     """
     )
@@ -35,12 +38,17 @@ def reachable(db: Reader, actor: Actor, user_ids: Collection[int]) -> frozenset[
     if not actor.is_active or not wanted:
         return frozenset()
     found = _STANDING.all(db, {"caller": actor.user_id, "user_ids": wanted})
-    return frozenset(row.user_id for row in found if accepts(row.state, blocks_caller=row.blocks_caller))
+    return frozenset(row.user_id for row in found if accepts(row))
 
 
-def accepts(state: str, *, blocks_caller: bool) -> bool:
-    """Whether an account in ``state`` gets the caller's messages."""
-    return state in LIVING and not blocks_caller
+def accepts(row: Any) -> bool:
+    """Whether the account of a row (``state``, ``blocks_caller``, ``is_blocked``: by the caller) gets their messages."""
+    return is_open(row.state, blocks_caller=row.blocks_caller, is_blocked=row.is_blocked)
+
+
+def is_open(state: str, *, blocks_caller: bool, is_blocked: bool) -> bool:
+    """Whether there is a way to an account in ``state``, given who of the two has blocked the other."""
+    return state in LIVING and not blocks_caller and not is_blocked
 
 
 def may_mention(row: Any, actor: Actor) -> bool:
@@ -51,7 +59,7 @@ def may_mention(row: Any, actor: Actor) -> bool:
 def require_reachable(db: Reader, actor: Actor, receiver_id: int, *, is_known: bool) -> None:
     """Raise the reason why ``actor`` cannot write to ``receiver_id``, if there is one.
 
-    Forbidden ``message_to_oneself`` or ``blocked``, Gone ``recipient_gone``, NotFound. ``is_known`` tells that the two
+    Forbidden ``message_to_oneself``, ``blocked`` or ``blocked_by_you``, Gone ``recipient_gone``, NotFound. ``is_known`` tells that the two
     have a conversation, so that a banned account need not look as if it had never been.
     """
     if actor.owns(receiver_id):
@@ -59,11 +67,13 @@ def require_reachable(db: Reader, actor: Actor, receiver_id: int, *, is_known: b
     row = _STANDING.first(db, {"caller": actor.user_id, "user_ids": [receiver_id]})
     if row is None or (row.state == "banned" and not is_known):
         raise NotFound("There is no such account; nothing was sent.")
-    if not accepts(row.state, blocks_caller=row.blocks_caller):
-        raise _unreachable(row.state)
+    if not accepts(row):
+        raise _unreachable(row)
 
 
-def _unreachable(state: str) -> DomainError:
-    if state not in LIVING:
+def _unreachable(row: Any) -> DomainError:
+    if row.state not in LIVING:
         return Gone("This account is not there any more; nothing was sent.", "recipient_gone")
+    if row.is_blocked:
+        return Forbidden("You have blocked this person; nothing was sent. Unblock them to write.", "blocked_by_you")
     return Forbidden("This person does not take messages from you; nothing was sent.", "blocked")

@@ -51,7 +51,7 @@ def send(
     """A message of ``actor``'s, to a person or into a conversation of theirs (one of the two); returns its row.
 
     ``listing_id`` says what it is about. Raises NotFound (no such account, conversation or listing), Gone
-    (``recipient_gone``, or a deleted listing) and Forbidden (``blocked``, ``message_to_oneself``).
+    (``recipient_gone``, or a deleted listing) and Forbidden (``blocked``, ``blocked_by_you``, ``message_to_oneself``).
     """
     sender_id = actor.user_id or 0
     other = receiver_id if receiver_id is not None else _counterpart(session, conversation_id, sender_id)

@@ -1,6 +1,7 @@
 """Who may review what: the one place that decides it, for the form that is offered and for the review that is sent.
 
-The policy today: an active account reviews once whatever is public and not its own. A review that moderators
+The policy today: an active account with a confirmed address reviews once whatever is public, not its own, and not of
+somebody who has blocked it; settings may ask for more (``eligibility``). A review that moderators
 deleted no longer stands in the way of another one; that deters nobody who writes in good faith, and who does not is
 suspended. Deals will be known one day; "only after a deal" then becomes one more fact in :class:`Case` and
 one more line in :func:`refusal`.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from marketplace_api.domain.catalog.listings import visibility
+from marketplace_api.domain.community.reviews.eligibility import Obstacle
 from marketplace_api.domain.identity.accounts import errors, queries
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.errors import Conflict, DomainError, Forbidden, NotFound
@@ -21,7 +23,8 @@ class Case:
     """What is known when somebody wants to review a listing or a person.
 
     ``reviewed_id`` is the account that the review is about: the person, or the owner of the listing. ``absence`` says
-    why it cannot be reviewed by anyone now; ``standing_review`` is the caller's own that is there already.
+    why it cannot be reviewed by anyone now; ``standing_review`` is the caller's own that is there already;
+    ``obstacle`` is what else stands between the two.
     """
 
     listing_id: int | None
@@ -29,6 +32,10 @@ class Case:
     reviewed_id: int
     absence: DomainError | None = None
     standing_review: int | None = None
+    obstacle: Obstacle | None = None
+
+    def with_obstacle(self, obstacle: Obstacle | None) -> Case:
+        return replace(self, obstacle=obstacle)
 
     def with_review(self, review_id: int | None) -> Case:
         return replace(self, standing_review=review_id)
@@ -82,4 +89,17 @@ def refusal(actor: Actor, case: Case) -> DomainError | None:
             extra={"review_id": case.standing_review},
             link=f"/api/reviews/{case.standing_review}",
         )
-    return None
+    return _hindered(case.obstacle) if case.obstacle is not None else None
+
+
+_HINDERED = {
+    Obstacle.BLOCKED: "This person does not take reviews from you.",
+    Obstacle.UNCONFIRMED: "Confirm your e-mail address before you write reviews.",
+    Obstacle.TOO_NEW: "Your account is not old enough to write reviews yet.",
+    Obstacle.NO_CONVERSATION: "Only who exchanged messages with somebody may review them or their listings.",
+}
+
+
+def _hindered(obstacle: Obstacle) -> Forbidden:
+    link = "/api/users/me" if obstacle is Obstacle.UNCONFIRMED else None
+    return Forbidden(_HINDERED[obstacle], obstacle.value, link=link)

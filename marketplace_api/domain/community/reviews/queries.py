@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database.base import table_of
 from marketplace_api.database.prepared import Prepared, Reader
+from marketplace_api.domain.community.reviews.eligibility import Obstacle, ReviewRules
 from marketplace_api.domain.identity.accounts.queries import LIVING
+from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.errors import Conflict, Gone, NotFound, PreconditionFailed
 from marketplace_api.models.catalog.listings import Listing
 from marketplace_api.models.community.reviews import Review
@@ -79,6 +81,61 @@ def standing(db: Reader, reviewer_id: int, kind: str, targets: Collection[int]) 
         return {}
     found = _STANDING[kind].all(db, {"reviewer_id": reviewer_id, "targets": list(targets)})
     return {row[0]: row.review_id for row in found}
+
+
+_FACTS = Prepared(
+    sa.text(
+        """
+    SELECT person.user_id,
+        author.email_confirmed_at IS NULL AS is_unconfirmed,
+        author.date_joined > now() - make_interval(days => CAST(:account_days AS integer)) AS is_too_new,
+        EXISTS (
+            SELECT FROM blocks WHERE blocks.user_id = person.user_id AND blocks.blocked_id = :caller
+        ) AS is_blocked,
+        CAST(:need_conversation AS boolean) AND NOT EXISTS (
+            SELECT FROM conversations AS held
+            WHERE held.participant1_id = least(person.user_id, CAST(:caller AS bigint))
+                AND held.participant2_id = greatest(person.user_id, CAST(:caller AS bigint))
+                AND EXISTS (
+                    SELECT FROM messages AS sent
+                    WHERE sent.conversation_id = held.conversation_id AND sent.sender_id = :caller
+                )
+                AND EXISTS (
+                    SELECT FROM messages AS got
+                    WHERE got.conversation_id = held.conversation_id AND got.sender_id = person.user_id
+                )
+        ) AS is_stranger
+    FROM unnest(CAST(:user_ids AS bigint[])) AS person (user_id)
+    JOIN users AS author ON author.user_id = :caller
+    """
+    )
+)
+
+
+def obstacles(db: Reader, actor: Actor, rules: ReviewRules, user_ids: Collection[int]) -> Mapping[int, Obstacle]:
+    """Those of ``user_ids`` whom, and whose listings, ``actor`` may not review, each with why; in one query."""
+    wanted = [user_id for user_id in set(user_ids) if not actor.owns(user_id)]
+    if actor.user_id is None or not wanted:
+        return {}
+    values = {
+        "caller": actor.user_id,
+        "user_ids": wanted,
+        "account_days": rules.account_days,
+        "need_conversation": rules.need_conversation,
+    }
+    found = {row.user_id: _obstacle_of(row) for row in _FACTS.all(db, values)}
+    return {user_id: obstacle for user_id, obstacle in found.items() if obstacle is not None}
+
+
+def _obstacle_of(row: Any) -> Obstacle | None:
+    """The first that there is: what nothing can be done about goes before the rest."""
+    facts = (
+        (row.is_blocked, Obstacle.BLOCKED),
+        (row.is_unconfirmed, Obstacle.UNCONFIRMED),
+        (row.is_too_new, Obstacle.TOO_NEW),
+        (row.is_stranger, Obstacle.NO_CONVERSATION),
+    )
+    return next((obstacle for is_so, obstacle in facts if is_so), None)
 
 
 def lock_target(session: Session, listing_id: int | None, reviewee_id: int | None) -> None:

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from marketplace_api.domain.catalog.listings import queries as listing_rows
+from marketplace_api.domain.community.conversations.send import lock_pair
 from marketplace_api.domain.community.reviews import policy, queries
+from marketplace_api.domain.community.reviews.eligibility import NOTHING_MORE, ReviewRules
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.errors import Conflict, Forbidden
@@ -29,16 +31,18 @@ def post(
     comment: str,
     listing_id: int | None = None,
     reviewee_id: int | None = None,
+    rules: ReviewRules = NOTHING_MORE,
 ) -> Any:
     """A new review by ``actor`` of a listing or of a person (one of the two); returns its row.
 
-    Raises NotFound or Gone for a target that is not (or no longer) there, Forbidden ``own_review``, and Conflict
+    Raises NotFound or Gone for a target that is not (or no longer) there, Forbidden ``own_review`` or the code of an
+    ``eligibility.Obstacle``, and Conflict
     ``already_reviewed`` or ``wrong_state``.
     """
     queries.lock_target(
         session, listing_id, reviewee_id
     )  # from here on it cannot be deleted, nor reviewed a second time
-    case = _case(session, actor, listing_id, reviewee_id)
+    case = _case(session, actor, rules, listing_id, reviewee_id)
     refused = policy.refusal(actor, case)
     if refused is not None:
         raise refused
@@ -50,13 +54,20 @@ def post(
     return _event_data(session, actor, EventType.REVIEW_POSTED, review.review_id)
 
 
-def _case(session: Session, actor: Actor, listing_id: int | None, reviewee_id: int | None) -> policy.Case:
+def _case(
+    session: Session, actor: Actor, rules: ReviewRules, listing_id: int | None, reviewee_id: int | None
+) -> policy.Case:
     if listing_id is not None:
         case = policy.of_listing(listing_rows.find(session, listing_id), actor)
     else:
         state = sa.select(User.state).where(User.user_id == reviewee_id)
         case = policy.of_person(reviewee_id or 0, session.execute(state).scalar())
     kind, target = ("listing_id", listing_id) if listing_id is not None else ("reviewee_id", reviewee_id)
+    if case.absence is None and not actor.owns(case.reviewed_id):
+        # A block that is just being made is waited for.
+        lock_pair(session, actor.user_id or 0, case.reviewed_id)
+        found = queries.obstacles(session, actor, rules, [case.reviewed_id])
+        case = case.with_obstacle(found.get(case.reviewed_id))
     return case.with_review(queries.standing(session, actor.user_id or 0, kind, [target or 0]).get(target or 0))
 
 

@@ -19,6 +19,8 @@ class AccountRules:
     session_days: int
     erase_days: int
     backoff_free_attempts: int
+    email_undo_days: int
+    reserved_usernames: tuple[str, ...]
     secret: str = field(repr=False)
 
     @classmethod
@@ -29,6 +31,8 @@ class AccountRules:
             session_days=settings.session_days,
             erase_days=settings.erase_days,
             backoff_free_attempts=settings.backoff_free_attempts,
+            email_undo_days=settings.email_undo_days,
+            reserved_usernames=settings.reserved_usernames,
             secret=settings.secret,
         )
 
@@ -43,6 +47,10 @@ class AccountRules:
     @property
     def erase_after(self) -> timedelta:
         return timedelta(days=self.erase_days)
+
+    @property
+    def email_undo_lifetime(self) -> timedelta:
+        return timedelta(days=self.email_undo_days)
 
     def keyed_hash(self, purpose: str, message: bytes) -> bytes:
         """HMAC-SHA256 of ``message`` under a key that serves ``purpose`` alone (32 bytes)."""

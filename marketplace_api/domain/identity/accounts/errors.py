@@ -45,6 +45,12 @@ def wrong_password(field: str) -> Invalid:
     return Invalid(message, errors=[FieldError("body", field, "wrong_password", message)])
 
 
+def password_needed(field: str) -> Invalid:
+    """Something takes more than being logged in."""
+    message = "Give your current password to change your e-mail address."
+    return Invalid(message, errors=[FieldError("body", field, "required", message)])
+
+
 def gone() -> Gone:
     return Gone("This account has been deleted.")
 

@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 from marketplace_api.database.engines import Databases
 from marketplace_api.database.prepared import Reader
 from marketplace_api.domain.identity import passwords
-from marketplace_api.domain.identity.accounts import errors, login_throttle, pictures, queries, recovery, sessions
+from marketplace_api.domain.identity.accounts import (
+    errors,
+    known_devices,
+    login_throttle,
+    pictures,
+    queries,
+    recovery,
+    reserved_usernames,
+    sessions,
+)
 from marketplace_api.domain.identity.accounts.columns import OWN_COLUMNS, PUBLIC_COLUMNS
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor
@@ -55,6 +64,45 @@ def find_own(db: Reader, user_id: int | None) -> Any:
     return row
 
 
+def edit_own(
+    session: Session,
+    databases: Databases,
+    actor: Actor,
+    rules: AccountRules,
+    *,
+    changes: Mapping[str, Any],
+    current_password: str | None = None,
+    expected_version: int | None = None,
+    merge: bool = False,
+) -> User:
+    """What :func:`edit` does, for the caller's own account: another e-mail address takes the ``current_password``.
+
+    Whoever has an access token alone does not get the account by it. Raises as :func:`edit`, :class:`Invalid` with
+    ``required`` or ``wrong_password`` for ``currentPassword`` or ``reserved`` for ``username``, :class:`RateLimited` after
+    too many wrong passwords, :class:`Conflict` when the password was changed at the same moment.
+    """
+    with databases.separately() as short:
+        columns = (_u.username, _u.email, _u.pending_email)
+        present = short.execute(sa.select(*columns).where(_u.user_id == actor.user_id)).one_or_none()
+    username = changes.get("username")
+    if present is not None and username is not None and username != present.username:
+        reserved_usernames.require_free(rules.reserved_usernames, username)
+    proved = None
+    if present is not None and changes.get("email", present.email) not in (present.email, present.pending_email):
+        if current_password is None:
+            raise errors.password_needed("currentPassword")
+        proved = prove_password(databases, actor, rules, current_password, field="currentPassword")
+    return edit(
+        session,
+        actor,
+        actor.user_id or 0,
+        changes=changes,
+        expected_version=expected_version,
+        merge=merge,
+        proved_hash=proved and proved.password_hash,
+    )
+
+
 def edit(
     session: Session,
     actor: Actor,
@@ -63,13 +111,15 @@ def edit(
     changes: Mapping[str, Any],
     expected_version: int | None = None,
     merge: bool = False,
+    proved_hash: str | None = None,
 ) -> User:
     """Change what ``changes`` names among :data:`EDITABLE`; only what differs counts as a change.
 
     A new ``email`` waits in ``pending_email`` until its token comes back. Whether somebody has that address
     is never told here: only who reads its mail finds out, at the confirmation. ``merge`` keeps the parts of
     ``contact_information`` that are not named (RFC 7396); either way those that are null go. The event names
-    the changed fields without their values, for the log is never erased and a person's data must be.
+    the changed fields without their values, for the log is never erased and a person's data must be. Of an owner
+    ``proved_hash`` is that of the password which they were asked for before their address may change.
 
     Raises :class:`PreconditionFailed` when ``expected_version`` is not the present one, :class:`Conflict`
     ``already_taken`` for a user name, :class:`Gone` or :class:`NotFound` for an account that is no more.
@@ -84,6 +134,8 @@ def edit(
         raise PreconditionFailed("The profile has changed since you read it.", extra={"version": user.version})
     plain = _plain_changes(user, changes, merge=merge)
     asks_for_email = _note_email(user, changes["email"]) if "email" in changes else False
+    if asks_for_email and actor.owns(user_id) and (proved_hash is None or proved_hash != user.password_hash):
+        raise Conflict("The e-mail address or the password was changed at the same moment.")
     if not plain and not session.is_modified(user):
         return user
     if "profile_picture_url" in plain:
@@ -127,7 +179,7 @@ def change_password(
         raise Conflict("The password was changed at the same moment.")
     recovery.set_password(session, user, hashed, now)
     sessions.end_all(session, user.user_id, "password_changed", except_session=actor.session_id, actor=actor)
-    login_throttle.clear(session, login_throttle.Subjects(rules, proved.email))
+    login_throttle.forget(session, rules, proved.email)
     record(session, actor, EventType.USER_PASSWORD_CHANGED, user.user_id)
 
 
@@ -143,8 +195,8 @@ def prove_password(
     """The row (``user_id``, ``username``, ``email``, ``password_hash``) of the caller, who knows their
     password.
 
-    Raises :class:`Invalid` ``wrong_password`` for ``field`` and counts the failure like one at log-in; also
-    ``weak_password`` where a ``new_password`` is given, before the old one is looked at.
+    Raises :class:`Invalid` ``wrong_password`` for ``field`` and counts the failure as one of the session's device, like
+    one at log-in, :class:`RateLimited` after too many; also ``weak_password`` where a ``new_password`` is given, before the old one is looked at.
     """
     with databases.separately() as short:
         columns = (_u.user_id, _u.username, _u.email, _u.password_hash)
@@ -153,12 +205,16 @@ def prove_password(
             raise Unauthenticated("Log in first.")
         if new_password is not None:
             errors.require_strong(new_password, username=row.username, email=row.email, field="newPassword")
-        subjects = login_throttle.Subjects(rules, row.email)
-        login_throttle.admit(short, subjects)
+        known = login_throttle.Known(device=known_devices.session_name(actor.session_id))
+        attempt = login_throttle.Attempt(rules, row.email, password=password, known=known)
+        is_counted = login_throttle.admit(short, attempt)
     if not passwords.matches(password, row.password_hash, rules.bcrypt_cost):
         with databases.separately() as short:
-            login_throttle.count_failure(short, subjects)
+            login_throttle.count_failure(short, attempt)
         raise errors.wrong_password(field)
+    if is_counted:
+        with databases.separately() as short:
+            login_throttle.clear(short, attempt)
     return row
 
 

@@ -11,13 +11,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from marketplace_api.database import row_security
 from marketplace_api.database.base import BIGINT_MAX
 from marketplace_api.domain.kernel.registries import OWNER_EFFECTS
 from marketplace_api.errors import Conflict, FieldError, NotFound
-from marketplace_api.models.identity.accounts import User
+from marketplace_api.models.identity.accounts import OneTimeToken, User
 
 LIVING = ("active", "suspended")
 """The states in which an account may act (a suspended one only reads and appeals)."""
+RECOVERABLE = (*LIVING, "deactivated")
+"""The states in which what mails link to works."""
+UNDO_EMAIL = "undo_email"
+"""The purpose of tokens that bring a former e-mail address back."""
 
 # Erased accounts are called so; nobody else may be.
 RESERVED_USERNAME = re.compile(r"deleted-[0-9]+", re.IGNORECASE)
@@ -34,11 +39,25 @@ _u = User.__table__.c
 def _taken_by_another(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
     given = sa.func.lower(sa.bindparam(name, type_=sa.String))
     other = _u.user_id != sa.bindparam("user_id", type_=sa.BigInteger)
-    return sa.exists(sa.select(1).where(sa.func.lower(column) == given, other)).label(name)
+    return sa.exists(sa.select(1).where(sa.func.lower(column) == given, other))
 
 
 # The database lowers both sides: Python's idea of lower case is not the index's.
-_TAKEN = sa.select(_taken_by_another(_u.username, "username"), _taken_by_another(_u.email, "email"))
+_t = OneTimeToken.__table__.c
+# A former address is its account's as long as that may have it back.
+_KEPT = sa.exists(
+    sa.select(1).where(
+        sa.func.lower(_t.email) == sa.func.lower(sa.bindparam("email", type_=sa.String)),
+        _t.purpose == sa.literal_column(f"'{UNDO_EMAIL}'"),
+        _t.used_at.is_(None),
+        _t.expires_at > sa.func.now(),
+        _t.user_id != sa.bindparam("user_id", type_=sa.BigInteger),
+    )
+)
+_TAKEN = sa.select(
+    _taken_by_another(_u.username, "username").label("username"),
+    sa.or_(_taken_by_another(_u.email, "email"), _KEPT).label("email"),
+)
 
 
 def lock_user(session: Session, user_id: int) -> tuple[User, datetime]:
@@ -62,7 +81,8 @@ def lock_user(session: Session, user_id: int) -> tuple[User, datetime]:
 
 def require_free(session: Session, *, username: str | None, email: str | None, user_id: int = 0) -> None:
     """Raise :class:`Conflict` ``already_taken`` with every one of the two that another than ``user_id`` has."""
-    row = session.execute(_TAKEN, {"username": username, "email": email, "user_id": user_id}).one()
+    with row_security.elevated(session):
+        row = session.execute(_TAKEN, {"username": username, "email": email, "user_id": user_id}).one()
     names = [name for name in ("username", "email") if getattr(row, name)]
     if username is not None and RESERVED_USERNAME.fullmatch(username) and "username" not in names:
         names.insert(0, "username")

@@ -6,14 +6,12 @@ The token itself is made when the mail is sent (:func:`issue_token`) and stored 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database import row_security
 from marketplace_api.domain.identity import passwords
-from marketplace_api.domain.identity.accounts import errors, login_throttle, queries, sessions
+from marketplace_api.domain.identity.accounts import errors, login_throttle, one_time_tokens, queries, sessions
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.domain.kernel.events import EventType, record
@@ -28,10 +26,9 @@ MAIL_INTERVAL = timedelta(minutes=1)
 """An account is sent one mail of a kind in this time; asking more often is silently ignored."""
 
 _u = User.__table__.c
-_t = OneTimeToken.__table__.c
 _e = Event.__table__.c
 
-RECOVERABLE = (*queries.LIVING, "deactivated")
+RECOVERABLE = queries.RECOVERABLE
 
 _FIND_RECOVERABLE = (
     sa.select(_u.user_id)
@@ -48,12 +45,6 @@ _ASKED_RECENTLY = sa.select(
             _e.date_created > sa.func.now() - MAIL_INTERVAL,
         )
     )
-)
-_USABLE = sa.and_(
-    _t.token_hash == sa.bindparam("hashed"),
-    _t.purpose == sa.bindparam("for_purpose"),
-    _t.used_at.is_(None),
-    _t.expires_at > sa.func.now(),
 )
 
 
@@ -95,14 +86,14 @@ def reset_password(session: Session, rules: AccountRules, *, token: str, new_pas
     Works once within the token's time: of two at the same moment exactly one wins. Raises :class:`Invalid`
     ``invalid_token`` or ``weak_password`` (field ``newPassword``; the token stays good).
     """
-    user, found, now = _redeem(session, token, RESET_PASSWORD)
+    user, found, now = one_time_tokens.redeem(session, token, RESET_PASSWORD)
     if user.email is None or found.email.lower() != user.email.lower():
         raise errors.invalid_token()
     errors.require_strong(new_password, username=user.username, email=user.email, field="newPassword")
     set_password(session, user, passwords.hash_password(new_password, rules.bcrypt_cost), now)
     owner = Actor(user_id=user.user_id, request_id=actor.request_id)
     sessions.end_all(session, user.user_id, "password_reset", actor=owner)
-    login_throttle.clear(session, login_throttle.Subjects(rules, user.email))
+    login_throttle.forget(session, rules, user.email)
     record(session, owner, EventType.USER_PASSWORD_CHANGED, user.user_id, new={"by": RESET_PASSWORD})
     return user
 
@@ -120,20 +111,23 @@ def request_email_confirmation(session: Session, actor: Actor) -> None:
         record(session, actor, EventType.USER_EMAIL_CONFIRMATION_REQUESTED, user.user_id)
 
 
-def confirm_email(session: Session, *, token: str, actor: Actor) -> User:
+def confirm_email(session: Session, rules: AccountRules, *, token: str, actor: Actor) -> User:
     """Take the address that the token was mailed to as confirmed; a pending one becomes the account's.
+
+    The former one, if it was confirmed, is told and can undo that for some days: of others nobody knows whose they are.
 
     Raises :class:`Invalid` ``invalid_token``, and :class:`Conflict` ``already_taken`` when another account
     has the address by now.
     """
-    user, found, now = _redeem(session, token, CONFIRM_EMAIL)
+    user, found, now = one_time_tokens.redeem(session, token, CONFIRM_EMAIL)
+    former = user.email if user.email_confirmed_at is not None else None
     changed = user.pending_email is not None and found.email == user.pending_email
     if changed:
         queries.require_free(session, username=None, email=found.email, user_id=user.user_id)
         with queries.keeping_unique(session, username=None, email=found.email, user_id=user.user_id):
             user.email, user.pending_email = found.email, None
         # Mails to the former address lead nowhere from here on.
-        _forget(session, user.user_id, RESET_PASSWORD)
+        one_time_tokens.forget(session, user.user_id, RESET_PASSWORD)
     elif found.email != user.email:
         raise errors.invalid_token()
     user.email_confirmed_at = user.date_updated = now
@@ -141,7 +135,9 @@ def confirm_email(session: Session, *, token: str, actor: Actor) -> User:
     user.version += 1
     session.flush()
     owner = Actor(user_id=user.user_id, request_id=actor.request_id)
-    record(session, owner, EventType.USER_EMAIL_CONFIRMED, user.user_id, new={"changed": changed})
+    event = record(session, owner, EventType.USER_EMAIL_CONFIRMED, user.user_id, new={"changed": changed})
+    if changed and former is not None:
+        one_time_tokens.offer_undo(session, rules, event, former, now)
     return user
 
 
@@ -152,7 +148,7 @@ def issue_token(session: Session, user_id: int, purpose: str, email: str, now: d
     from ``now`` (aware) for ``lifetime``. Raises :class:`NotFound`.
     """
     queries.lock_user(session, user_id)
-    _forget(session, user_id, purpose)
+    one_time_tokens.forget(session, user_id, purpose)
     token = new_opaque()
     row = OneTimeToken(user_id=user_id, purpose=purpose, email=email, expires_at=now + lifetime)
     row.token_hash = hash_opaque(token)
@@ -161,8 +157,8 @@ def issue_token(session: Session, user_id: int, purpose: str, email: str, now: d
     return token
 
 
-def set_password(session: Session, user: User, hashed: str, now: datetime) -> None:
-    """Store a new password's hash on the locked account and void what was under way before.
+def set_password(session: Session, user: User, hashed: str | None, now: datetime) -> None:
+    """Store a new password's hash on the locked account, ``None`` for no password, and void what was under way before.
 
     A change of e-mail that somebody else began must not outlive the password they knew (A. Sudhodanan and A.
     Paverd, "Pre-hijacked accounts", USENIX Security 2022).
@@ -170,30 +166,5 @@ def set_password(session: Session, user: User, hashed: str, now: datetime) -> No
     user.password_hash, user.pending_email, user.date_updated = hashed, None, now
     user.version += 1
     session.flush()
-    _forget(session, user.user_id, RESET_PASSWORD)
-    _forget(session, user.user_id, CONFIRM_EMAIL)
-
-
-def _redeem(session: Session, token: str, purpose: str) -> tuple[User, Any, datetime]:
-    """Use a token up: the locked account, whose transaction it is from here on, the token's row and the time by the
-    database."""
-    named = {"hashed": hash_opaque(token), "for_purpose": purpose}
-    with row_security.elevated(session):
-        user_id = session.execute(sa.select(_t.user_id).where(_USABLE), named).scalar()
-    if user_id is None:
-        raise errors.invalid_token()
-    row_security.act_for(session, user_id)
-    user, now = queries.lock_user(session, user_id)
-    used = sa.update(OneTimeToken).where(_USABLE).values(used_at=now).returning(_t.email)
-    found = session.execute(used.execution_options(synchronize_session=False), named).one_or_none()
-    if found is None or user.state not in RECOVERABLE:
-        raise errors.invalid_token()
-    return user, found, now
-
-
-def _forget(session: Session, user_id: int, purpose: str) -> None:
-    session.execute(
-        sa.delete(OneTimeToken)
-        .where(_t.user_id == user_id, _t.purpose == purpose)
-        .execution_options(synchronize_session=False)
-    )
+    one_time_tokens.forget(session, user.user_id, RESET_PASSWORD)
+    one_time_tokens.forget(session, user.user_id, CONFIRM_EMAIL)

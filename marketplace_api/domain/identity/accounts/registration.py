@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases, now_of
 from marketplace_api.domain.identity import passwords
-from marketplace_api.domain.identity.accounts import errors, queries, sessions
+from marketplace_api.domain.identity.accounts import errors, queries, reserved_usernames, sessions
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.identity.accounts.sessions import TokenPair
 from marketplace_api.domain.kernel.actors import Actor
@@ -34,9 +34,10 @@ def register(
 ) -> TokenPair:
     """Make an account and begin its first session.
 
-    Raises :class:`Invalid` ``weak_password``, and :class:`Conflict` ``already_taken`` naming every taken
+    Raises :class:`Invalid` ``weak_password`` and for a reserved user name, and :class:`Conflict` ``already_taken`` naming every taken
     field, also where two register at the same moment. The confirmation mail follows from the event.
     """
+    reserved_usernames.require_free(rules.reserved_usernames, username)
     errors.require_strong(password, username=username, email=email)
     # Asked before the password is hashed, on a connection that is not held meanwhile.
     with databases.separately() as short:

@@ -16,7 +16,14 @@ from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases
 from marketplace_api.database.prepared import Prepared, Reader
 from marketplace_api.domain.identity import passwords
-from marketplace_api.domain.identity.accounts import errors, login_throttle, queries, refresh_tokens, token_rotation
+from marketplace_api.domain.identity.accounts import (
+    errors,
+    known_devices,
+    login_throttle,
+    queries,
+    refresh_tokens,
+    token_rotation,
+)
 from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.kernel.actors import ANONYMOUS, Actor
 from marketplace_api.domain.kernel.events import EventType, record
@@ -81,8 +88,11 @@ def log_in(
     device: str,
     address: str,
     actor: Actor,
+    refresh_token: str | None = None,
 ) -> TokenPair:
     """Begin a session; a deactivated account comes back to life by it.
+
+    ``refresh_token`` is the last one that the device had: a device that is known waits for nobody else's failures.
 
     Raises :class:`Unauthenticated` ``invalid_credentials`` for a wrong password and for an unknown address
     alike, in the same time; :class:`RateLimited` after too many failures; :class:`Forbidden`
@@ -91,12 +101,21 @@ def log_in(
     """
     with databases.separately() as short:
         account = short.execute(_CREDENTIALS, {"email": email}).one_or_none()
-        subjects = login_throttle.Subjects(rules, account.email if account else email, address)
-        login_throttle.admit(short, subjects)
+        known = known_devices.recognise(
+            short,
+            rules,
+            account.user_id if account else None,
+            device=_short(device, 255),
+            address=_short(address, 64),
+            refresh_token=refresh_token,
+        )
+        named = account.email if account else email
+        attempt = login_throttle.Attempt(rules, named, address, password=password, known=known)
+        login_throttle.admit(short, attempt)
     right = passwords.matches(password, account.password_hash if account else None, rules.bcrypt_cost)
     if account is None or not right:
         with databases.separately() as short:
-            login_throttle.count_failure(short, subjects)
+            login_throttle.count_failure(short, attempt)
         raise errors.invalid_credentials()
     upgraded = None
     if passwords.needs_upgrade(account.password_hash, rules.bcrypt_cost):
@@ -107,7 +126,7 @@ def log_in(
     row_security.act_for(session, user.user_id)
     _come_back(session, user, actor)
     user.password_hash = upgraded or user.password_hash
-    login_throttle.clear(session, subjects)
+    login_throttle.clear(session, attempt)
     new_device = _is_new_device(session, user, device, address)
     pair = begin(session, keys, rules, user, device=device, address=address, now=now)
     new = {"session_id": pair.session_id, "new_device": new_device}

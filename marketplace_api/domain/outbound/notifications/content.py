@@ -72,6 +72,14 @@ def _removed(row: Any) -> Text:
     return Text(f"{row.count} messages removed", f"Moderators removed {row.count} messages of yours{because}.")
 
 
+def _email(row: Any) -> Text:
+    if row.data.get("undone"):
+        told = "The former e-mail address of your account is back, and all sessions were ended. Set a new password."
+    else:
+        told = "Another e-mail address is that of your account. If that was not you, open the link in the mail to the old one."
+    return Text("E-mail address changed", told)
+
+
 def _login(row: Any) -> Text:
     device = f" ({row.session_device})" if row.session_device else ""
     advice = "If that was not you, end the session and change your password."
@@ -151,6 +159,7 @@ _TEXTS: Mapping[T, Callable[[Any], Text]] = {
     T.BOOKMARK_PRICE_DROPPED: _price,
     T.BOOKMARK_SOLD: _of_listing("Listing sold", "{}, which you keep, was sold."),
     T.PASSWORD_CHANGED: _plain("Password changed", "Your password was changed. If that was not you, reset it at once."),
+    T.EMAIL_CHANGED: _email,
     T.NEW_LOGIN: _login,
     T.ACCOUNT_SUSPENDED: _suspended,
     T.ACCOUNT_REINSTATED: _reinstated,

@@ -62,7 +62,9 @@ SUBJECTS: Mapping[T, tuple[str, Callable[[Any], str | None]]] = {
         ("listing_id", _listing),
     ),
     **dict.fromkeys((T.REPORT_RESOLVED, T.REPORT_DISMISSED), ("report_id", _report)),
-    **dict.fromkeys((T.PASSWORD_CHANGED, T.ACCOUNT_SUSPENDED, T.ACCOUNT_REINSTATED), ("user_id", _account)),
+    **dict.fromkeys(
+        (T.PASSWORD_CHANGED, T.EMAIL_CHANGED, T.ACCOUNT_SUSPENDED, T.ACCOUNT_REINSTATED), ("user_id", _account)
+    ),
     T.NEW_LOGIN: ("session_id", _session),
 }
 """The field with the id of what it is about, and the path to that: of a row of ``reading``, ``None`` for what is gone."""

@@ -28,6 +28,7 @@ class NotificationType(StrEnum):
     BOOKMARK_PRICE_DROPPED = "bookmark_price_dropped"
     BOOKMARK_SOLD = "bookmark_sold"
     PASSWORD_CHANGED = "password_changed"
+    EMAIL_CHANGED = "email_changed"
     NEW_LOGIN = "new_login"
     ACCOUNT_SUSPENDED = "account_suspended"
     ACCOUNT_REINSTATED = "account_reinstated"
@@ -63,13 +64,14 @@ KINDS: Mapping[NotificationType, TypeRule] = {
     _T.BOOKMARK_PRICE_DROPPED: _kind("A listing that you keep costs less", "web_push"),
     _T.BOOKMARK_SOLD: _kind("A listing that you keep was sold"),
     _T.PASSWORD_CHANGED: _kind("Your password was changed", "email", "web_push"),
+    _T.EMAIL_CHANGED: _kind("Your e-mail address was changed", "email", "web_push"),
     _T.NEW_LOGIN: _kind("A log-in from a new device", "email", "web_push"),
     _T.ACCOUNT_SUSPENDED: _kind("Your account was suspended", "email", "web_push"),
     _T.ACCOUNT_REINSTATED: _kind("Your account is yours again", "email", "web_push"),
 }
 
 
-_OWN_MAILS = frozenset({_T.PASSWORD_CHANGED, _T.ACCOUNT_SUSPENDED, _T.ACCOUNT_REINSTATED})
+_OWN_MAILS = frozenset({_T.PASSWORD_CHANGED, _T.EMAIL_CHANGED, _T.ACCOUNT_SUSPENDED, _T.ACCOUNT_REINSTATED})
 _ACCOUNT = frozenset({_T.VERIFICATION_APPROVED, _T.VERIFICATION_REJECTED, _T.VERIFICATION_EXPIRED})
 _OF_OTHERS = frozenset(
     {_T.NEW_MESSAGE, _T.REVIEW_RECEIVED, _T.REVIEW_REPLIED, _T.BOOKMARK_PRICE_DROPPED, _T.BOOKMARK_SOLD}

@@ -28,6 +28,7 @@ SUBJECTS: Mapping[str, str] = {
     "confirm_email": "Confirm your e-mail address",
     "password_reset": "Set a new password",
     "email_change_notice": "Your e-mail address is about to change",
+    "email_changed": "Your e-mail address was changed",
     "password_changed": "Your password was changed",
     "session_theft": "We ended one of your sessions",
     "account_deactivated": "Your account is deactivated",

@@ -179,7 +179,7 @@ def test_a_block_keeps_messages_away_and_nothing_is_lost(db: Session, two: tuple
     assert (found.blocked_id, found.username, was_there) == (anna.user_id, anna.username, False)
     assert blocks.add(db, actor_of(ben), anna.user_id)[1]
     assert policy.reachable(db, actor_of(anna), [ben.user_id]) == frozenset()
-    assert policy.reachable(db, actor_of(ben), [anna.user_id]) == {anna.user_id}
+    assert policy.reachable(db, actor_of(ben), [anna.user_id]) == frozenset()
     assert (
         refusal(lambda: conversation_send.send(db, actor_of(anna), content="Hey", receiver_id=ben.user_id)) == "blocked"
     )
@@ -187,9 +187,14 @@ def test_a_block_keeps_messages_away_and_nothing_is_lost(db: Session, two: tuple
         refusal(lambda: conversation_send.send(db, actor_of(anna), content="Hey", conversation_id=conversation))
         == "blocked"
     )
-    send(db, ben, anna, "I can")
-    assert contents(db, anna, conversation) == ["I can", "Before"]
+    # Whom one has blocked could not answer.
+    for where in ({"receiver_id": anna.user_id}, {"conversation_id": conversation}):
+        sending = partial(conversation_send.send, db, actor_of(ben), content="I can", **where)
+        assert refusal(sending) == "blocked_by_you"
+    assert contents(db, anna, conversation) == ["Before"]
     blocks.remove(db, actor_of(ben), anna.user_id)
+    assert policy.reachable(db, actor_of(ben), [anna.user_id]) == {anna.user_id}
+    send(db, ben, anna, "I can")
     assert refusal(lambda: blocks.remove(db, actor_of(ben), anna.user_id)) == "not_found"
     send(db, anna, ben, "Thanks")
     types = list(db.execute(sa.select(Event.type).where(Event.type.like("block.%")).order_by(Event.event_id)).scalars())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -12,6 +14,7 @@ from marketplace_api.database import migrations
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.catalog.listings import editing
 from marketplace_api.domain.catalog.listings import queries as listing_rows
+from marketplace_api.domain.community.conversations import blocks, send
 from marketplace_api.domain.community.reviews import writing
 from marketplace_api.domain.kernel.actors import Actor
 from marketplace_api.errors import Conflict, DomainError, Gone
@@ -19,6 +22,7 @@ from marketplace_api.models.community.reviews import Review
 from tests.factories.accounts import make_user
 from tests.factories.listings import make_listing
 from tests.factories.reviews import actor_of, make_review, ratings
+from tests.support.polling import until_somebody_waits
 from tests.unit.domain.identity.accounts_world import at_once
 
 Work = Callable[[Session], Any]
@@ -147,3 +151,41 @@ def test_going_back_before_reviews_takes_the_ratings_off(committed_databases: Da
     migrations.upgrade(url)
     with committed_databases.session() as session:
         assert ratings(session, "listings", "listing_id", listing.listing_id) == (0, 0, [0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("target", ["listing", "person"])
+def test_a_block_that_is_being_made_refuses_the_review_that_waits_for_it(
+    committed_databases: Databases, target: str
+) -> None:
+    with committed_databases.session() as session:
+        author, other = make_user(session), make_user(session)
+        listing = make_listing(session, other)
+        session.commit()
+    what = {"listing_id": listing.listing_id} if target == "listing" else {"reviewee_id": other.user_id}
+    with ThreadPoolExecutor(1) as pool, committed_databases.session() as session:
+        blocks.add(session, actor_of(other), author.user_id)
+        posted = pool.submit(at_once, committed_databases, posting(actor_of(author), 1, **what))
+        until_somebody_waits(committed_databases)
+        session.commit()
+        (result,) = posted.result()
+    assert isinstance(result, DomainError) and result.code == "blocked"
+    with committed_databases.session() as session:
+        assert session.execute(sa.select(sa.func.count()).select_from(Review)).scalar_one() == 0
+
+
+def test_messages_blocks_and_reviews_between_two_never_wait_in_a_circle(committed_databases: Databases) -> None:
+    with committed_databases.session() as session:
+        anna, ben = make_user(session), make_user(session)
+        session.commit()
+    one, other = actor_of(anna), actor_of(ben)
+    for _ in range(5):
+        results = at_once(
+            committed_databases,
+            *[posting(one, 5, reviewee_id=ben.user_id), posting(other, 5, reviewee_id=anna.user_id)] * 2,
+            *[lambda s: send.send(s, one, content="Hi.", receiver_id=ben.user_id)] * 3,
+            *[lambda s: send.send(s, other, content="Hi.", receiver_id=anna.user_id)] * 3,
+            lambda s: blocks.add(s, one, ben.user_id),
+            lambda s: blocks.remove(s, one, ben.user_id),
+        )
+        strange = [each for each in results if isinstance(each, Exception) and not isinstance(each, DomainError)]
+        assert strange == []

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.config.reserved_usernames import RESERVED_USERNAMES
 from marketplace_api.database.engines import Databases
 from marketplace_api.domain.identity.accounts import registration, sessions
 from marketplace_api.domain.identity.accounts.config import AccountRules
@@ -27,7 +28,14 @@ GOOD = "kettle orbit fudge 7"
 BETTER = "violet anchor mosaic 9"
 OPERATOR = operator("test")
 RULES = AccountRules(
-    bcrypt_cost=4, access_minutes=15, session_days=30, erase_days=30, backoff_free_attempts=3, secret="s" * 40
+    bcrypt_cost=4,
+    access_minutes=15,
+    session_days=30,
+    erase_days=30,
+    backoff_free_attempts=3,
+    email_undo_days=7,
+    reserved_usernames=RESERVED_USERNAMES,
+    secret="s" * 40,
 )
 KEYS = SigningKeys.from_setting(f"test:{generate_seed()}")
 
@@ -54,11 +62,15 @@ class World:
         )
 
     def log_in(
-        self, session: Session, email: str = "anna@people.example", password: str = GOOD, address: str = "192.0.2.1"
+        self,
+        session: Session,
+        email: str = "anna@people.example",
+        password: str = GOOD,
+        address: str = "192.0.2.1",
+        **more: Any,
     ) -> TokenPair:
-        return sessions.log_in(
-            session, *self.parts, email=email, password=password, device="Firefox", address=address, actor=ANONYMOUS
-        )
+        given = {"email": email, "password": password, "device": "Firefox", "address": address, **more}
+        return sessions.log_in(session, *self.parts, **given, actor=ANONYMOUS)
 
     def refresh(self, session: Session, token: str) -> TokenPair:
         return sessions.refresh(session, *self.parts, refresh_token=token, device="Safari", address="192.0.2.2")
@@ -80,12 +92,12 @@ def fresh(session: Session, user_id: int) -> User:
     return session.get_one(User, user_id, populate_existing=True)
 
 
-def at_once(databases: Databases, *works: Callable[[Session], Any]) -> list[Any]:
+def at_once(databases: Databases, *works: Callable[[Session], Any], patience: float = 10) -> list[Any]:
     """Run each piece of work in a transaction and thread of its own, started together; results or exceptions."""
     barrier = Barrier(len(works))
 
     def run(work: Callable[[Session], Any]) -> Any:
-        barrier.wait(10)
+        barrier.wait(patience)
         try:
             with databases.session() as session, session.begin():
                 return work(session)

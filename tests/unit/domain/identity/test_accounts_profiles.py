@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -161,7 +162,7 @@ def test_changing_the_password_ends_the_other_sessions(db: Session, world: World
     assert world.log_in(db, password=BETTER)
     assert fresh(db, pair.user.user_id).pending_email is None
     with pytest.raises(Invalid):
-        recovery.confirm_email(db, token=token, actor=ANONYMOUS)
+        recovery.confirm_email(db, world.rules, token=token, actor=ANONYMOUS)
 
 
 def _hour(session: Session) -> tuple[Any, Any]:
@@ -182,8 +183,22 @@ def test_the_present_password_is_needed(db: Session, world: World) -> None:
             change(db, world, pair, current="wrong")
     with pytest.raises(RateLimited):
         change(db, world, pair)
+    # Who holds a token guesses on the account of its session: the owner still gets in.
+    assert world.log_in(db)
+
+
+def test_failures_of_strangers_do_not_keep_the_owner_from_what_needs_the_password(db: Session, world: World) -> None:
+    pair = world.register(db)
+    for number in range(20):
+        for _ in range(3):
+            with contextlib.suppress(Unauthenticated, RateLimited):
+                world.log_in(db, password="wrong", address=f"203.0.113.{number}")
     with pytest.raises(RateLimited):
-        world.log_in(db)
+        world.log_in(db, address="203.0.113.200")
+    with pytest.raises(Invalid):
+        change(db, world, pair, current="wrong")
+    change(db, world, pair)
+    assert world.log_in(db, password=BETTER, address="203.0.113.200"), "failures of another password count no more"
 
 
 def test_a_password_changed_meanwhile_is_a_conflict(db: Session, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from marketplace_api.domain.identity.accounts.sessions import TokenPair
 from marketplace_api.domain.kernel.actors import ANONYMOUS
 from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.trust.moderation import accounts as bulk_accounts
-from marketplace_api.errors import Conflict, Invalid, PreconditionFailed, RateLimited, Unauthenticated
+from marketplace_api.errors import Conflict, Invalid, PreconditionFailed, Unauthenticated
 from marketplace_api.models.identity.accounts import AccountSession, User
 from tests.unit.domain.identity.accounts_world import BETTER, GOOD, OPERATOR, World, at_once, event_types
 
@@ -126,39 +126,10 @@ def test_two_accounts_confirm_one_address(world: World) -> None:
         pair = committed(world, lambda s, name=name: world.register(s, name))
         committed(world, lambda s, pair=pair: profiles.edit(s, OPERATOR, pair.user.user_id, changes=change))
         tokens.append(issue(world, pair, "confirm_email", "new@people.example"))
-    confirm = [lambda s, token=token: recovery.confirm_email(s, token=token, actor=ANONYMOUS) for token in tokens]
+    confirm = [
+        lambda s, token=token: recovery.confirm_email(s, world.rules, token=token, actor=ANONYMOUS) for token in tokens
+    ]
     assert codes(at_once(world.databases, *confirm)) == ["already_taken", "fine"]
-
-
-def test_in_back_off_parallel_guesses_are_one_guess(world: World) -> None:
-    committed(world, world.register)
-
-    def guess(session: Session) -> Any:
-        return world.log_in(session, password="wrong")
-
-    for _ in range(world.rules.backoff_free_attempts):
-        with pytest.raises(Unauthenticated):
-            committed(world, guess)
-    back = "UPDATE login_failures SET locked_until = locked_until - interval '1 hour'"
-    committed(world, lambda s: s.execute(sa.text(back)))
-    results = at_once(world.databases, *[guess] * 8)
-    assert codes(results) == ["invalid_credentials", *["rate_limited"] * 7]
-    assert all(result.retry_after for result in results if isinstance(result, RateLimited))
-
-
-def test_failures_survive_the_refusal(world: World) -> None:
-    for _ in range(world.rules.backoff_free_attempts):
-        with pytest.raises(Unauthenticated):
-            committed(world, lambda s: world.log_in(s, "nobody@people.example"))
-    with pytest.raises(RateLimited):
-        committed(world, lambda s: world.log_in(s, "nobody@people.example"))
-
-
-def test_many_right_log_ins_at_once_all_succeed(world: World) -> None:
-    committed(world, world.register)
-    results = at_once(world.databases, *[world.log_in] * 10)
-    assert codes(results) == ["fine"] * 10
-    assert len({pair.session_id for pair in results}) == 10
 
 
 @pytest.mark.parametrize("attempt", range(3))

@@ -17,7 +17,7 @@ from marketplace_api.errors import Conflict, Invalid, NotFound, RateLimited, Una
 from marketplace_api.models.identity.accounts import OneTimeToken, User
 from marketplace_api.models.kernel.events import Event
 from tests.factories.accounts import make_user
-from tests.unit.domain.identity.accounts_world import BETTER, GOOD, OPERATOR, World, event_types, fresh
+from tests.unit.domain.identity.accounts_world import BETTER, GOOD, OPERATOR, RULES, World, event_types, fresh
 
 HOUR = timedelta(hours=1)
 ASKED = "user.password_reset_requested"
@@ -118,7 +118,7 @@ def test_only_the_newest_token_of_a_purpose_works(db: Session, world: World) -> 
     user = world.register(db).user
     older, confirming, newer = issue(db, user), issue(db, user, "confirm_email"), issue(db, user)
     assert refused(db, lambda: reset(db, world, older)) == "invalid_token"
-    assert recovery.confirm_email(db, token=confirming, actor=ANONYMOUS)
+    assert recovery.confirm_email(db, RULES, token=confirming, actor=ANONYMOUS)
     assert reset(db, world, newer)
 
 
@@ -139,7 +139,7 @@ def test_a_token_dies_with_the_address_it_was_mailed_to(db: Session, world: Worl
     user = world.register(db).user
     token = issue(db, user)
     profiles.edit(db, OPERATOR, user.user_id, changes={"email": "new@people.example"})
-    recovery.confirm_email(db, token=issue(db, user, "confirm_email", "new@people.example"), actor=ANONYMOUS)
+    recovery.confirm_email(db, RULES, token=issue(db, user, "confirm_email", "new@people.example"), actor=ANONYMOUS)
     assert refused(db, lambda: reset(db, world, token)) == "invalid_token"
     stray = issue(db, user, email="anna@people.example")
     assert refused(db, lambda: reset(db, world, stray)) == "invalid_token"
@@ -150,7 +150,7 @@ def test_a_reset_undoes_a_change_of_address_that_somebody_began(db: Session, wor
     profiles.edit(db, OPERATOR, user.user_id, changes={"email": "thief@people.example"})
     token = issue(db, user, "confirm_email", "thief@people.example")
     reset(db, world, issue(db, user))
-    assert refused(db, lambda: recovery.confirm_email(db, token=token, actor=ANONYMOUS)) == "invalid_token"
+    assert refused(db, lambda: recovery.confirm_email(db, RULES, token=token, actor=ANONYMOUS)) == "invalid_token"
     assert fresh(db, user.user_id).pending_email is None
 
 
@@ -173,7 +173,7 @@ def test_a_reset_leaves_a_deactivated_account_asleep(db: Session, world: World) 
 def test_confirming_the_first_address(db: Session, world: World) -> None:
     user = world.register(db).user
     version = user.version
-    confirmed = recovery.confirm_email(db, token=issue(db, user, "confirm_email"), actor=ANONYMOUS)
+    confirmed = recovery.confirm_email(db, RULES, token=issue(db, user, "confirm_email"), actor=ANONYMOUS)
     assert confirmed.email_confirmed_at is not None
     assert confirmed.version == version + 1
     assert event_types(db, user.user_id)[-1] == "user.email_confirmed"
@@ -182,7 +182,7 @@ def test_confirming_the_first_address(db: Session, world: World) -> None:
 def test_confirming_a_new_address(db: Session, world: World) -> None:
     user = world.register(db).user
     profiles.edit(db, OPERATOR, user.user_id, changes={"email": "new@people.example"})
-    recovery.confirm_email(db, token=issue(db, user, "confirm_email", "new@people.example"), actor=ANONYMOUS)
+    recovery.confirm_email(db, RULES, token=issue(db, user, "confirm_email", "new@people.example"), actor=ANONYMOUS)
     now = fresh(db, user.user_id)
     assert (now.email, now.pending_email) == ("new@people.example", None)
     assert world.log_in(db, "new@people.example")
@@ -194,7 +194,7 @@ def test_an_address_taken_meanwhile_is_a_conflict(db: Session, world: World) -> 
     token = issue(db, user, "confirm_email", "bert@people.example")
     world.register(db, "bert")
     with pytest.raises(Conflict) as caught:
-        recovery.confirm_email(db, token=token, actor=ANONYMOUS)
+        recovery.confirm_email(db, RULES, token=token, actor=ANONYMOUS)
     assert (caught.value.code, caught.value.errors[0].name) == ("already_taken", "email")
 
 
@@ -203,7 +203,7 @@ def test_a_confirmation_of_an_address_that_is_not_wanted_any_more(db: Session, w
     profiles.edit(db, OPERATOR, user.user_id, changes={"email": "new@people.example"})
     token = issue(db, user, "confirm_email", "new@people.example")
     profiles.edit(db, OPERATOR, user.user_id, changes={"email": user.email})
-    assert refused(db, lambda: recovery.confirm_email(db, token=token, actor=ANONYMOUS)) == "invalid_token"
+    assert refused(db, lambda: recovery.confirm_email(db, RULES, token=token, actor=ANONYMOUS)) == "invalid_token"
 
 
 def test_asking_for_the_confirmation_again(db: Session) -> None:
