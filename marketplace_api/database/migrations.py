@@ -1,12 +1,12 @@
 """Brings a database to the schema that this code expects, and tells whether it is there.
 
-The revisions live in ``alembic/`` beside the ini files; this module is the only one that drives Alembic, and loads it
-only to do so: servers and commands that find everything migrated go without it.
+The revisions live in ``alembic/`` beside the ini files, and an installed package carries them along (``setup.py``). This
+module is the only one that drives Alembic, and loads it only to do so: servers and commands that find everything
+migrated go without it.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import lru_cache
 from io import StringIO
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.config import Config
 
-FOLDER = Path(os.environ.get("MARKETPLACE_ALEMBIC") or Path(__file__).resolve().parents[2] / "alembic")
+_SHIPPED = Path(__file__).resolve().with_name("alembic")
+# A package that was not built is a checkout. The other way round an installed one would find the library ``alembic``.
+FOLDER = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).resolve().parents[2] / "alembic"
 
 
 def alembic_config(url: str, stdout: TextIO | None = None) -> Config:
