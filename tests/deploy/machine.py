@@ -85,7 +85,9 @@ class Machine:
         for place in ("/opt", "/etc/systemd/system", "/usr/local/bin", "/usr/bin", "/var/lib", "/var/backups", "/run"):
             self.place(place).mkdir(parents=True)
         variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in postgres.items())
-        packages = " ".join(shlex.quote(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
+        packages = " ".join(
+            shlex.quote(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")
+        )
         systemctl = " ".join(map(shlex.quote, (sys.executable, str(SYSTEMCTL), str(self.root))))
         for name, script in {
             "python3": PYTHON3.format(python=shlex.quote(sys.executable), packages=packages),
@@ -100,7 +102,7 @@ class Machine:
         self.place("/usr/bin/psql").symlink_to(programs / "psql")
 
     def run(self, script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """As root types it, line by line; the first that fails ends it."""
+        """As root types it, line by line, where new files are root's alone by default; the first that fails ends it."""
         environment = {
             "PATH": f"{self.place('/usr/local/bin')}:{self.place('/usr/bin')}:{os.defpath}",
             "HOME": str(self.root),
@@ -115,7 +117,7 @@ class Machine:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         return subprocess.run(
             ["sh", "-eux"],
-            input=script,
+            input=f"umask 077\n{script}",
             cwd=folder,
             env=environment,
             capture_output=True,

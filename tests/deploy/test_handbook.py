@@ -151,6 +151,13 @@ def _check_rights(machine: Machine) -> None:
         assert machine.place(f"/etc/marketplace/{name}").stat().st_mode & 0o777 == 0o600
     for name in ("/var/lib/marketplace", "/var/backups/marketplace"):
         assert machine.place(name).stat().st_mode & 0o777 == 0o700
+    # The services' user is another one, and has to read the program.
+    [program] = machine.place("/opt").glob("marketplace-*")
+    installed = [path for path in (program, *program.rglob("*")) if "__pycache__" not in path.parts]
+    assert len(installed) > 500
+    for path in installed:
+        needed = 0o005 if path.is_dir() else 0o004
+        assert path.is_symlink() or path.stat().st_mode & needed == needed, path
     environment = machine.place("/etc/marketplace/environment").read_text()
     assert "DATABASE_OWNER_URL" not in environment, "the services never see the owner"
     assert not re.search(r"=(''|)$", environment, re.MULTILINE)
