@@ -23,6 +23,10 @@ ischema_names["cube"] = Cube
 # table follow from it.
 FOREIGN = re.compile(r"procrastinate_|events_(\d{4}_\d\d|rest)$")
 KINDS = ("table", "foreign_key_constraint")
+# For the whole connection, unless whoever runs this has set one (PGOPTIONS, or ALTER ROLE … SET).
+LIMIT_WAITING = sa.text(
+    "SELECT set_config('lock_timeout', :timeout, false) WHERE current_setting('lock_timeout') = '0'"
+)
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
@@ -41,6 +45,9 @@ def run() -> None:
         )
     engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
+        if timeout := context.config.attributes.get("lock_timeout"):
+            connection.execute(LIMIT_WAITING, {"timeout": timeout})
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,

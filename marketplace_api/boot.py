@@ -150,12 +150,17 @@ def _for_everybody(databases: Databases) -> Iterator[Databases]:
         ours.dispose()
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate the database at ``url``; raises :class:`BootError` where its user may not."""
+def upgrade(
+    url: str, revision: str = "head", *, attempts: int = migrations.ATTEMPTS, tell: Callable[[str], None] | None = None
+) -> None:
+    """:func:`migrations.upgrade` of the database at ``url``.
+
+    Raises :class:`BootError` where its user may not, and where others kept it from its locks in every attempt.
+    """
     check_extensions(url)
     check_role(url)
     try:
-        migrations.upgrade(url, revision)
+        migrations.upgrade(url, revision, attempts=attempts, tell=tell)
     except Exception as error:
         cause = getattr(error, "orig", error)
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
@@ -163,10 +168,10 @@ def upgrade(url: str, revision: str = "head") -> None:
                 f"The migrations need more rights ({_last_line(cause)}): make the user of DATABASE_URL the owner of "
                 "the database, or run `marketplace-admin db upgrade` as its owner."
             ) from None
-        if isinstance(cause, psycopg.errors.LockNotAvailable):
+        if isinstance(cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
             raise BootError(
-                "A lock did not come free within lock_timeout, so nothing was changed: run it again, or see in "
-                "pg_stat_activity which transaction stays open."
+                "Other transactions kept the migration from its locks in every attempt, so nothing was changed since "
+                f"{current_revision(url) or 'the beginning'}: see in pg_stat_activity which one stays open, and run it again."
             ) from None
         raise
 

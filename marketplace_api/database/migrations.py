@@ -1,17 +1,23 @@
 """Brings a database to the schema that this code expects, and tells whether it is there.
 
-The revisions live in ``alembic/`` beside the ini files; this module is the only one that drives Alembic, and loads it
-only to do so: servers and commands that find everything migrated go without it.
+The revisions live in ``alembic/`` beside the ini files, and an installed package carries them along (``setup.py``). This
+module is the only one that drives Alembic, and loads it only to do so: servers and commands that find everything
+migrated go without it.
 """
 
 from __future__ import annotations
 
-import os
+import random
 import sys
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+import psycopg
+import structlog
 
 from marketplace_api.database.engines import driver_url
 
@@ -20,7 +26,19 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-FOLDER = Path(os.environ.get("MARKETPLACE_ALEMBIC") or Path(__file__).resolve().parents[2] / "alembic")
+_SHIPPED = Path(__file__).resolve().with_name("alembic")
+# A package that was not built is a checkout. The other way round an installed one would find the library ``alembic``.
+FOLDER = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).resolve().parents[2] / "alembic"
+# How long a migration waits for a lock while all who want that table wait behind it, and how often it is tried.
+LOCK_TIMEOUT = "5s"
+ATTEMPTS = 10
+_PAUSE_SECONDS = (0.5, 1.5)
+_REASONS: dict[type[BaseException], str] = {
+    psycopg.errors.DeadlockDetected: "The migration and another transaction waited for each other",
+    psycopg.errors.LockNotAvailable: "A lock did not come free in time",
+}
+
+log = structlog.get_logger(__name__)
 
 
 def alembic_config(url: str, stdout: TextIO | None = None) -> Config:
@@ -33,10 +51,39 @@ def alembic_config(url: str, stdout: TextIO | None = None) -> Config:
     return config
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(
+    url: str, revision: str = "head", *, attempts: int = ATTEMPTS, tell: Callable[[str], None] | None = None
+) -> None:
+    """Migrate up to ``revision``, each revision in a transaction of its own.
+
+    What fails by a deadlock, or waits longer for a lock than ``lock_timeout`` (five seconds, unless the connection has
+    one already), is tried again after about a second, ``attempts`` times in all; ``tell`` gets a sentence each time, and
+    without it the log. The last error is raised as it comes.
+    """
     from alembic import command
 
-    command.upgrade(alembic_config(url), revision)
+    config = alembic_config(url)
+    config.attributes["lock_timeout"] = LOCK_TIMEOUT
+    for attempt in range(1, attempts + 1):
+        try:
+            command.upgrade(config, revision)
+        except Exception as error:
+            reason = _reason(error)
+            if reason is None or attempt == attempts:
+                raise
+        else:
+            return
+        if tell is not None:
+            tell(f"{reason}, and its revision was undone: trying again ({attempt + 1} of {attempts}).")
+        else:
+            log.warning("migration.tried_again", reason=reason, attempt=attempt + 1, of=attempts)
+        time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311  two machines must not keep step
+
+
+def _reason(error: Exception) -> str | None:
+    """Why it may go better the next time; ``None`` where it will not."""
+    cause = getattr(error, "orig", error)
+    return next((reason for kind, reason in _REASONS.items() if isinstance(cause, kind)), None)
 
 
 def downgrade(url: str, revision: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +18,21 @@ from marketplace_api.gateways.document_cipher import generate_key
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+# What a release consists of. Tests and measurements are no part of it.
+RELEASE = (
+    "LICENSE",
+    "MANIFEST.in",
+    "README.md",
+    "alembic",
+    "deploy",
+    "development.ini",
+    "docs",
+    "marketplace_api",
+    "production.ini",
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+)
 SETTINGS = {field.metadata["env"]: field.metadata for field in fields(Settings)}
 SECRETS = {name for name, about in SETTINGS.items() if about["secret"]}
 # Read by the programs beside the settings, and by Python itself.
@@ -24,7 +40,6 @@ VARIABLES = {
     *SETTINGS,
     "PORT",
     "MARKETPLACE_INI",
-    "MARKETPLACE_ALEMBIC",
     serve.HOST_VARIABLE,
     serve.METRICS_VARIABLE,
     "PATH",
@@ -53,6 +68,18 @@ def check_command(words: list[str]) -> None:
             assert found is not None, f"there is no command {word}"
             command = found
     assert not isinstance(command, click.Group)
+
+
+def copy_release(folder: Path) -> Path:
+    """The tree as a release has it, to build from: builds leave files behind, and none of them belongs here."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".env")
+    for name in RELEASE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            folder.mkdir(exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
 
 
 def production_environment(url: str, folder: Path, **more: str) -> dict[str, str]:

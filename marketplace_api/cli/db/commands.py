@@ -25,9 +25,18 @@ for command in (backup.backup, backup.restore, backup.verify, backup.check):
 
 @db.command()
 @click.option("--to", "revision", default="head", show_default=True, help="The revision to stop at.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How often to try where others hold a lock; each waits five seconds for it.",
+)
 @pass_context
-def upgrade(context: Context, revision: str) -> None:
+def upgrade(context: Context, revision: str, attempts: int) -> None:
     """Migrate to the schema that this code expects. Safe to run from several machines at once.
+
+    After a deadlock, or where a lock does not come free, it tries again by itself.
 
     Example: `marketplace-admin --ini production.ini db upgrade`
     """
@@ -40,7 +49,7 @@ def upgrade(context: Context, revision: str) -> None:
         with boot.preparation_lock(url), context.output.working("Migrating …"):
             before = boot.current_revision(url)
             try:
-                boot.upgrade(url, revision)
+                boot.upgrade(url, revision, attempts=attempts, tell=context.output.remark)
             except CommandError as error:
                 raise click.ClickException(str(error)) from None
             after = boot.current_revision(url)

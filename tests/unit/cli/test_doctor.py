@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from tests.factories.accounts import make_user
 from tests.factories.files import give_video, make_photo
 from tests.factories.listings import make_listing
 from tests.factories.verifications import Office
+from tests.support.rights import kept_out_by_rights
 from tests.support.server import served
 from tests.unit.cli.faults import free_port
 
@@ -118,10 +118,8 @@ def test_folders_that_take_no_messages(run: Run, tmp_path: Path) -> None:
         (tmp_path / name).write_text("in the way")
     closed = tmp_path / "push"
     closed.mkdir(mode=0o500)
-    if os.geteuid() == 0:  # whom rights do not keep out
-        closed.rmdir()
-        closed.symlink_to("/proc")
-    found = _findings(run)
+    with kept_out_by_rights():
+        found = _findings(run)
     assert {found[check]["state"] for check in ("mail", "text messages", "web push")} == {"problem"}
     assert f"{tmp_path}/mail cannot be written" in found["mail"]["detail"]
     assert "right to write" in found["web push"]["remedy"]

