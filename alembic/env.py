@@ -1,5 +1,5 @@
-"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.database.migrations``, else of DATABASE_OWNER_URL or
-DATABASE_URL.
+"""Alembic's entry: runs the revisions against the URL of ``marketplace_api.database.migrations``, else of DATABASE_OWNER_URL,
+DATABASE_DIRECT_URL or DATABASE_URL.
 
 So `alembic -c development.ini history` works, and with one of them set everything else.
 """
@@ -34,7 +34,8 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def _of_environment() -> str:
-    return os.environ.get("DATABASE_OWNER_URL") or os.environ.get("DATABASE_URL", "")
+    names = ("DATABASE_OWNER_URL", "DATABASE_DIRECT_URL", "DATABASE_URL")
+    return next(filter(None, map(os.environ.get, names)), "")
 
 
 def run() -> None:

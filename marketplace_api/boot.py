@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 import structlog
 
 from marketplace_api.config.settings import Settings
 from marketplace_api.database import migrations
 from marketplace_api.database.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from marketplace_api.database.engines import Databases, driver_url, libpq_url, make_databases
+from marketplace_api.database.poolers import Pooler, find_pooler
 from marketplace_api.database.row_security import APP_ROLE, RoleFacts, role_findings
+from marketplace_api.database.session_settings import session_faults
 from marketplace_api.errors import DomainError
 
 OLDEST_VERSION = 15
+OWNER = "DATABASE_OWNER_URL"
 EXTENSIONS = ("pg_trgm", "unaccent", "cube", "btree_gin", "btree_gist")
 # Any number, the same in every process: who holds it is migrating or loading the demo data.
 PREPARATION_LOCK = 7_405_001
@@ -31,6 +35,8 @@ log = structlog.get_logger(__name__)
 _REMEDIES = (
     ("password authentication failed", "refused the password: check user and password in DATABASE_URL"),
     ("no password supplied", "asks for a password: add it to DATABASE_URL (postgresql://user:password@host/name)"),
+    ("statement pooling", "is behind a pooler of statements, which no transaction passes: have it pool transactions"),
+    ("startup parameter", "is behind a pooler that refuses an option of DATABASE_URL: leave the option out"),
     ("role ", "does not know the user of DATABASE_URL: create the role, or use another one"),
     ("permission denied for database", "does not let this user in: GRANT CONNECT on the database"),
     ("database ", "has no database of that name: create it, or mend the name in DATABASE_URL"),
@@ -58,37 +64,38 @@ def open_databases(
     ``system`` is for processes that work for everybody. The caller stops that server (after disposing of the engines); one that another process runs is only used.
     Raises :class:`BootError`.
     """
-    server, url, owner_url = None, settings.database_url, settings.database_owner_url or settings.database_url
+    server, url, owner_url = None, settings.database_url, settings.database_owner_url
     if settings.database_url == "embedded":
         server, url, owner_url = _embedded(settings)
     try:
-        for tried, name in (
-            (url, "DATABASE_URL"),
-            (settings.database_read_url, "DATABASE_READ_URL"),
-            (settings.database_owner_url, "DATABASE_OWNER_URL"),
-        ):
-            if tried:
-                _try_out(tried, name, is_ours=name != "DATABASE_OWNER_URL")
+        has_role, pooler = _try_out_all(settings, url)
+        databases = make_databases(
+            url,
+            settings.database_read_url,
+            pool_size=settings.database_pool_size,
+            timeout=settings.database_timeout,
+            on_event=on_event,
+            owner_url=owner_url,
+            system=system,
+            direct_url=settings.database_direct_url,
+            pooler=pooler,
+        )
+        if has_role:  # else nothing has been migrated yet, and nothing can be served
+            _require_walls(databases)
     except BaseException:
         if server is not None:
             server.stop()
         raise
-    databases = make_databases(
-        url,
-        settings.database_read_url,
-        pool_size=settings.database_pool_size,
-        timeout=settings.database_timeout,
-        on_event=on_event,
-        owner_url=owner_url,
-        system=system,
-    )
     return databases, server
 
 
 @contextmanager
-def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = None) -> Iterator[Databases]:
-    """:func:`open_databases` for the time of a ``with`` block, for a process that works for everybody."""
-    databases, server = open_databases(settings, on_event, system=True)
+def opened(
+    settings: Settings, on_event: Callable[[Any, Any], None] | None = None, *, system: bool = True
+) -> Iterator[Databases]:
+    """:func:`open_databases` for the time of a ``with`` block, unless told otherwise for a process that works for
+    everybody."""
+    databases, server = open_databases(settings, on_event, system=system)
     try:
         yield databases
     finally:
@@ -98,10 +105,10 @@ def opened(settings: Settings, on_event: Callable[[Any, Any], None] | None = Non
 
 
 def find_database(settings: Settings) -> str | None:
-    """The URL of the primary as it stands, ``None`` where it is the embedded server and that does not run: nothing is
-    started."""
+    """The URL of the primary as it stands, past any pooler; ``None`` where it is the embedded server and that does not
+    run: nothing is started."""
     if settings.database_url != "embedded":
-        return settings.database_url
+        return settings.database_direct_url or settings.database_url
     return EmbeddedPostgres(settings.data_dir / "postgres").find_running()
 
 
@@ -142,8 +149,15 @@ def development_ready(
 @contextmanager
 def _for_everybody(databases: Databases) -> Iterator[Databases]:
     """The same database, seen in full."""
-    url = databases.write.url.render_as_string(hide_password=False)
-    ours = make_databases(url, pool_size=2, on_event=databases.on_event, owner_url=databases.owner_url, system=True)
+    ours = make_databases(
+        libpq_url(databases.write.url),
+        pool_size=2,
+        on_event=databases.on_event,
+        owner_url=databases.owner_url,
+        system=True,
+        direct_url=libpq_url(databases.direct.url),
+        pooler=databases.pooler,
+    )
     try:
         yield ours
     finally:
@@ -235,6 +249,21 @@ def login_facts(settings: Settings) -> RoleFacts | None:
         raise BootError(f"PostgreSQL {_remedy(error, 'DATABASE_URL')}.") from None
 
 
+def place_of(url: str) -> tuple[Pooler, str]:
+    """The pooler that ``url`` leads through, and what no other database has in common with the one behind it.
+
+    Raises :class:`BootError`.
+    """
+    try:
+        with _connect(url) as connection:
+            ((place,),) = connection.execute(
+                "SELECT system_identifier::text || '/' || current_database() FROM pg_control_system()"
+            ).fetchall()
+            return find_pooler(connection, libpq_url(url)), place
+    except psycopg.Error as error:
+        raise BootError(f"PostgreSQL {_remedy(error, 'DATABASE_URL')}.") from None
+
+
 @contextmanager
 def preparation_lock(url: str) -> Iterator[None]:
     """Held by whoever changes the schema or loads data; the others wait."""
@@ -265,8 +294,60 @@ def _embedded(settings: Settings) -> tuple[EmbeddedPostgres, str, str]:
         ) from None
 
 
-def _try_out(url: str, name: str, *, is_ours: bool) -> None:
-    """Raise :class:`BootError` unless ``url`` leads to a database that we can use; ``is_ours`` as the application."""
+def _try_out_all(settings: Settings, url: str) -> tuple[bool, Pooler]:
+    """Whether the application's role is there, and how connections are to be kept; ``url`` is that of the primary."""
+    has_role, seen = _try_out(url, "DATABASE_URL")
+    if settings.database_read_url:
+        seen = max(seen, _try_out(settings.database_read_url, "DATABASE_READ_URL")[1])
+    for other, name in ((settings.database_direct_url, "DATABASE_DIRECT_URL"), (settings.database_owner_url, OWNER)):
+        if other and _try_out(other, name, is_ours=name != OWNER)[1] is Pooler.TRANSACTION:
+            raise BootError(
+                f"{name} leads through a pooler of transactions, and is for what needs a session: name PostgreSQL itself."
+            )
+    declared = settings.database_pooler
+    if declared != "auto" and seen > Pooler(declared):
+        raise BootError(
+            f"DATABASE_POOLER says {declared}, but a pooler of {seen}s is there: set it to {seen}, or to auto, or have "
+            "DATABASE_URL and DATABASE_READ_URL lead past it."
+        )
+    if Pooler.TRANSACTION in (seen, declared) and not settings.database_direct_url:
+        raise BootError(
+            "DATABASE_URL leads through a pooler of transactions: set DATABASE_DIRECT_URL to the same database past it, "
+            "for what needs a session (LISTEN, locks, the queue, migrations), or have the pooler pool sessions."
+        )
+    if declared != "auto":
+        return has_role, Pooler(declared)
+    # What is set in each transaction holds in both kinds, and still does when somebody changes one into the other.
+    return has_role, Pooler.NONE if seen is Pooler.NONE else Pooler.TRANSACTION
+
+
+def _require_walls(databases: Databases) -> None:
+    """Raise :class:`BootError` unless statements are bound as they are to be, asked in the very way of requests."""
+    ways = {"DATABASE_URL": databases.write, "DATABASE_READ_URL": databases.read}
+    if databases.direct is not databases.write:
+        ways["DATABASE_DIRECT_URL"] = databases.direct
+    for name, engine in ways.items():
+        try:
+            with engine.connect() as connection:
+                for _ in range(2):  # for a pooler each is another transaction
+                    faults = session_faults(connection, databases.settings)
+                    connection.rollback()
+        except sa.exc.DBAPIError as error:
+            faults = [_last_line(error.orig or error)]
+        if databases.pooler is not Pooler.NONE:
+            engine.dispose()  # the next way may need the server that the pooler keeps for this one
+        if faults:
+            databases.dispose()
+            raise BootError(
+                f"{name} gives connections that are not what was asked, so row level security or timeouts would not hold "
+                f"({'; '.join(faults)}): see the chapter on poolers in docs/operations.md, or name PostgreSQL itself."
+            )
+
+
+def _try_out(url: str, name: str, *, is_ours: bool = True) -> tuple[bool, Pooler]:
+    """Whether the application's role is there, and the pooler that ``url`` leads through.
+
+    Raises :class:`BootError` unless it leads to a database that we can use; ``is_ours`` as the application."""
     try:
         address = driver_url(url).set(drivername="postgresql")
     except Exception:
@@ -278,22 +359,27 @@ def _try_out(url: str, name: str, *, is_ours: bool) -> None:
     try:
         with _connect(address.render_as_string(hide_password=False)) as connection:
             version = connection.info.server_version // 10_000
-            facts = role_findings(connection) if is_ours else None
+            facts = role_findings(connection)
+            pooler = find_pooler(connection, libpq_url(url))
     except psycopg.Error as error:
         raise BootError(f"PostgreSQL at {place} {_remedy(error, name)}.") from None
     if version < OLDEST_VERSION:
         raise BootError(
             f"PostgreSQL at {place} is version {version}, and {OLDEST_VERSION} or newer is needed: upgrade it."
         )
-    if facts is not None and facts.has_app_role and not facts.may_become:
+    if is_ours and facts.has_app_role and not facts.may_become:
         raise BootError(
             f"PostgreSQL at {place} does not let the user of {name} act as the application: have the owner run "
             f'`GRANT {APP_ROLE} TO "{facts.login}"`.'
         )
+    return facts.has_app_role, pooler
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(libpq_url(url), autocommit=True, connect_timeout=5, application_name="marketplace boot")
+    # Nothing is prepared, for it may go through a pooler.
+    return psycopg.connect(
+        libpq_url(url), autocommit=True, connect_timeout=5, application_name="marketplace boot", prepare_threshold=None
+    )
 
 
 def _remedy(error: psycopg.Error, name: str) -> str:

@@ -55,7 +55,7 @@ GRID = ("models", "domain", "resources", "schemas", "hal", "views", "jobs")
 BESIDE_CONTEXTS = {
     "models": set(),
     "domain": {"contexts"},
-    "resources": {"base", "root", "traverser"},
+    "resources": {"base", "reify", "root", "traverser"},
     "schemas": {"base", "describe", "types", "uploads", "web_address"},
     "hal": {
         "affordances",

@@ -68,8 +68,21 @@ class Settings:
         "database.owner_url",
         "DATABASE_OWNER_URL",
         "",
-        "The same database as its owner, for migrations only; empty means that DATABASE_URL names the owner.",
+        "The same database as its owner and past any pooler, for migrations and backups; empty means that DATABASE_DIRECT_URL, or else DATABASE_URL, names the owner.",
         secret=True,
+    )
+    database_direct_url: str = setting(
+        "database.direct_url",
+        "DATABASE_DIRECT_URL",
+        "",
+        "The same database past a pooler, for what needs a session (LISTEN, locks, the queue, migrations, backups); empty means DATABASE_URL.",
+        secret=True,
+    )
+    database_pooler: str = setting(
+        "database.pooler",
+        "DATABASE_POOLER",
+        "auto",
+        "What DATABASE_URL leads through: `none`, `session` or `transaction`, as its pooler pools; `auto` finds out.",
     )
     database_pool_size: int = setting(
         "sqlalchemy.pool_size", "DATABASE_POOL_SIZE", 10, "Connections kept open per process and engine."

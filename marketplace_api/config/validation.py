@@ -30,6 +30,7 @@ TWILIO_CONSOLE = "It is shown in the console at twilio.com."
 NEW_SECRET = "Make one: export MARKETPLACE_SECRET=$(openssl rand -hex 32)"
 
 _CHOICES = {
+    "database_pooler": ("auto", "none", "session", "transaction"),
     "environment": ("development", "production"),
     "email_backend": ("local", "smtp"),
     "storage_backend": ("local", "s3"),
@@ -124,7 +125,8 @@ def mistakes(settings: Any, named: Named) -> Iterator[Mistake]:
 
 
 def _addresses(settings: Any, named: Named) -> Iterator[Mistake]:
-    for name, special in (("database_url", "embedded"), ("database_read_url", "")):
+    others = ("database_read_url", "database_direct_url", "database_owner_url")
+    for name, special in (("database_url", "embedded"), *((name, "") for name in others)):
         url = getattr(settings, name)
         if url != special and not _is_url(url, ("postgres", "postgresql", "postgresql+psycopg"), host=False):
             form = "It must look like postgresql://user:password@host:5432/database."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,9 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from marketplace_api.database import row_security
+from marketplace_api.database import per_transaction, row_security
+from marketplace_api.database.poolers import Pooler
+from marketplace_api.database.session_settings import application_settings, set_up
 
 RELEASE_EVERY = 60.0
 """Seconds after which idle readers go through the engine's pool once, which replaces those that are too old."""
@@ -133,7 +135,9 @@ class Databases:
     """The engines of one process and the ways to talk through them.
 
     ``on_event`` is called with the session and each event recorded in it, inside the same transaction; ``jobs``
-    puts its own function there. ``owner_url`` is for what the application's role may not do: migrations.
+    puts its own function there. ``owner_url`` is for what the application's role may not do: migrations. ``direct``
+    leads past any pooler, for what needs a session of its own; without it ``write`` does. ``settings`` are what each
+    connection is to have.
     """
 
     def __init__(
@@ -142,9 +146,16 @@ class Databases:
         read: sa.Engine,
         on_event: Callable[[Session, Any], None] | None = None,
         owner_url: str = "",
+        *,
+        direct: sa.Engine | None = None,
+        pooler: Pooler = Pooler.NONE,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.write = write
         self.read = read
+        self.direct = direct if direct is not None else write
+        self.pooler = pooler
+        self.settings = settings or {}
         self.readers = Readers(read)
         self.on_event = on_event
         self.owner_url = owner_url
@@ -189,6 +200,10 @@ class Databases:
         """An AUTOCOMMIT connection to the primary, for what must not lag (sessions, bans)."""
         return self.write.execution_options(isolation_level="AUTOCOMMIT").connect()
 
+    def session_connection(self) -> sa.Connection:
+        """An AUTOCOMMIT connection to the primary that keeps its session, for LISTEN and for locks of a session."""
+        return self.direct.execution_options(isolation_level="AUTOCOMMIT").connect()
+
     @contextmanager
     def separately(self, user_id: int | None = None, roles: str | None = None) -> Iterator[Session]:
         """A short transaction of its own, for what must survive the refusal of the request (failed log-ins, theft).
@@ -202,8 +217,8 @@ class Databases:
 
     def dispose(self) -> None:
         self.readers.release()
-        self.write.dispose()
-        self.read.dispose()
+        for engine in (self.write, self.read, self.direct):
+            engine.dispose()
 
 
 def make_databases(
@@ -215,12 +230,21 @@ def make_databases(
     on_event: Callable[[Session, Any], None] | None = None,
     owner_url: str = "",
     system: bool = False,
+    direct_url: str = "",
+    pooler: Pooler = Pooler.NONE,
 ) -> Databases:
     """Engines for ``url`` and, where given, a replica; ``timeout`` is the statement timeout in seconds.
 
     All connections are the application's role, whatever role they log in as. ``system`` sees every row, for a process
-    that works for everybody; else a connection sees nobody's before somebody is known.
+    that works for everybody; else a connection sees nobody's before somebody is known. ``pooler`` is what is behind the
+    two URLs at most, and never more than sessions behind ``direct_url``, which is ``url`` where there is none.
     """
+    settings = application_settings(system=system, timeout=timeout) | {
+        # Estimates of parametrised searches are high enough to start the JIT compiler and parallel workers, which cost
+        # more than the search itself.
+        "jit": "off",
+        "max_parallel_workers_per_gather": "0",
+    }
     options: dict[str, Any] = {
         "poolclass": WatchedPool,
         "pool_size": pool_size,
@@ -228,23 +252,36 @@ def make_databases(
         "pool_timeout": 5,
         "pool_recycle": 1800,
         "hide_parameters": True,  # values may be personal, and errors are logged
-        "connect_args": {
-            "connect_timeout": 5,
-            "application_name": "marketplace",
-            # Estimates of parametrised searches are high enough to start the JIT compiler and parallel workers, which cost
-            # more than the search itself.
-            "options": (
-                f"-c statement_timeout={timeout * 1000} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 "
-                + row_security.startup_options(system=system)
-            ),
-        },
+        "connect_args": {"connect_timeout": 5, "application_name": "marketplace"},
     }
     write = sa.create_engine(driver_url(url), **options)
     # Nothing is pending on an AUTOCOMMIT connection, so returning it to the pool needs no ROLLBACK.
     read = sa.create_engine(
         driver_url(read_url or url), isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
     )
-    return Databases(write, read, on_event, owner_url or url)
+    direct = None
+    for engine in (write, read):
+        settle(engine, settings, pooler)
+    if direct_url or pooler is Pooler.TRANSACTION:
+        # What keeps a session is few: who follows the log, and batches that are carried out.
+        direct = sa.create_engine(driver_url(direct_url or url), **(options | {"pool_size": 1}))
+        settle(direct, settings, Pooler.SESSION)
+    return Databases(
+        write, read, on_event, owner_url or direct_url or url, direct=direct, pooler=pooler, settings=settings
+    )
+
+
+def settle(engine: sa.Engine, settings: Mapping[str, str], pooler: Pooler) -> None:
+    """Have the engine's connections made with these settings, in the way that lasts behind such a pooler."""
+
+    def connect(_dialect: Any, _record: Any, args: Any, keywords: Any) -> psycopg.Connection[Any]:
+        if pooler is Pooler.TRANSACTION:
+            return per_transaction.connect(settings, *args, **keywords)
+        connection = psycopg.connect(*args, **keywords)
+        set_up(connection, settings, pooled=pooler is not Pooler.NONE)
+        return connection
+
+    sa.event.listen(engine, "do_connect", connect)
 
 
 def driver_url(url: str) -> sa.URL:

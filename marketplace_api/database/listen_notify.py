@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from marketplace_api.database import row_security
+from marketplace_api.database.session_settings import application_settings, set_up
 
 MOST_BYTES = 7_900
 """How long a message may be: PostgreSQL takes less than 8,000 bytes."""
@@ -24,20 +24,18 @@ class PostgresTransport:
     errors = (psycopg.Error, OSError)
 
     def __init__(self, url: str, channel: str) -> None:
-        """``url`` is one of libpq's; ``channel`` is a name that needs no quotes in SQL."""
+        """``url`` is one of libpq's, past any pooler of transactions; ``channel`` is a name that needs no quotes in SQL."""
         self._url = url
         self._channel = channel
         self._lock = threading.Lock()
         self._speaking: psycopg.Connection[Any] | None = None
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=5,
-            application_name="marketplace realtime",
-            options=row_security.startup_options(system=False),
+        connection = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=5, application_name="marketplace realtime"
         )
+        set_up(connection, application_settings(system=False))
+        return connection
 
     def publish(self, text: bytes) -> None:
         """Send a message to all who listen, this process among them."""

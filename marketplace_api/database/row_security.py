@@ -15,6 +15,8 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 
+from marketplace_api.database.per_transaction import driver_of
+
 APP_ROLE = "marketplace_app"
 SYSTEM, MODERATOR = "system", "moderator"
 
@@ -26,14 +28,6 @@ _ELEVATE = sa.text(
 _ROLES = sa.text("SELECT set_config('app.roles', :roles, true)")
 _USER = sa.text("SELECT set_config('app.user_id', :user_id, true)")
 _BOTH = sa.text("SELECT set_config('app.user_id', :user_id, false), set_config('app.roles', :roles, false)")
-
-
-def startup_options(*, system: bool) -> str:
-    """The options with which a connection becomes the application's, whatever role it logs in as.
-
-    ``system`` is for the processes that work for everybody: the worker and the command line.
-    """
-    return f"-c role={APP_ROLE}" + (f" -c app.roles={SYSTEM}" if system else "")
 
 
 @contextmanager
@@ -58,6 +52,11 @@ def act_for(session: Any, user_id: int, roles: str | None = None) -> None:
         session.execute(_ROLES, {"roles": roles})
 
 
+def keeps_caller(connection: Any) -> bool:
+    """Whether a bare connection keeps on the server who calls, from one statement to the next."""
+    return driver_of(connection) is None
+
+
 def note_caller(connection: Any) -> None:
     """A bare connection is about to carry a caller, for longer than a transaction."""
     connection.connection.info[_CARRIES] = True
@@ -71,14 +70,22 @@ def carries_caller(connection: Any) -> bool:
 def introduce(connection: Any, user_id: int, roles: str) -> None:
     """A bare connection is from here on that of an account that another connection knows."""
     note_caller(connection)
-    connection.execute(_BOTH, {"user_id": str(user_id), "roles": roles})
+    _become(connection, str(user_id), roles)
 
 
 def forget_caller(connection: Any) -> None:
     """A bare connection is nobody's; asks the database only where it may be somebody's."""
     if carries_caller(connection):
-        connection.execute(_BOTH, {"user_id": "", "roles": ""})
+        _become(connection, "", "")
         del connection.connection.info[_CARRIES]
+
+
+def _become(connection: Any, user_id: str, roles: str) -> None:
+    driver = driver_of(connection)
+    if driver is not None:
+        driver.caller = (user_id, roles)
+    else:
+        connection.execute(_BOTH, {"user_id": user_id, "roles": roles})
 
 
 @dataclass(frozen=True, slots=True)

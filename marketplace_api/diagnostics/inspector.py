@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 
 from marketplace_api.database.engines import libpq_url
 from marketplace_api.database.row_security import SYSTEM
+from marketplace_api.database.session_settings import set_up
 from marketplace_api.diagnostics import schema
 from marketplace_api.diagnostics.errors import translated
 from marketplace_api.diagnostics.queries import (
@@ -276,9 +277,11 @@ def inspect(url: str) -> Iterator[DatabaseInspector]:
     Errors of the driver, also those inside of the ``with`` block, are raised as
     :class:`~marketplace_api.diagnostics.errors.InspectionError`.
     """
-    options = (
-        f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS * 1000} -c app.roles={SYSTEM}"
-    )
+    settings = {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "app.roles": SYSTEM,
+    }
     with (
         translated(),
         psycopg.connect(
@@ -287,7 +290,7 @@ def inspect(url: str) -> Iterator[DatabaseInspector]:
             connect_timeout=CONNECT_SECONDS,
             application_name="marketplace doctor",
             client_encoding="utf8",
-            options=options,
         ) as connection,
     ):
+        set_up(connection, settings)
         yield DatabaseInspector(connection)

@@ -27,8 +27,8 @@ from procrastinate.retry import BaseRetryStrategy
 from sqlalchemy.orm import Session
 
 from marketplace_api.config.settings import Settings
-from marketplace_api.database import row_security
 from marketplace_api.database.engines import Databases, libpq_url
+from marketplace_api.database.session_settings import application_settings, set_up_async
 from marketplace_api.domain import contexts
 from marketplace_api.gateways.email import make_mailer
 from marketplace_api.jobs import cron, failures, schedule
@@ -113,20 +113,15 @@ def make_app(
     """The queue as the worker sees it, on a few asynchronous connections of its own; opens none yet. ``former`` is as
     in :class:`QueueConcurrency`."""
     contexts.load()
-    url = libpq_url(databases.write.url)
+    # It listens, so it goes past a pooler.
+    url = libpq_url(databases.direct.url)
     connector = procrastinate.PsycopgConnector(
         conninfo=url,
         min_size=1,
         max_size=4,
         timeout=5,
-        configure=_without_transactions,
-        kwargs={
-            "connect_timeout": 5,
-            "application_name": "marketplace worker",
-            # What is asked of the queues depends on which have a free thread: a plan for all of them would read past
-            # everything that waits in the others.
-            "options": row_security.startup_options(system=True) + " -c plan_cache_mode=force_custom_plan",
-        },
+        configure=_set_up,
+        kwargs={"connect_timeout": 5, "application_name": "marketplace worker"},
     )
     app = procrastinate.App(connector=connector, periodic_defaults={"max_delay": LATE_SECONDS})
     app.job_manager = QueueConcurrency(connector, (work or Work()).threads_of, app.tasks, schedule.CRONS, former)
@@ -137,9 +132,13 @@ def make_app(
     return app
 
 
-async def _without_transactions(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Each of the queue's questions is one statement; a transaction around it would be two more trips."""
-    await connection.set_autocommit(True)
+async def _set_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Without transactions: each of the queue's questions is one statement, and BEGIN and COMMIT would be two more trips.
+
+    What is asked of the queues depends on which have a free thread: a plan for all of them would read past everything
+    that waits in the others.
+    """
+    await set_up_async(connection, application_settings(system=True) | {"plan_cache_mode": "force_custom_plan"})
 
 
 def handle_event(context: JobContext, event_id: int, handler: str) -> None:

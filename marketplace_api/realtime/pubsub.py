@@ -134,4 +134,4 @@ def make_transport(settings: Settings, databases: Databases) -> Transport:
     """Redis where it is configured, else PostgreSQL."""
     if settings.redis_url:
         return RedisTransport(settings.redis_url)
-    return PostgresTransport(libpq_url(databases.write.url), CHANNEL)
+    return PostgresTransport(libpq_url(databases.direct.url), CHANNEL)

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from marketplace_api.database import migrations
 from marketplace_api.database.embedded_postgres import EmbeddedPostgres
-from marketplace_api.database.engines import Databases, driver_url, make_databases
-from marketplace_api.database.row_security import startup_options
+from marketplace_api.database.engines import Databases, driver_url, make_databases, settle
+from marketplace_api.database.poolers import Pooler
+from marketplace_api.database.session_settings import application_settings
 from tests.conftest import CurrentDatabases
 from tests.factories.accounts import PASSWORD, People
 from tests.factories.listings import make_listing
@@ -211,16 +212,11 @@ def test_a_pool_without_a_free_connection_is_told(
 ) -> None:
     people.session.close()
     engines: list[sa.Engine] = [
-        sa.create_engine(
-            driver_url(server.url),
-            pool_size=2,
-            max_overflow=0,
-            pool_timeout=0.2,
-            isolation_level=level,
-            connect_args={"options": startup_options(system=False)},
-        )
+        sa.create_engine(driver_url(server.url), pool_size=2, max_overflow=0, pool_timeout=0.2, isolation_level=level)
         for level in ("READ COMMITTED", "AUTOCOMMIT")
     ]
+    for engine in engines:
+        settle(engine, application_settings(system=False), Pooler.NONE)
     small = Databases(engines[0], engines[1])
     configured[1].target = small
     try:

@@ -177,7 +177,7 @@ def follow(
 
 @contextmanager
 def _listening(databases: Databases) -> Iterator[sa.Connection]:
-    with databases.primary_reader() as db:
+    with databases.session_connection() as db:
         try:
             db.execute(sa.text("LISTEN events"))
             yield db

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Authenticated
@@ -11,6 +10,7 @@ from pyramid.request import Request
 from marketplace_api.domain.catalog import bookmarks
 from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.catalog.listings import ListingContext
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
@@ -57,12 +57,12 @@ class BookmarkContext(Context):
         context.is_kept = page.bookmarked
         return context
 
-    @cached_property
+    @reify
     def row(self) -> Any:
         """The bookmark with its listing."""
         return bookmarks.find(self.request.db, self.user_id, self.listing_id)
 
-    @cached_property
+    @reify
     def is_kept(self) -> bool:
         return self.row is not None
 

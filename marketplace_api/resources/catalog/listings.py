@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pyramid.authorization import Allow, Deny, Everyone
@@ -19,6 +18,7 @@ from marketplace_api.errors import Conflict, DomainError, Gone
 from marketplace_api.resources.base import ACL, Context, everyone, identifier
 from marketplace_api.resources.catalog.photos import PhotosContext
 from marketplace_api.resources.catalog.videos import VideoContext
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
 
@@ -68,31 +68,31 @@ class ListingContext(Context):
 
     # Lists set these five for a whole page at once.
 
-    @cached_property
+    @reify
     def bookmarked(self) -> bool:
         """Whether the caller keeps it."""
         marks = bookmarks.marks(self.request.db, self.request.actor, [self.row])
         return bool(marks and marks[self.row.listing_id].bookmarked)
 
-    @cached_property
+    @reify
     def own_review(self) -> int | None:
         """The caller's review of it."""
         user_id, listing_id = self.request.actor.user_id, self.row.listing_id
         return review_rows.standing(self.request.db, user_id, "listing_id", [listing_id]).get(listing_id)
 
-    @cached_property
+    @reify
     def review_obstacle(self) -> str | None:
         """What stands between the caller and a review of it, apart from what was reviewed before."""
         rules, user_id = self.request.registry.review_rules, self.row.user_id
         return review_rows.obstacles(self.request.db, self.request.actor, rules, [user_id]).get(user_id)
 
-    @cached_property
+    @reify
     def reported(self) -> bool:
         """Whether the caller has reported it."""
         found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "listing", [self.row.listing_id])
         return bool(found)
 
-    @cached_property
+    @reify
     def can_message(self) -> bool:
         """Whether the caller may write to its owner about it."""
         owner_id, actor = self.row.user_id, self.request.actor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.request import Request
@@ -12,6 +11,7 @@ from marketplace_api.errors import DomainError, NotFound
 from marketplace_api.gateways import video
 from marketplace_api.resources.base import Context
 from marketplace_api.resources.catalog.photos import OfListing
+from marketplace_api.resources.reify import reify
 
 
 class VideoContext(OfListing):
@@ -25,7 +25,7 @@ class VideoContext(OfListing):
         """On the page of a listing: its own video."""
         return cls(page.request, page, path.rsplit("/", 1)[-1])
 
-    @cached_property
+    @reify
     def row(self) -> Any | None:
         """The video's row, ``None`` where the listing has none that can be shown."""
         listing = self.listing.row

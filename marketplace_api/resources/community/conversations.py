@@ -5,7 +5,6 @@ The tree only holds what the caller takes part in, so to strangers, moderators a
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Authenticated
@@ -17,6 +16,7 @@ from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Context, identifier, known_caller
 from marketplace_api.resources.catalog.listings import ListingContext
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
@@ -89,7 +89,7 @@ class MessageContext(Context):
         self.path = f"/api/messages/{name}"
         self.row = row
 
-    @cached_property
+    @reify
     def reported(self) -> bool:
         """Whether the caller has reported it."""
         found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "message", [self.row.message_id])
@@ -126,7 +126,7 @@ class MessagesContext(Context):
         """Settle to whom and about what is written."""
         self.fills = {name: known.get(name) for name in ("receiver_id", "conversation_id", "listing_id")}
 
-    @cached_property
+    @reify
     def is_open(self) -> bool:
         """Whether what is settled can be sent; what a body alone says is for the domain to decide."""
         if self.page is not None:
@@ -192,12 +192,12 @@ class BlockContext(Context):
         context.is_there = page.is_blocked
         return context
 
-    @cached_property
+    @reify
     def row(self) -> Any:
         """The block with the name of who is blocked."""
         return blocks.find(self.request.db, self.user_id or 0, self.blocked_id)
 
-    @cached_property
+    @reify
     def is_there(self) -> bool:
         return self.row is not None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Deny, Everyone
@@ -15,6 +14,7 @@ from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Context, identifier
 from marketplace_api.resources.catalog.listings import ListingContext
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, MODERATOR, owner, reader
 
@@ -39,7 +39,7 @@ class ReviewContext(Context):
     def version(self) -> int:
         return int(self.row.version)
 
-    @cached_property
+    @reify
     def reported(self) -> bool:
         """Whether the caller has reported it."""
         found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "review", [self.row.review_id])

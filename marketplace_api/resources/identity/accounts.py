@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 from pyramid.authorization import Allow, Authenticated
@@ -15,6 +14,7 @@ from marketplace_api.domain.identity.accounts import admins, pictures, profiles,
 from marketplace_api.domain.trust.reports import queries as report_rows
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Branch, Context, everyone, identifier
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission
 from marketplace_api.security.principals import owner, reader
 
@@ -88,7 +88,7 @@ class MeContext(Context):
     def __getitem__(self, name: str) -> Context:
         return self.children[name](self.request, self, name)
 
-    @cached_property
+    @reify
     def row(self) -> Any:
         """The account's own row."""
         return profiles.find_own(self.request.db, self.user_id)
@@ -99,7 +99,7 @@ class MeContext(Context):
         row = self.row
         return row.email_confirmed_at is None or row.pending_email is not None or row.email_bounced_at is not None
 
-    @cached_property
+    @reify
     def is_last_admin(self) -> bool:
         """Whether there would be no active admin without the caller; only admins are asked about."""
         actor = self.request.actor
@@ -147,12 +147,12 @@ class UserContext(Context):
         self.row = row
         self.person_id: int = row.user_id
 
-    @cached_property
+    @reify
     def can_message(self) -> bool:
         """Whether the caller may write to this person."""
         return self.person_id in policy.reachable(self.request.db, self.request.actor, [self.person_id])
 
-    @cached_property
+    @reify
     def is_blocked(self) -> bool:
         """Whether the caller has blocked this person."""
         caller = self.request.actor.user_id
@@ -162,19 +162,19 @@ class UserContext(Context):
     def can_block(self) -> bool:
         return not self.is_blocked
 
-    @cached_property
+    @reify
     def reported(self) -> bool:
         """Whether the caller has reported this person."""
         found = report_rows.reported_by(self.request.db, self.request.actor.user_id, "user", [self.row.user_id])
         return bool(found)
 
-    @cached_property
+    @reify
     def own_review(self) -> int | None:
         """The caller's review of this person."""
         caller, user_id = self.request.actor.user_id, self.row.user_id
         return review_rows.standing(self.request.db, caller, "reviewee_id", [user_id]).get(user_id)
 
-    @cached_property
+    @reify
     def review_obstacle(self) -> str | None:
         """What stands between the caller and a review of this person, apart from what was reviewed before."""
         rules, user_id = self.request.registry.review_rules, self.row.user_id

@@ -5,7 +5,6 @@ The tree only holds the caller's own, so to anybody else they are simply not the
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Authenticated
@@ -14,6 +13,7 @@ from pyramid.request import Request
 from marketplace_api.domain.outbound.notifications import preferences, reading
 from marketplace_api.domain.outbound.notifications.preferences import Preferences
 from marketplace_api.resources.base import ACL, Context, identifier, known_caller
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import CUSTOMER, owner, reader
 
@@ -58,7 +58,7 @@ class NotificationPreferencesContext(Context):
 
     read_permission = P.PREFERENCES_READ
 
-    @cached_property
+    @reify
     def preferences(self) -> Preferences:
         """What the caller chose, filled up with the defaults."""
         return preferences.find(self.request.db, self.request.actor.user_id)

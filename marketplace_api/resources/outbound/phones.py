@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow
@@ -10,6 +9,7 @@ from pyramid.authorization import Allow
 from marketplace_api.domain.outbound.phones import confirmation, queries
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Context
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import owner, reader
 
@@ -21,12 +21,12 @@ class PhoneContext(Context):
 
     read_permission = P.PHONE_READ
 
-    @cached_property
+    @reify
     def row(self) -> Any:
         """The light row that the representation is made from."""
         return queries.find(self.request.db, self.request.actor.user_id)
 
-    @cached_property
+    @reify
     def is_stopped(self) -> bool:
         """Whether the holder of the confirmed number answered STOP."""
         number, rules = self.row.number, self.request.registry.account_rules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from pyramid.authorization import Allow, Deny
@@ -12,6 +11,7 @@ from marketplace_api.domain.trust.verifications import queries, workflow
 from marketplace_api.domain.trust.verifications.documents import deleted
 from marketplace_api.errors import DomainError
 from marketplace_api.resources.base import ACL, Context, identifier, known_caller
+from marketplace_api.resources.reify import reify
 from marketplace_api.security.permissions import Permission as P
 from marketplace_api.security.principals import MODERATOR, owner, reader
 
@@ -21,7 +21,7 @@ DECISIVE = (P.VERIFICATION_OPEN, P.VERIFICATION_DECIDE)
 class OwnVerificationContext(Context):
     """``/api/users/me/verification``: where the caller's own verification stands, also before there is any."""
 
-    @cached_property
+    @reify
     def row(self) -> Any | None:
         """The caller's newest verification."""
         return queries.latest(self.request.db, self.request.actor.user_id or 0)

@@ -18,6 +18,7 @@ from marketplace_api.cli.doctor.checks.content import (
 )
 from marketplace_api.cli.doctor.checks.event_log import event_log
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, attempt, explained, ok, problem, warning
+from marketplace_api.cli.doctor.checks.pooler import pooler
 from marketplace_api.cli.doctor.checks.roles import roles
 from marketplace_api.cli.doctor.checks.schema import schema_faults
 from marketplace_api.config.settings import Settings
@@ -49,7 +50,8 @@ def database(installation: Installation) -> Iterator[Finding]:
                 "Start it in another terminal: make run, marketplace-admin up or pserve development.ini.",
             )
             return
-        _try_out(settings, url)
+        # As requests go, which may be through a pooler; all that is looked at afterwards goes past it.
+        _try_out(settings, settings.database_url if settings.database_url != "embedded" else url)
         with inspect(url) as inspector:
             facts = inspector.server()
             yield ok("database", f"PostgreSQL {facts.version} at {url.rpartition('@')[2].partition('?')[0]}")
@@ -67,7 +69,7 @@ def database(installation: Installation) -> Iterator[Finding]:
 
 def _try_out(settings: Settings, url: str) -> None:
     """Raises BootError."""
-    with boot.opened(replace(settings, database_url=url, database_read_url="")):
+    with boot.opened(replace(settings, database_url=url, database_read_url=""), system=False):
         pass
 
 
@@ -235,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
     roles,
     _clock,
     _form,
+    pooler,
     _connections,
     _vacuum,
     _replica,

@@ -198,16 +198,19 @@ def identify(db: Reader, claims: AccessClaims, request_id: str | None, *, replic
     With a ``replica``, that is theirs, and ``db`` is only asked. A suspension that has run out counts as over. Raises
     :class:`Unauthenticated` ``session_ended`` when the session is over or the account may not act.
     """
-    lasting = replica is None and not isinstance(db, Session)
+    alone = replica is None and not isinstance(db, Session)
+    lasting = alone and row_security.keeps_caller(db)
     if lasting:
         row_security.note_caller(db)
+    elif alone:
+        row_security.forget_caller(db)
     values = {"session_id": claims.session_id, "user_id": claims.user_id, "lasting": lasting}
     row = _IDENTITY.first(db, values)
     if row is None:
         raise errors.session_ended()
     username, roles, suspended, powers = row
-    if replica is not None:
-        row_security.introduce(replica, claims.user_id, powers)
+    if replica is not None or (alone and not lasting):
+        row_security.introduce(db if replica is None else replica, claims.user_id, powers)
     return Actor(
         user_id=claims.user_id,
         username=username,

@@ -27,7 +27,7 @@ _HELD = sa.text(
 @contextmanager
 def batch_lock(databases: Databases, batch_id: int) -> Iterator[None]:
     """For the time of the block everybody sees that the batch is carried out; a process that dies is seen at once."""
-    with databases.primary_reader() as connection:
+    with databases.session_connection() as connection:
         connection.execute(_HOLD, {"batch_id": batch_id})
         try:
             yield
