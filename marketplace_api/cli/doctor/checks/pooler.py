@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from marketplace_api import boot
 from marketplace_api.cli.doctor.checks.findings import Finding, Installation, ok, problem, warning
@@ -19,7 +20,8 @@ def pooler(
         return
     seen, place = boot.place_of(settings.database_url)
     if settings.database_read_url:
-        seen = max(seen, boot.place_of(settings.database_read_url)[0])
+        with suppress(boot.BootError):  # a replica that is away is a finding of its own
+            seen = max(seen, boot.place_of(settings.database_read_url)[0])
     others = {"DATABASE_DIRECT_URL": settings.database_direct_url, boot.OWNER: settings.database_owner_url}
     strays = [name for name, url in others.items() if url and boot.place_of(url)[1] != place]
     for name in strays:
