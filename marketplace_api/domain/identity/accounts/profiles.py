@@ -81,9 +81,11 @@ def edit_own(
     ``required`` or ``wrong_password`` for ``currentPassword`` or ``reserved`` for ``username``, :class:`RateLimited` after
     too many wrong passwords, :class:`Conflict` when the password was changed at the same moment.
     """
-    with databases.separately() as short:
-        columns = (_u.username, _u.email, _u.pending_email)
-        present = short.execute(sa.select(*columns).where(_u.user_id == actor.user_id)).one_or_none()
+    present = None
+    if "username" in changes or "email" in changes:  # else no second connection is needed
+        with databases.separately() as short:
+            columns = (_u.username, _u.email, _u.pending_email)
+            present = short.execute(sa.select(*columns).where(_u.user_id == actor.user_id)).one_or_none()
     username = changes.get("username")
     if present is not None and username is not None and username != present.username:
         reserved_usernames.require_free(rules.reserved_usernames, username)
