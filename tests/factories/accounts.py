@@ -6,9 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from marketplace_api.domain.identity.accounts import email_undo, one_time_tokens
+from marketplace_api.domain.identity.accounts.config import AccountRules
 from marketplace_api.domain.identity.passwords import hash_password
+from marketplace_api.domain.kernel.actors import operator
+from marketplace_api.domain.kernel.events import EventType, record
 from marketplace_api.models.identity.accounts import AccountSession, User
 from tests.support.client import Client
 
@@ -79,3 +84,13 @@ class People:
 
     def anonymous(self) -> Client:
         return Client(self.app)
+
+
+def make_undo_token(session: Session, rules: AccountRules, user: User) -> str:
+    """A token that gives ``user`` a former address back, as the mail to that address carries it."""
+    now = session.execute(sa.select(sa.func.now())).scalar_one()
+    event = record(session, operator("test"), EventType.USER_EMAIL_CONFIRMED, user.user_id)
+    one_time_tokens.offer_undo(session, rules, event, "former@people.example", now)
+    issued = email_undo.issue_token(session, event.event_id)
+    assert issued is not None
+    return issued.token

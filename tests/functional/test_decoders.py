@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -29,6 +30,13 @@ def flat(width: int, height: int, kind: str = "PNG") -> bytes:
     out = BytesIO()
     Image.new("L", (width, height)).save(out, kind)
     return out.getvalue()
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture
@@ -83,6 +91,7 @@ def test_the_next_upload_after_a_killed_decoder_works(owner: Client, listing: An
     assert add(owner, listing).status_int == 201
     for pid in decoders.pids():
         os.kill(pid, signal.SIGKILL)
+        eventually(partial(has_ended, pid))
     assert add(owner, listing).status_int == 201
 
 

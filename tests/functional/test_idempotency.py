@@ -77,6 +77,7 @@ def test_a_key_with_another_body_in_chunks_is_refused(owner: Client, app: Any, d
             "REQUEST_METHOD": "POST",
             "PATH_INFO": "/api/listings",
             "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "localhost",
             "SERVER_NAME": "localhost",
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",

@@ -19,10 +19,11 @@ from marketplace_api.hal.representation import HAL, HAL_FORMS, JSON
 from marketplace_api.models.identity.accounts import User
 from marketplace_api.models.kernel.events import Event
 from marketplace_api.resources.community.conversations import BlockContext
+from marketplace_api.resources.outbound.mail import EmailUndoContext
 from marketplace_api.resources.trust.moderated_messages import ModeratedMessageContext
 from marketplace_api.views.openapi import openapi
 from marketplace_api.views.openapi.paths import is_conditional, is_public
-from tests.factories.accounts import PASSWORD, People, make_user
+from tests.factories.accounts import PASSWORD, People, make_undo_token, make_user
 from tests.factories.browsers import Browser
 from tests.factories.conversations import block, send
 from tests.factories.files import give_video, make_photo
@@ -98,6 +99,7 @@ class Place:
         self.parameters["verification_id"] = make_verification(db, people.app).verification_id
         self.parameters["subscription_id"] = Browser().subscribe(db, self.client.user)
         make_waiting_phone(db, people.app.registry.account_rules, self.client.user)
+        self.undo_token = make_undo_token(db, people.app.registry.account_rules, owner)
 
     def add_conversation(self, db: Session, caller: User) -> None:
         """Somebody wrote to the caller, who has blocked somebody else."""
@@ -112,6 +114,7 @@ class Place:
         others = {
             BlockContext: {"user_id": self.blocked.user_id},
             ModeratedMessageContext: {"message_id": self.reported},
+            EmailUndoContext: {"token": self.undo_token},
         }
         return operation.path.format_map(self.parameters | others.get(operation.context, {}))
 

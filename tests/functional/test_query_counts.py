@@ -103,7 +103,7 @@ def test_the_number_of_statements_does_not_grow_with_the_data(people: People, db
     # own listings nobody is asked whom one may write to and review.
     grown = {page: (few[page], many[page]) for page in few if many[page] > few[page] + 2}
     assert grown == {}
-    assert max(many.values()) <= 8
+    assert max(many.values()) <= 9  # none of them grows with the data
     for page in lists:
         for media in MEDIA:
             assert many[f"{page}?limit=5", media] == many[f"{page}?limit=10", media], page

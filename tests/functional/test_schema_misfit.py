@@ -77,10 +77,8 @@ def test_an_older_schema_is_refused_in_a_sentence_and_told_in_the_log_once(
     with capture_logs() as logged:
         answers = [answer for _ in range(3) for answer in _requests(caller)]
     refused = [answer for answer in answers if answer.status_int == 503]
-    if revision == "0026":  # what the last one changed is asked for by none of these
-        assert refused == [] and {answer.status_int for answer in answers} <= {200, 401, 404}
-        return
-    assert len(refused) >= 9
+    # A step back is missed only by those who ask for what the later revisions made.
+    assert len(refused) >= (1 if revision == "0026" else 9)
     for answer in refused:
         assert UPGRADE in assert_problem(answer, 503, "schema_mismatch")["detail"]
         assert int(answer.headers["Retry-After"]) >= 5

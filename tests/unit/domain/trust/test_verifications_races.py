@@ -22,7 +22,7 @@ from marketplace_api.domain.media.files.sweep import sweep
 from marketplace_api.domain.privacy import erasure
 from marketplace_api.domain.trust.verifications import decisions, documents
 from marketplace_api.domain.trust.verifications import submission as submitting
-from marketplace_api.errors import Conflict, DomainError, Gone, NotFound, Unauthenticated
+from marketplace_api.errors import Conflict, DomainError, Gone, NotFound, Unauthenticated, Unavailable
 from marketplace_api.gateways.document_cipher import DocumentKeys
 from marketplace_api.gateways.storage import LocalStorage, UrlSigner
 from marketplace_api.models.identity.accounts import User
@@ -121,7 +121,8 @@ def test_many_submissions_one_verification(world: World) -> None:
     user = world.user()
     failed = failures(at_once(world.databases, *[world.submitting(user)] * 8))
     assert len(failed) == 7
-    assert all(isinstance(error, Conflict) and error.code == "wrong_state" for error in failed), failed
+    # Some find all decoders busy, and are told to come again.
+    assert all(isinstance(error, Unavailable) or error.code == "wrong_state" for error in failed), failed
     assert world.events("submitted") == 1
     world.assert_exact()
 
