@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +29,7 @@ SIGNER = UrlSigner.from_secret("s" * 32)
 KEY = f"document-{'0' * 32}.bin"
 NONCE = b"n" * 16
 OPAQUE = new_opaque()
-SIGNED = SIGNER.path(KEY, 600).partition("?")[2]
+SIGNED = SIGNER.path(KEY, 86_400).partition("?")[2]
 
 
 def bearer(token: str) -> bool:
@@ -74,7 +74,7 @@ def unsubscribing(token: str) -> bool:
 
 
 KINDS: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "access token": (KEYS.sign(1, 2, datetime.now(UTC)), bearer),
+    "access token": (KEYS.sign(1, 2, datetime.now(UTC), timedelta(days=1)), bearer),
     "refresh token": (refresh_tokens.make(RULES, 7, 3, NONCE), refresh),
     "token of one use": (OPAQUE, once),
     "signed address": (SIGNED, signed),
