@@ -219,7 +219,8 @@ def _count(session: Session, subject: Subject, account: bytes | None) -> int:
     since: sa.ColumnElement[Any] = now
     if subject.leak:
         idle = sa.extract("epoch", now - _f.last_failed_at)
-        leaked = sa.cast(sa.func.floor(idle / subject.leak.total_seconds()), sa.Integer)
+        # Another one that began later may have been counted first: then this is before, and nothing has leaked.
+        leaked = sa.cast(sa.func.floor(sa.func.greatest(idle, 0) / subject.leak.total_seconds()), sa.Integer)
         # What is left of the time in which the next one leaks counts on, or a steady trickle would never be forgotten.
         since = _f.last_failed_at + leaked * sa.literal(subject.leak, sa.Interval)
     left = sa.case((_f.last_failed_at <= now - FORGOTTEN_AFTER, 0), else_=sa.func.greatest(_f.failures - leaked, 0))
